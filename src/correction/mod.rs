@@ -1,0 +1,1 @@
+//! Room correction: being built.

@@ -1,0 +1,1 @@
+//! Room demo: being built.

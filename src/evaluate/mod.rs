@@ -1,0 +1,1 @@
+//! Room evaluate: being built.

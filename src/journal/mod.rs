@@ -1,0 +1,1 @@
+//! Room journal: being built.

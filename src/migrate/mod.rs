@@ -1,0 +1,1 @@
+//! Room migrate: being built.

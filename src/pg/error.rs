@@ -1,0 +1,179 @@
+//! What a database can answer other than rows, and what follows from it.
+
+use miette::Diagnostic;
+use postgres::error::SqlState;
+use thiserror::Error;
+
+/// A connection or a statement failed.
+#[derive(Debug, Error, Diagnostic)]
+pub enum PgError {
+    /// No session could be opened.
+    #[error("cannot connect to the database")]
+    Connect {
+        /// The driver's account.
+        #[source]
+        source: postgres::Error,
+        /// What to do.
+        #[help]
+        help: String,
+    },
+    /// A statement failed, or the connection was lost during it.
+    #[error("the database did not carry out a statement")]
+    Statement {
+        /// The driver's account.
+        #[source]
+        source: postgres::Error,
+        /// What to do, where there is something.
+        #[help]
+        help: Option<String>,
+    },
+    /// A stream of rows to the server broke.
+    #[error("a stream of rows to the database broke")]
+    Copy {
+        /// The stream's account.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What a failure means for whoever sent the statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultClass {
+    /// The connection is gone, or none can be had for now; whether a COMMIT got through is unknown.
+    Connection,
+    /// Another session holds a lock for longer than we are willing to wait.
+    LockTimeout,
+    /// The statement ran longer than it may.
+    StatementTimeout,
+    /// A deadlock or a serialisation failure: the transaction may be tried again.
+    Retryable,
+    /// A standby cancelled the query because of replay.
+    RecoveryConflict,
+    /// The role lacks a right.
+    Privilege,
+    /// A table, column, schema or function is not there.
+    MissingObject,
+    /// The server accepts no writes: a standby, or `default_transaction_read_only`.
+    ReadOnly,
+    /// Everything else: an error of the work itself.
+    Other,
+}
+
+impl PgError {
+    /// A failure to connect.
+    pub(super) fn connect(source: postgres::Error) -> Self {
+        let help = connect_help(&source);
+        Self::Connect { source, help }
+    }
+
+    /// The five characters of SQLSTATE, where the server gave one.
+    pub fn sqlstate(&self) -> Option<&str> {
+        self.driver_error()?.code().map(SqlState::code)
+    }
+
+    /// What the failure means.
+    pub fn class(&self) -> FaultClass {
+        match self {
+            Self::Connect { .. } | Self::Copy { .. } => FaultClass::Connection,
+            Self::Statement { source, .. } => classify(source),
+        }
+    }
+
+    fn driver_error(&self) -> Option<&postgres::Error> {
+        match self {
+            Self::Connect { source, .. } | Self::Statement { source, .. } => Some(source),
+            Self::Copy { .. } => None,
+        }
+    }
+
+    /// A stream to the server broke.
+    pub(super) fn copy(source: std::io::Error) -> Self {
+        Self::Copy { source }
+    }
+}
+
+impl From<postgres::Error> for PgError {
+    fn from(source: postgres::Error) -> Self {
+        let help = statement_help(classify(&source));
+        Self::Statement { source, help }
+    }
+}
+
+/// The class of a driver error, by SQLSTATE (PostgreSQL's Appendix A).
+fn classify(error: &postgres::Error) -> FaultClass {
+    let Some(code) = error.code() else {
+        // No SQLSTATE: the stream ended, or the answer could not be decoded.
+        return if error.is_closed() || std::error::Error::source(error).is_some_and(is_io) {
+            FaultClass::Connection
+        } else {
+            FaultClass::Other
+        };
+    };
+    match code.code() {
+        "55P03" => FaultClass::LockTimeout,
+        "57014" if says(error, "statement timeout") => FaultClass::StatementTimeout,
+        "57014" if says(error, "lock timeout") => FaultClass::LockTimeout,
+        "40001" if says(error, "conflict with recovery") => FaultClass::RecoveryConflict,
+        "40001" | "40P01" => FaultClass::Retryable,
+        "42501" => FaultClass::Privilege,
+        "42P01" | "42703" | "3F000" | "42883" => FaultClass::MissingObject,
+        "25006" => FaultClass::ReadOnly,
+        // Connection exceptions, shutdowns, too many connections, idle-session time-outs.
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300" => FaultClass::Connection,
+        code if code.starts_with("08") => FaultClass::Connection,
+        _ => FaultClass::Other,
+    }
+}
+
+fn is_io(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<std::io::Error>()
+}
+
+/// Whether the server's message, always the untranslated one where `lc_messages` is C, says so.
+fn says(error: &postgres::Error, words: &str) -> bool {
+    error
+        .as_db_error()
+        .is_some_and(|answer| answer.message().contains(words))
+}
+
+fn connect_help(error: &postgres::Error) -> String {
+    match error.code().map(SqlState::code) {
+        Some("28P01") => {
+            "the password is wrong for this user: check PGPASSWORD, the password file or the URL"
+                .into()
+        }
+        Some("28000") => "the server's pg_hba.conf does not admit this user from here".into(),
+        Some("3D000") => {
+            "the server has no such database: check the name at the end of the URL".into()
+        }
+        Some("53300") => {
+            "the server has no connection left: try again later, or raise max_connections".into()
+        }
+        _ => "check host and port, and that the server accepts connections from here".into(),
+    }
+}
+
+fn statement_help(class: FaultClass) -> Option<String> {
+    let help = match class {
+        FaultClass::Connection => "the connection was lost: run the same command again",
+        FaultClass::LockTimeout => {
+            "another session holds a lock: try again, or look in pg_locks for who"
+        }
+        FaultClass::StatementTimeout => {
+            "the statement ran into statement_timeout: raise it for this role"
+        }
+        FaultClass::Retryable => {
+            "two transactions were in each other's way: run the same command again"
+        }
+        FaultClass::RecoveryConflict => {
+            "the standby cancelled the query to replay changes: raise max_standby_streaming_delay, or use the primary"
+        }
+        FaultClass::Privilege => {
+            "the role lacks a right on this table: see the README for what each command needs"
+        }
+        FaultClass::MissingObject => "is this Quay's database, and are its migrations done?",
+        FaultClass::ReadOnly => "this server accepts no writes: connect to the primary",
+        FaultClass::Other => return None,
+    };
+    Some(help.to_owned())
+}

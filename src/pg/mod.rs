@@ -1,0 +1,18 @@
+//! The database: sessions, read snapshots, write transactions, locks, fault classes.
+//!
+//! The only room that names the driver. A session is read-only unless it was opened as a
+//! [`WriteSession`], and only `apply`, `migrate`, `policy` and `sandbox` open one: "who can write?"
+//! is answered by one search. Nothing here knows a table of Quay's.
+
+mod connect;
+mod error;
+mod session;
+mod snapshot;
+mod write;
+
+pub use error::{FaultClass, PgError};
+pub use postgres::Row;
+pub use postgres::types::{FromSql, ToSql};
+pub use session::{ReadSession, Statements};
+pub use snapshot::ReadSnapshot;
+pub use write::{WriteSession, WriteTransaction};

@@ -1,0 +1,92 @@
+//! A session that can only read, and the statements that every kind of session understands.
+
+use postgres::types::ToSql;
+use postgres::{Client, Row};
+
+use super::{PgError, ReadSnapshot, connect};
+use crate::config::ConnectionSettings;
+
+/// Statements that return rows. Shared by sessions, snapshots and write transactions, so that a
+/// query is written once, whoever runs it.
+pub trait Statements {
+    /// All rows of a query.
+    ///
+    /// # Errors
+    /// [`PgError`] where the database does not answer with rows.
+    fn query(&mut self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, PgError>;
+
+    /// The one row of a query that always has one.
+    ///
+    /// # Errors
+    /// [`PgError`], also where there is no row or more than one.
+    fn query_one(&mut self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, PgError>;
+
+    /// The row of a query that has one or none.
+    ///
+    /// # Errors
+    /// [`PgError`], also where there are more.
+    fn query_opt(
+        &mut self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, PgError>;
+}
+
+/// Implements [`Statements`] for a type with a field that speaks to the driver.
+macro_rules! statements {
+    ($type:ty, $field:ident) => {
+        impl $crate::pg::Statements for $type {
+            fn query(
+                &mut self,
+                sql: &str,
+                params: &[&(dyn ::postgres::types::ToSql + Sync)],
+            ) -> Result<Vec<::postgres::Row>, $crate::pg::PgError> {
+                Ok(self.$field.query(sql, params)?)
+            }
+
+            fn query_one(
+                &mut self,
+                sql: &str,
+                params: &[&(dyn ::postgres::types::ToSql + Sync)],
+            ) -> Result<::postgres::Row, $crate::pg::PgError> {
+                Ok(self.$field.query_one(sql, params)?)
+            }
+
+            fn query_opt(
+                &mut self,
+                sql: &str,
+                params: &[&(dyn ::postgres::types::ToSql + Sync)],
+            ) -> Result<Option<::postgres::Row>, $crate::pg::PgError> {
+                Ok(self.$field.query_opt(sql, params)?)
+            }
+        }
+    };
+}
+pub(super) use statements;
+
+/// A session whose every transaction is read-only, by the server's word and not by ours alone.
+pub struct ReadSession {
+    client: Client,
+}
+
+statements!(ReadSession, client);
+
+impl ReadSession {
+    /// Opens a read-only session.
+    ///
+    /// # Errors
+    /// [`PgError`] where no server answers, or refuses.
+    pub fn open(settings: &ConnectionSettings) -> Result<Self, PgError> {
+        let mut client = connect::open(settings)?;
+        client.batch_execute("SET default_transaction_read_only = on")?;
+        Ok(Self { client })
+    }
+
+    /// Begins a snapshot: everything read through it is of one moment.
+    ///
+    /// # Errors
+    /// [`PgError`] where the transaction cannot begin.
+    pub fn snapshot(&mut self) -> Result<ReadSnapshot<'_>, PgError> {
+        ReadSnapshot::begin(&mut self.client)
+    }
+}

@@ -1,0 +1,1 @@
+//! Room run: being built.

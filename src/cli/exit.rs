@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use miette::{Diagnostic, Report};
-use quay_doctor::{ConfigError, PgError};
+use quay_doctor::{ConfigError, PgError, RuleError, RunError};
 
 /// How a verb ended that ran to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +62,22 @@ impl From<ConfigError> for Failure {
 impl From<PgError> for Failure {
     fn from(error: PgError) -> Self {
         Self::unknown(error)
+    }
+}
+
+impl From<RuleError> for Failure {
+    fn from(error: RuleError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        if error.is_usage() {
+            Self::usage(error)
+        } else {
+            Self::unknown(error)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Options that every verb understands, before it and after it.
 
 use clap::{ArgAction, Args, ValueEnum};
-use quay_doctor::{ConfigError, ConnectionSettings};
+use quay_doctor::{ConfigError, ConnectionSettings, Features, Identity};
 use tracing_subscriber::EnvFilter;
 
 /// How results are printed.
@@ -68,6 +68,27 @@ impl Globals {
     /// Which database is meant.
     pub fn connection(&self) -> Result<ConnectionSettings, ConfigError> {
         ConnectionSettings::resolve(self.database_url.as_deref())
+    }
+
+    /// What is stated about Quay's feature flags.
+    pub fn features(&self) -> Features {
+        Features::default()
+    }
+
+    /// Who does it, for the journal.
+    pub fn identity(&self) -> Identity {
+        let user = ["USER", "LOGNAME"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok());
+        Identity {
+            actor: self
+                .actor
+                .clone()
+                .or(user)
+                .unwrap_or_else(|| "unknown".to_owned()),
+            reason: self.reason.clone(),
+            worker: format!("process {}", std::process::id()),
+        }
     }
 
     /// Sends log lines to stderr from here on.

@@ -27,6 +27,16 @@ pub struct Features {
     pub can_expire: Stated,
 }
 
+/// Whether evidence excuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// A tag that evidence accounts for is explained, and no violation.
+    #[default]
+    Lenient,
+    /// It counts as a violation all the same.
+    Strict,
+}
+
 /// The moment as of which rows are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
@@ -36,6 +46,8 @@ pub struct Moment {
     pub stale_after: Duration,
     /// What was stated about Quay.
     pub features: Features,
+    /// Whether evidence excuses.
+    pub strictness: Strictness,
 }
 
 impl Moment {

@@ -71,6 +71,13 @@ pub enum SandboxError {
         /// The name.
         name: String,
     },
+    /// The server lacks an extension that Quay needs as well.
+    #[error("this PostgreSQL has no extension pg_trgm")]
+    #[diagnostic(help(
+        "it comes with the server on Debian, Ubuntu and macOS; on Fedora and RHEL install it with \
+         `dnf install postgresql-contrib`"
+    ))]
+    NoTrigrams,
     /// Our own URL was not understood.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -9,6 +9,7 @@ mod bounded;
 mod builder;
 mod cluster;
 mod error;
+pub mod fixture;
 mod programs;
 mod server;
 mod standby;

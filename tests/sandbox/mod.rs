@@ -1,3 +1,4 @@
 //! The throw-away server and the data in it.
 
+mod catalog;
 mod cluster;

@@ -78,6 +78,19 @@ pub enum SandboxError {
          `dnf install postgresql-contrib`"
     ))]
     NoTrigrams,
+    /// A world's description is wrong.
+    #[error("the description of the world is wrong: {reason}")]
+    World {
+        /// What is wrong, and where.
+        reason: String,
+        /// What may have been meant.
+        #[help]
+        help: String,
+    },
+    /// A world is to be written where somebody lives.
+    #[error("the database holds users already: a world is only written into an empty one")]
+    #[diagnostic(help("create a database of its own for it"))]
+    NotEmpty,
     /// Our own URL was not understood.
     #[error(transparent)]
     #[diagnostic(transparent)]

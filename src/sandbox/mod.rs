@@ -14,6 +14,7 @@ mod programs;
 mod server;
 mod standby;
 mod watchdog;
+pub mod world;
 
 pub use builder::ClusterBuilder;
 pub use cluster::{Cluster, KeptCluster};

@@ -12,6 +12,8 @@ mod error;
 pub mod fixture;
 mod programs;
 mod server;
+#[cfg(feature = "testkit")]
+pub mod shared;
 mod standby;
 mod watchdog;
 pub mod world;

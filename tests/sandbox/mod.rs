@@ -4,4 +4,5 @@
 
 mod catalog;
 mod cluster;
+mod shared;
 mod world;

@@ -20,6 +20,7 @@ pub mod report;
 // floor 3: the database
 pub mod journal;
 pub mod pg;
+pub mod relations;
 
 // floor 4: what reads and writes
 pub mod apply;

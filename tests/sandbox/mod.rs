@@ -1,1 +1,3 @@
-//! Tests of sandbox.
+//! The throw-away server and the data in it.
+
+mod cluster;

@@ -35,5 +35,8 @@ pub mod run;
 pub mod demo;
 
 // The front page: what the program is built from.
-pub use config::{ConfigError, ConnectionSettings};
+pub use config::{
+    ConfigError, ConnectionSettings, DatabaseChoice, Environment, Feature, FeatureFlags, Origin,
+    QuayConfig, QuayFeatures, Secret,
+};
 pub use pg::PgError;

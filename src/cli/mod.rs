@@ -32,7 +32,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(complaint) => return exit::usage(&complaint),
     };
-    cli.globals.start_logging();
+    cli.globals.start_output();
     let ended: Result<Exit, Failure> = match cli.verb {};
     exit::code(ended)
 }

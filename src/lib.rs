@@ -36,7 +36,10 @@ pub mod demo;
 
 // The front page: what the program is built from.
 pub use apply::{ApplyOptions, AuditDetail, PastExpiry};
-pub use config::{ConfigError, ConnectionSettings};
+pub use config::{
+    ConfigError, ConnectionSettings, DatabaseChoice, Environment, Feature, FeatureFlags, Origin,
+    QuayConfig, QuayFeatures, Secret,
+};
 pub use correction::Choices;
 pub use evaluate::{Features, Stated, Strictness};
 pub use journal::Identity;

@@ -64,7 +64,7 @@ impl Choice {
                 namespace: self.namespace.clone(),
                 repository: self.repository.clone(),
             },
-            features: globals.features(),
+            features: globals.features()?,
             strictness,
             stale_after: self.stale_after,
             keep,

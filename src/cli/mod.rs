@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(complaint) => return exit::usage(&complaint),
     };
-    cli.globals.start_logging();
+    cli.globals.start_output();
     let ended: Result<Exit, Failure> = match &cli.verb {
         Verb::Check(args) => check::run(args, &cli.globals),
         Verb::Fix(args) => fix::run(args, &cli.globals),

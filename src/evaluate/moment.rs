@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::config::{Feature, QuayFeatures};
 use crate::quay::UnixMillis;
 
 /// A feature flag of Quay's that is not in the database: stated, or not known.
@@ -25,6 +26,25 @@ pub struct Features {
     pub immutable_tags: Stated,
     /// `FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE`: whether marking a tag leaves its expiry alone.
     pub can_expire: Stated,
+}
+
+impl From<&Feature> for Stated {
+    fn from(feature: &Feature) -> Self {
+        match feature {
+            Feature::On(_) => Self::On,
+            Feature::Off(_) => Self::Off,
+            Feature::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl From<&QuayFeatures> for Features {
+    fn from(features: &QuayFeatures) -> Self {
+        Self {
+            immutable_tags: Stated::from(&features.immutable_tags),
+            can_expire: Stated::from(&features.can_expire),
+        }
+    }
 }
 
 /// Whether evidence excuses.

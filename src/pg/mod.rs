@@ -6,8 +6,12 @@
 
 mod connect;
 mod error;
+mod handshake;
+mod refusal;
 mod session;
 mod snapshot;
+mod tls;
+mod verifier;
 mod write;
 
 pub use error::{FaultClass, PgError};

@@ -57,7 +57,7 @@ impl RunError {
                 error,
                 JournalError::Absent | JournalError::NoSuchRun(_) | JournalError::NotAFix(_)
             ),
-            Self::Pg(_) => false,
+            Self::Pg(error) => error.is_configuration(),
         }
     }
 }

@@ -35,4 +35,11 @@ pub mod demo;
 
 // The front page: what the program is built from.
 pub use config::{ConfigError, ConnectionSettings};
+pub use migrate::{
+    Blame as MigrateBlame, DownReport, Ended as MigrateEnded, Journal as JournalFate, MigrateError,
+    Notice as MigrateNotice, Patience, Plan as MigratePlan, ServerRole, Status as MigrateStatus,
+    UpReport, Verification, default_export_path, down as migrate_down,
+    hand_over as migrate_hand_over, plan as migrate_plan, status as migrate_status,
+    up as migrate_up, verify as migrate_verify,
+};
 pub use pg::PgError;

@@ -1,1 +1,26 @@
-//! Room sandbox: being built.
+//! Throw-away PostgreSQL clusters and Quay-shaped data in them, for `demo` and for every test.
+//!
+//! A [`Cluster`] is a server of its own in a temporary folder, on a free port and a Unix socket.
+//! It is gone when the value is dropped and also when the process dies, by whatever means. This
+//! room never touches a server that it did not start, and it knows no rule and no migration.
+
+mod account;
+mod bounded;
+mod builder;
+mod cluster;
+mod error;
+pub mod fixture;
+mod programs;
+mod server;
+#[cfg(feature = "testkit")]
+pub mod shared;
+mod standby;
+mod watchdog;
+pub mod world;
+
+pub use builder::ClusterBuilder;
+pub use cluster::{Cluster, KeptCluster};
+pub use error::SandboxError;
+pub use programs::{Program, Programs};
+pub use server::StopMode;
+pub use standby::Standby;

@@ -7,6 +7,7 @@ mod check;
 mod exit;
 mod fix;
 mod globals;
+mod migrate;
 mod output;
 mod progress;
 
@@ -31,6 +32,8 @@ struct Cli {
 enum Verb {
     Check(check::CheckArgs),
     Fix(fix::FixArgs),
+    /// Bring the database's schema to a version: look, plan, go up, go down, verify
+    Migrate(migrate::Migrate),
 }
 
 /// Reads the command line, runs the verb, renders what went wrong.
@@ -40,9 +43,10 @@ pub fn main() -> ExitCode {
         Err(complaint) => return exit::usage(&complaint),
     };
     cli.globals.start_output();
-    let ended: Result<Exit, Failure> = match &cli.verb {
-        Verb::Check(args) => check::run(args, &cli.globals),
-        Verb::Fix(args) => fix::run(args, &cli.globals),
+    let ended: Result<Exit, Failure> = match cli.verb {
+        Verb::Check(args) => check::run(&args, &cli.globals),
+        Verb::Fix(args) => fix::run(&args, &cli.globals),
+        Verb::Migrate(verb) => verb.run(&cli.globals),
     };
     exit::code(ended)
 }

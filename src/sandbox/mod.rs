@@ -14,6 +14,8 @@ mod programs;
 mod server;
 #[cfg(feature = "testkit")]
 pub mod shared;
+#[cfg(feature = "testkit")]
+mod skip;
 mod standby;
 mod watchdog;
 pub mod world;
@@ -23,4 +25,6 @@ pub use cluster::{Cluster, KeptCluster};
 pub use error::SandboxError;
 pub use programs::{Program, Programs};
 pub use server::StopMode;
+#[cfg(feature = "testkit")]
+pub use skip::skipped;
 pub use standby::Standby;

@@ -41,6 +41,7 @@ pub use config::{
     QuayConfig, QuayFeatures, Secret,
 };
 pub use correction::Choices;
+pub use demo::{DemoError, Narrator, tell as tell_demo};
 pub use evaluate::{Features, Stated, Strictness};
 pub use journal::Identity;
 pub use migrate::{

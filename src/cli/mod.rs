@@ -4,6 +4,7 @@
 //! or a [`Failure`], and only here do they become a status.
 
 mod check;
+mod demo;
 mod exit;
 mod fix;
 mod globals;
@@ -32,6 +33,7 @@ struct Cli {
 enum Verb {
     Check(check::CheckArgs),
     Fix(fix::FixArgs),
+    Demo(demo::DemoArgs),
     /// Bring the database's schema to a version: look, plan, go up, go down, verify
     Migrate(migrate::Migrate),
 }
@@ -46,6 +48,7 @@ pub fn main() -> ExitCode {
     let ended: Result<Exit, Failure> = match cli.verb {
         Verb::Check(args) => check::run(&args, &cli.globals),
         Verb::Fix(args) => fix::run(&args, &cli.globals),
+        Verb::Demo(args) => demo::run(&args, &cli.globals),
         Verb::Migrate(verb) => verb.run(&cli.globals),
     };
     exit::code(ended)

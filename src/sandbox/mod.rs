@@ -11,6 +11,7 @@ mod cluster;
 mod error;
 pub mod fixture;
 mod programs;
+pub mod quays_way;
 mod server;
 #[cfg(feature = "testkit")]
 pub mod shared;

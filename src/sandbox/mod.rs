@@ -10,6 +10,7 @@ mod builder;
 mod cluster;
 mod error;
 pub mod fixture;
+mod folder;
 mod programs;
 mod server;
 #[cfg(feature = "testkit")]

@@ -19,7 +19,7 @@ setup:
 
 # Unoptimised on purpose: building with optimisation takes longer than the demo gains by it.
 demo: setup
-	@bin=$$(.ci/setup-postgres) && QUAY_DOCTOR_PG_BIN=$$bin cargo run --quiet -- demo
+	@bin=$$(.ci/setup-postgres) && QUAY_DOCTOR_PG_BIN=$$bin cargo run -- demo
 
 lint: setup
 	cargo fmt --check

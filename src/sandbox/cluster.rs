@@ -184,7 +184,8 @@ impl Cluster {
             url: self.url("postgres"),
             folder: self.server.folder.clone(),
             end_command: format!(
-                "kill -QUIT $(head -n 1 {data}/postmaster.pid) && sleep 1 && rm -rf {folder}"
+                "kill -INT $(head -n 1 {data}/postmaster.pid) && \
+                 while [ -e {data}/postmaster.pid ]; do sleep 0.1; done && rm -rf {folder}"
             ),
         })
     }

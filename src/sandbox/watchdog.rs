@@ -51,17 +51,20 @@ for data in "$1"/data "$1"/standby*; do
         "$2" stop -D "$data" -m immediate -w -t 20
     fi
 done
+# Where nobody ended in order, a program may be left that still makes files or starts a server.
 rounds=0
-while [ "$orderly" = no ] && [ "$rounds" -lt 50 ]; do
+while [ "$rounds" -lt 100 ]; do
     left=no
-    for pid in $(holders "$1"); do
-        if kill -KILL "$pid"; then left=yes; fi
-    done
-    if [ "$left" = no ]; then break; fi
+    if [ "$orderly" = no ]; then
+        for pid in $(holders "$1"); do
+            if kill -KILL "$pid"; then left=yes; fi
+        done
+    fi
+    rm -rf "$1"
+    if [ "$left" = no ] && ! [ -e "$1" ]; then break; fi
     rounds=$((rounds + 1))
     sleep 0.1
 done
-rm -rf "$1"
 "#;
 
 /// How long tidying up may take.

@@ -65,6 +65,15 @@ impl From<PgError> for Failure {
     }
 }
 
+/// Leaves line breaks in complaints to the terminal: a statement or an id that a hint offers can be
+/// copied whole, and is found again in a log.
+pub fn keep_lines_whole() {
+    // It fails where it has been called before, and once is what is wanted.
+    let _ = miette::set_hook(Box::new(|_| {
+        Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())
+    }));
+}
+
 /// Prints clap's complaint, or the help that was asked for.
 #[allow(clippy::print_stderr, clippy::print_stdout)]
 pub fn usage(complaint: &clap::Error) -> ExitCode {

@@ -36,6 +36,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(complaint) => return exit::usage(&complaint),
     };
+    exit::keep_lines_whole();
     cli.globals.start_logging();
     let ended: Result<Exit, Failure> = match cli.verb {
         Verb::Migrate(verb) => verb.run(&cli.globals),

@@ -20,6 +20,7 @@ pub mod report;
 // floor 3: the database
 pub mod journal;
 pub mod pg;
+pub mod relations;
 
 // floor 4: what reads and writes
 pub mod apply;
@@ -34,7 +35,15 @@ pub mod run;
 pub mod demo;
 
 // The front page: what the program is built from.
-pub use config::{ConfigError, ConnectionSettings};
+pub use apply::{ApplyOptions, AuditDetail, PastExpiry};
+pub use config::{
+    ConfigError, ConnectionSettings, DatabaseChoice, Environment, Feature, FeatureFlags, Origin,
+    QuayConfig, QuayFeatures, Secret,
+};
+pub use correction::Choices;
+pub use demo::{DemoError, Narrator, tell as tell_demo};
+pub use evaluate::{Features, Stated, Strictness};
+pub use journal::Identity;
 pub use migrate::{
     Blame as MigrateBlame, DownReport, Ended as MigrateEnded, Journal as JournalFate, MigrateError,
     Notice as MigrateNotice, Patience, Plan as MigratePlan, ServerRole, Status as MigrateStatus,
@@ -43,3 +52,13 @@ pub use migrate::{
     up as migrate_up, verify as migrate_verify,
 };
 pub use pg::PgError;
+pub use quay::OperationId;
+pub use relations::Selection;
+pub use report::{
+    Standing, apply_for_people, apply_json, check_for_people, check_json, plan_for_people,
+    plan_json, undo_for_people, undo_json,
+};
+pub use rules::{Catalogue, RuleError, Severity};
+pub use run::{
+    CheckRequest, FixRequest, NoProgress, Progress, RunError, apply_fix, check, plan_fix, undo_fix,
+};

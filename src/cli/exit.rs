@@ -1,9 +1,11 @@
 //! The exit status: an interface, never changed in passing. An error never exits 0 or 1.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 use miette::{Diagnostic, Report};
-use quay_doctor::{ConfigError, PgError};
+use quay_doctor::{ConfigError, DemoError, PgError, RuleError, RunError};
+use regex::Regex;
 
 /// How a verb ended that ran to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,24 +63,47 @@ impl From<ConfigError> for Failure {
 
 impl From<PgError> for Failure {
     fn from(error: PgError) -> Self {
+        if error.is_configuration() {
+            Self::usage(error)
+        } else {
+            Self::unknown(error)
+        }
+    }
+}
+
+impl From<RuleError> for Failure {
+    fn from(error: RuleError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<DemoError> for Failure {
+    fn from(error: DemoError) -> Self {
         Self::unknown(error)
     }
 }
 
-/// Leaves line breaks in complaints to the terminal: a statement or an id that a hint offers can be
-/// copied whole, and is found again in a log.
-pub fn keep_lines_whole() {
-    // It fails where it has been called before, and once is what is wanted.
-    let _ = miette::set_hook(Box::new(|_| {
-        Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())
-    }));
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        if error.is_usage() {
+            Self::usage(error)
+        } else {
+            Self::unknown(error)
+        }
+    }
 }
 
 /// Prints clap's complaint, or the help that was asked for.
 #[allow(clippy::print_stderr, clippy::print_stdout)]
 pub fn usage(complaint: &clap::Error) -> ExitCode {
-    // Nothing is left to do where even the terminal is gone.
-    let _ = complaint.print();
+    let plain = complaint.to_string();
+    let masked = mask_passwords(&plain);
+    if masked == plain {
+        // Nothing is left to do where even the terminal is gone.
+        let _ = complaint.print();
+    } else {
+        eprint!("{masked}");
+    }
     if complaint.use_stderr() {
         Exit::Usage.into()
     } else {
@@ -94,6 +119,41 @@ pub fn code(ended: Result<Exit, Failure>) -> ExitCode {
         Err(failure) => {
             eprintln!("{:?}", failure.report);
             failure.exit.into()
+        }
+    }
+}
+
+/// Hides what looks like the password of a URL or a connection string. clap repeats a word that it
+/// did not expect, and a URL without its option is such a word.
+fn mask_passwords(text: &str) -> Cow<'_, str> {
+    let shapes = Regex::new(r"(://[^\s:/@]*:|(?i:password)\s*=\s*)[^\s']*");
+    match shapes {
+        Ok(shapes) => shapes.replace_all(text, "${1}****"),
+        // The shape is a constant, and a test holds it.
+        Err(_) => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_in_the_wrong_place_is_repeated_without_its_password() {
+        for (text, masked) in [
+            ("'postgresql://u:hunter2@db/quay'", "'postgresql://u:****"),
+            ("'postgresql://:hun@ter2@db/quay'", "'postgresql://:****"),
+            ("'host=db password=hunter2'", "'host=db password=****"),
+            (
+                "unexpected argument '--host' found",
+                "unexpected argument '--host' found",
+            ),
+        ] {
+            assert!(
+                mask_passwords(text).starts_with(masked),
+                "{text}: {}",
+                mask_passwords(text)
+            );
         }
     }
 }

@@ -3,9 +3,14 @@
 //! Results go to stdout; logs, progress and complaints to stderr. Every verb ends in an [`Exit`]
 //! or a [`Failure`], and only here do they become a status.
 
+mod check;
+mod demo;
 mod exit;
+mod fix;
 mod globals;
 mod migrate;
+mod output;
+mod progress;
 
 use std::process::ExitCode;
 
@@ -26,6 +31,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    Check(check::CheckArgs),
+    Fix(fix::FixArgs),
+    Demo(demo::DemoArgs),
     /// Bring the database's schema to a version: look, plan, go up, go down, verify
     Migrate(migrate::Migrate),
 }
@@ -36,9 +44,11 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(complaint) => return exit::usage(&complaint),
     };
-    exit::keep_lines_whole();
-    cli.globals.start_logging();
+    cli.globals.start_output();
     let ended: Result<Exit, Failure> = match cli.verb {
+        Verb::Check(args) => check::run(&args, &cli.globals),
+        Verb::Fix(args) => fix::run(&args, &cli.globals),
+        Verb::Demo(args) => demo::run(&args, &cli.globals),
         Verb::Migrate(verb) => verb.run(&cli.globals),
     };
     exit::code(ended)

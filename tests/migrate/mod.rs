@@ -1,5 +1,4 @@
 //! Tests of migrate: the program on databases that have Quay's own tables.
-#![allow(clippy::expect_used, clippy::panic, reason = "a stage that cannot be set ends the test")]
 
 mod adoption;
 mod down;

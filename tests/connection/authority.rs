@@ -49,7 +49,9 @@ pub struct Says<'s> {
 fn params(says: Says<'_>) -> CertificateParams {
     let hosts: Vec<String> = says.hosts.iter().map(ToString::to_string).collect();
     let mut params = CertificateParams::new(hosts).expect("names");
-    params.distinguished_name.push(DnType::CommonName, says.common);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, says.common);
     params.not_before = date_time_ymd(2019, 1, 1);
     params.not_after = date_time_ymd(says.until, 1, 1);
     params
@@ -93,7 +95,10 @@ impl Authority {
         ];
         let key = KeyPair::generate().expect("a key");
         Pair {
-            certificate: params.signed_by(&key, &self.issuer).expect("a certificate").pem(),
+            certificate: params
+                .signed_by(&key, &self.issuer)
+                .expect("a certificate")
+                .pem(),
             key: key.serialize_pem(),
         }
     }

@@ -11,16 +11,26 @@ fn the_kind_of_session_that_was_asked_for_is_found_as_by_psql() {
     let mut standby = cluster.standby().expect("a standby");
     let of = |url: &str| {
         let at = url.find("127.0.0.1").expect("TCP");
-        url[at..].split('/').next().expect("host and port").to_owned()
+        url[at..]
+            .split('/')
+            .next()
+            .expect("host and port")
+            .to_owned()
     };
-    let (primary, second) = (of(&cluster.tcp_url("postgres")), of(&standby.tcp_url("postgres")));
+    let (primary, second) = (
+        of(&cluster.tcp_url("postgres")),
+        of(&standby.tcp_url("postgres")),
+    );
     let found = |hosts: &[&str], kind: &str| {
         let hosts = hosts.join(",");
         let url = format!("postgresql://postgres@{hosts}/postgres?target_session_attrs={kind}");
-        Asked::url(url).same().ok().map(|answer| match answer.contains("standby=true") {
-            true => "standby",
-            false => "primary",
-        })
+        Asked::url(url)
+            .same()
+            .ok()
+            .map(|answer| match answer.contains("standby=true") {
+                true => "standby",
+                false => "primary",
+            })
     };
     let both = [primary.as_str(), second.as_str()];
     let turned = [second.as_str(), primary.as_str()];
@@ -54,7 +64,10 @@ fn the_kind_of_session_that_was_asked_for_is_found_as_by_psql() {
     let reloaded = || found(&[primary.as_str()], "read-only") == Some("primary");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while !reloaded() {
-        assert!(std::time::Instant::now() < deadline, "the setting never came");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the setting never came"
+        );
     }
     assert_eq!(found(&[primary.as_str()], "read-write"), None);
     assert_eq!(found(&[primary.as_str()], "primary"), Some("primary"));

@@ -50,8 +50,7 @@ impl Asked {
     /// Our settings.
     pub fn settings(&self) -> Result<ConnectionSettings, String> {
         let process = Environment::of_process();
-        let mut environment =
-            Environment::empty().with_os_user(process.os_user().expect("a user"));
+        let mut environment = Environment::empty().with_os_user(process.os_user().expect("a user"));
         for (name, value) in &self.variables {
             environment = environment.with(name, value);
         }
@@ -76,9 +75,13 @@ impl Asked {
             .and_then(|programs| programs.path(Program::Psql))
             .expect("psql is part of every server's package");
         let mut command = Command::new(psql);
-        command.env_clear().args(["-w", "-X", "-A", "-t", "-c", QUESTION]);
+        command
+            .env_clear()
+            .args(["-w", "-X", "-A", "-t", "-c", QUESTION]);
         // Without a home of its own psql would look into that of the user who runs the tests.
-        command.env("HOME", "/nonexistent").envs(self.variables.iter().cloned());
+        command
+            .env("HOME", "/nonexistent")
+            .envs(self.variables.iter().cloned());
         if let Some(url) = &self.url {
             command.args(["-d", url]);
         }

@@ -64,11 +64,23 @@ fn what_is_not_postgresql_is_called_that() {
                 .by_us()
                 .expect_err("that is no server");
             // "SSH" begins like a yes to TLS; what follows is then no TLS.
-            let words = ["is not PostgreSQL", "TLS failed", "did not answer", "hung up"];
+            let words = [
+                "is not PostgreSQL",
+                "TLS failed",
+                "did not answer",
+                "hung up",
+            ];
             let as_tls = mode == "prefer" && answer.starts_with(b"S");
             let known = &words[..if as_tls { 4 } else { 1 }];
-            assert!(known.iter().any(|words| said.contains(words)), "{mode}: {said}");
-            assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+            assert!(
+                known.iter().any(|words| said.contains(words)),
+                "{mode}: {said}"
+            );
+            assert!(
+                begun.elapsed() < Duration::from_secs(9),
+                "{:?}",
+                begun.elapsed()
+            );
         }
     }
 }
@@ -111,9 +123,11 @@ fn the_next_host_is_tried_where_the_server_is_not_ready_and_not_where_it_refused
     let said = refused.same().expect_err("the password is wrong");
     assert_eq!(said.matches("the password is wrong").count(), 1, "{said}");
 
-    let said = Asked::url(format!("postgresql://postgres@{starting}/postgres?sslmode=disable"))
-        .by_us()
-        .expect_err("it is starting");
+    let said = Asked::url(format!(
+        "postgresql://postgres@{starting}/postgres?sslmode=disable"
+    ))
+    .by_us()
+    .expect_err("it is starting");
     assert!(said.contains("the database system is starting"), "{said}");
     assert!(said.contains("wait until the server is ready"), "{said}");
 }

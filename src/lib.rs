@@ -35,8 +35,22 @@ pub mod run;
 pub mod demo;
 
 // The front page: what the program is built from.
+pub use apply::{ApplyOptions, AuditDetail, PastExpiry};
 pub use config::{
     ConfigError, ConnectionSettings, DatabaseChoice, Environment, Feature, FeatureFlags, Origin,
     QuayConfig, QuayFeatures, Secret,
 };
+pub use correction::Choices;
+pub use evaluate::{Features, Stated, Strictness};
+pub use journal::Identity;
 pub use pg::PgError;
+pub use quay::OperationId;
+pub use relations::Selection;
+pub use report::{
+    Standing, apply_for_people, apply_json, check_for_people, check_json, plan_for_people,
+    plan_json, undo_for_people, undo_json,
+};
+pub use rules::{Catalogue, RuleError, Severity};
+pub use run::{
+    CheckRequest, FixRequest, NoProgress, Progress, RunError, apply_fix, check, plan_fix, undo_fix,
+};

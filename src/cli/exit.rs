@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::process::ExitCode;
 
 use miette::{Diagnostic, Report};
-use quay_doctor::{ConfigError, PgError};
+use quay_doctor::{ConfigError, PgError, RuleError, RunError};
 use regex::Regex;
 
 /// How a verb ended that ran to its end.
@@ -64,6 +64,22 @@ impl From<ConfigError> for Failure {
 impl From<PgError> for Failure {
     fn from(error: PgError) -> Self {
         if error.is_configuration() {
+            Self::usage(error)
+        } else {
+            Self::unknown(error)
+        }
+    }
+}
+
+impl From<RuleError> for Failure {
+    fn from(error: RuleError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        if error.is_usage() {
             Self::usage(error)
         } else {
             Self::unknown(error)

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum};
 use miette::MietteHandlerOpts;
 use quay_doctor::{
-    ConfigError, ConnectionSettings, DatabaseChoice, Environment, FeatureFlags, Origin, QuayConfig,
-    QuayFeatures, Secret,
+    ConfigError, ConnectionSettings, DatabaseChoice, Environment, FeatureFlags, Features, Identity,
+    Origin, QuayConfig, QuayFeatures, Secret,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -113,8 +113,24 @@ impl Globals {
         ConnectionSettings::resolve_in(&choice, &Environment::of_process())
     }
 
+    /// Who does it, for the journal.
+    pub fn identity(&self) -> Identity {
+        let user = ["USER", "LOGNAME"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok());
+        Identity {
+            actor: self
+                .actor
+                .clone()
+                .or(user)
+                .unwrap_or_else(|| "unknown".to_owned()),
+            reason: self.reason.clone(),
+            worker: format!("process {}", std::process::id()),
+        }
+    }
+
     /// What is known of Quay's feature flags.
-    pub fn features(&self) -> Result<QuayFeatures, ConfigError> {
+    pub fn features(&self) -> Result<Features, ConfigError> {
         let quay = match &self.quay_config {
             Some(path) => Some(QuayConfig::read(path)?),
             None => None,
@@ -123,7 +139,8 @@ impl Globals {
             immutable_tags: self.immutable_tags,
             can_expire: self.immutable_tags_can_expire,
         };
-        QuayFeatures::resolve(flags, &Environment::of_process(), quay.as_ref())
+        let features = QuayFeatures::resolve(flags, &Environment::of_process(), quay.as_ref())?;
+        Ok(Features::from(&features))
     }
 
     fn colors(&self, terminal: bool) -> bool {

@@ -3,8 +3,12 @@
 //! Results go to stdout; logs, progress and complaints to stderr. Every verb ends in an [`Exit`]
 //! or a [`Failure`], and only here do they become a status.
 
+mod check;
 mod exit;
+mod fix;
 mod globals;
+mod output;
+mod progress;
 
 use std::process::ExitCode;
 
@@ -24,7 +28,10 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Verb {}
+enum Verb {
+    Check(check::CheckArgs),
+    Fix(fix::FixArgs),
+}
 
 /// Reads the command line, runs the verb, renders what went wrong.
 pub fn main() -> ExitCode {
@@ -33,6 +40,9 @@ pub fn main() -> ExitCode {
         Err(complaint) => return exit::usage(&complaint),
     };
     cli.globals.start_output();
-    let ended: Result<Exit, Failure> = match cli.verb {};
+    let ended: Result<Exit, Failure> = match &cli.verb {
+        Verb::Check(args) => check::run(args, &cli.globals),
+        Verb::Fix(args) => fix::run(args, &cli.globals),
+    };
     exit::code(ended)
 }

@@ -14,7 +14,7 @@ mod tally;
 
 pub use evidence::{Account, Act, Found};
 pub use judge::{Truth, Verdict, Why, judge};
-pub use moment::{Features, Moment, Stated};
+pub use moment::{Features, Moment, Stated, Strictness};
 pub use outcome::{
     OwningOperation, PolicySubject, RuleOutcome, Status, Subject, TagSubject, Undecided, Violation,
 };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::config::{Feature, QuayFeatures};
 use crate::quay::UnixMillis;
 
 /// A feature flag of Quay's that is not in the database: stated, or not known.
@@ -27,6 +28,35 @@ pub struct Features {
     pub can_expire: Stated,
 }
 
+impl From<&Feature> for Stated {
+    fn from(feature: &Feature) -> Self {
+        match feature {
+            Feature::On(_) => Self::On,
+            Feature::Off(_) => Self::Off,
+            Feature::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl From<&QuayFeatures> for Features {
+    fn from(features: &QuayFeatures) -> Self {
+        Self {
+            immutable_tags: Stated::from(&features.immutable_tags),
+            can_expire: Stated::from(&features.can_expire),
+        }
+    }
+}
+
+/// Whether evidence excuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// A tag that evidence accounts for is explained, and no violation.
+    #[default]
+    Lenient,
+    /// It counts as a violation all the same.
+    Strict,
+}
+
 /// The moment as of which rows are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
@@ -36,6 +66,8 @@ pub struct Moment {
     pub stale_after: Duration,
     /// What was stated about Quay.
     pub features: Features,
+    /// Whether evidence excuses.
+    pub strictness: Strictness,
 }
 
 impl Moment {

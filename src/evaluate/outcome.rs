@@ -129,6 +129,13 @@ impl RuleOutcome {
     }
 }
 
+impl Violation {
+    /// Whether it is about this policy.
+    pub fn is_about(&self, uuid: &PolicyUuid) -> bool {
+        matches!(&self.subject, Subject::Policy(policy) if policy.uuid == *uuid)
+    }
+}
+
 impl TagSubject {
     /// When the tag ends, if it does.
     pub fn ends(&self) -> Option<UnixMillis> {

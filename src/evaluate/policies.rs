@@ -1,6 +1,6 @@
 //! The policies of a registry by scope, their patterns compiled once, and their decision on a tag.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Activity, PolicyRow, Why};
@@ -67,6 +67,15 @@ impl PolicyBook {
     /// Every policy, active or not.
     pub fn rows(&self) -> &[PolicyRow] {
         &self.rows
+    }
+
+    /// Whether this book holds exactly these rows for these scopes, so that it decides there as
+    /// they would. Both are in the order in which policies are read.
+    pub fn holds(&self, scopes: &HashSet<Scope>, rows: &[PolicyRow]) -> bool {
+        self.rows
+            .iter()
+            .filter(|row| scopes.contains(&row.scope))
+            .eq(rows)
     }
 
     /// Decides as a push would: the repository's policies, then the namespace's, active ones only

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::{
     Account, Decision, Moment, PolicyBook, PolicyRow, PolicyStanding, PolicySubject, Registry,
-    RuleOutcome, Stated, Subject, TagRow, TagSubject, Truth, Undecided, Verdict, Violation, Why,
-    WorkerLife, judge,
+    RuleOutcome, Stated, Strictness, Subject, TagRow, TagSubject, Truth, Undecided, Verdict,
+    Violation, Why, WorkerLife, judge,
 };
 use crate::quay::{TagId, is_alive};
 use crate::rules::{Fact, Rule, SubjectKind};
@@ -27,6 +27,13 @@ pub struct Candidate {
     rule: usize,
     /// The row.
     pub row: TagRow,
+}
+
+impl Candidate {
+    /// Whether both are about the same tag and the same rule.
+    pub fn same_case(&self, other: &Self) -> bool {
+        self.rule == other.rule && self.row.id == other.row.id
+    }
 }
 
 impl<'a> Evaluator<'a> {
@@ -82,8 +89,8 @@ impl<'a> Evaluator<'a> {
         candidates
     }
 
-    /// Concludes on candidates, with the evidence that was found about their tags. Explained ones
-    /// are returned too, with their evidence.
+    /// Concludes on candidates, with the evidence that was found about their tags: the violations
+    /// that count. What evidence explains is counted apart, unless the evaluation is strict.
     pub fn conclude(
         &mut self,
         candidates: Vec<Candidate>,
@@ -101,11 +108,11 @@ impl<'a> Evaluator<'a> {
                 .cloned()
                 .collect();
             outcome.subjects += 1;
-            if evidence.is_empty() {
-                outcome.violations += 1;
-            } else {
+            if !evidence.is_empty() && self.moment.strictness == Strictness::Lenient {
                 outcome.explained += 1;
+                continue;
             }
+            outcome.violations += 1;
             let subject = tag_subject(candidate.row, self.registry);
             violations.push(violation(rule, Subject::Tag(subject), evidence));
         }

@@ -19,16 +19,16 @@ pub enum PgError {
     #[error("cannot connect to database {database} as {user}: {reasons}")]
     Connect {
         /// The database that was asked for.
-        database: String,
+        database: Box<str>,
         /// The role.
-        user: String,
+        user: Box<str>,
         /// Each server, and why it gave no session.
-        reasons: String,
+        reasons: Box<str>,
         /// SQLSTATE of the last server's refusal, where it gave one.
-        sqlstate: Option<String>,
+        sqlstate: Option<Box<str>>,
         /// What to do.
         #[help]
-        help: String,
+        help: Box<str>,
     },
     /// A file that TLS needs cannot be used: a matter of configuration, found before connecting.
     #[error("{what} {} cannot be used: {reason}", file.display())]
@@ -98,11 +98,11 @@ impl PgError {
         }
         let last = refusals.last().map(|(_, refusal)| refusal);
         Self::Connect {
-            database: settings.database.clone(),
-            user: settings.user.clone(),
-            reasons: reasons.join("; "),
-            sqlstate: last.and_then(|refusal| refusal.sqlstate.clone()),
-            help: last.map_or_else(String::new, |refusal| refusal.help.clone()),
+            database: settings.database.as_str().into(),
+            user: settings.user.as_str().into(),
+            reasons: reasons.join("; ").into(),
+            sqlstate: last.and_then(|refusal| refusal.sqlstate.as_deref().map(Into::into)),
+            help: last.map_or("", |refusal| refusal.help.as_str()).into(),
         }
     }
 

@@ -54,3 +54,33 @@ pub fn census(pg: &mut impl Statements, selection: &Selection) -> Result<Registr
     }
     Ok(registry)
 }
+
+/// One repository with its namespace, as they are now.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer with rows.
+pub fn registry_of(pg: &mut impl Statements, id: RepositoryId) -> Result<Registry, PgError> {
+    let mut registry = Registry::default();
+    let row = pg.query_opt(
+        r#"
+        SELECT r.namespace_user_id, r.name, r.state, u.username
+        FROM repository r
+        LEFT JOIN "user" u ON u.id = r.namespace_user_id
+        WHERE r.id = $1
+        "#,
+        &[&id.0],
+    )?;
+    if let Some(row) = row {
+        let namespace = row.read::<Option<i32>>(0)?.map(NamespaceId);
+        let repository = Repository {
+            namespace,
+            name: row.read(1)?,
+            state: row.read::<i32>(2)?.into(),
+        };
+        registry.repositories.insert(id, repository);
+        if let (Some(namespace), Some(name)) = (namespace, row.read(3)?) {
+            registry.namespaces.insert(namespace, Namespace { name });
+        }
+    }
+    Ok(registry)
+}

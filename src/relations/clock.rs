@@ -9,5 +9,5 @@ use crate::pg::{Columns, PgError, Statements};
 /// # Errors
 /// [`PgError`] where the server does not answer.
 pub fn server_clock(pg: &mut impl Statements) -> Result<DateTime<Utc>, PgError> {
-    Ok(pg.query_one("SELECT clock_timestamp()", &[])?.read(0)?)
+    pg.query_one("SELECT clock_timestamp()", &[])?.read(0)
 }

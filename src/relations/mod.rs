@@ -12,10 +12,12 @@ mod policies;
 mod tags;
 
 pub use audit::{AuditTrail, MarkedChange, write_marked_changes};
-pub use census::{Selection, census};
+pub use census::{Selection, census, registry_of};
 pub use clock::server_clock;
 pub use evidence::accounts;
 pub use policies::{
     PoliciesOf, PolicySchema, delete_inactive_policy, lock_policy_tables, policies, restore_policy,
 };
-pub use tags::{RowLock, TAG_COLUMNS, names_alive_twice, tag_row, tags_by_id, write_tags};
+pub use tags::{
+    RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, write_tags,
+};

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use crate::evaluate::TagRow;
 use crate::journal::TagChange;
 use crate::pg::{Columns, PgError, Row, Statements, WriteTransaction};
-use crate::quay::{Expiry, Immutability, ManifestId, RepositoryId, TagId, UnixMillis};
+use crate::quay::{
+    Expiry, Immutability, ManifestId, RepositoryId, TagId, UnixMillis, retarget_lock_key,
+};
 
 /// The columns of [`tag_row`], in its order.
 pub const TAG_COLUMNS: &str =
@@ -115,4 +117,17 @@ pub fn write_tags(tx: &mut WriteTransaction<'_>, changes: &[TagChange]) -> Resul
         ",
         &[&ids, &immutable, &ends],
     )
+}
+
+/// Takes the lock with which Quay serialises changes of a repository's tags, until the transaction
+/// ends. A statement of its own: rows that are read after it are as the last holder left them.
+///
+/// # Errors
+/// [`PgError`], of class lock time-out where somebody holds it for longer than we wait.
+pub fn lock_repository(tx: &mut WriteTransaction<'_>, id: RepositoryId) -> Result<(), PgError> {
+    tx.query_one(
+        "SELECT pg_advisory_xact_lock($1)",
+        &[&retarget_lock_key(id)],
+    )?;
+    Ok(())
 }

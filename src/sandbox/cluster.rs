@@ -61,12 +61,12 @@ impl Cluster {
 
     /// The URL of a database over the Unix socket, for psql and for [`ConnectionSettings`].
     pub fn url(&self, database: &str) -> String {
-        self.server.url(database)
+        self.server.addresses().url(database)
     }
 
     /// The URL of a database over TCP on 127.0.0.1.
     pub fn tcp_url(&self, database: &str) -> String {
-        self.server.tcp_url(database)
+        self.server.addresses().tcp_url(database)
     }
 
     /// The TCP port on 127.0.0.1; the same after a restart.

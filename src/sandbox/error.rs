@@ -71,6 +71,26 @@ pub enum SandboxError {
         /// The name.
         name: String,
     },
+    /// The server lacks an extension that Quay needs as well.
+    #[error("this PostgreSQL has no extension pg_trgm")]
+    #[diagnostic(help(
+        "it comes with the server on Debian, Ubuntu and macOS; on Fedora and RHEL install it with \
+         `dnf install postgresql-contrib`"
+    ))]
+    NoTrigrams,
+    /// A world's description is wrong.
+    #[error("the description of the world is wrong: {reason}")]
+    World {
+        /// What is wrong, and where.
+        reason: String,
+        /// What may have been meant.
+        #[help]
+        help: String,
+    },
+    /// A world is to be written where somebody lives.
+    #[error("the database holds users already: a world is only written into an empty one")]
+    #[diagnostic(help("create a database of its own for it"))]
+    NotEmpty,
     /// Our own URL was not understood.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -9,10 +9,14 @@ mod bounded;
 mod builder;
 mod cluster;
 mod error;
+pub mod fixture;
 mod programs;
 mod server;
+#[cfg(feature = "testkit")]
+pub mod shared;
 mod standby;
 mod watchdog;
+pub mod world;
 
 pub use builder::ClusterBuilder;
 pub use cluster::{Cluster, KeptCluster};

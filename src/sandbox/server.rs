@@ -32,6 +32,26 @@ impl StopMode {
     }
 }
 
+/// Where a server answers, for its superuser.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct Addresses {
+    sockets: PathBuf,
+    port: u16,
+}
+
+impl Addresses {
+    /// A URL that psql and our own settings both understand, over the Unix socket.
+    pub(super) fn url(&self, database: &str) -> String {
+        let (sockets, port) = (self.sockets.display(), self.port);
+        format!("postgresql://postgres@/{database}?host={sockets}&port={port}")
+    }
+
+    /// The same over TCP.
+    pub(super) fn tcp_url(&self, database: &str) -> String {
+        format!("postgresql://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+}
+
 /// A data folder and what is needed to run a server on it.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
@@ -81,18 +101,12 @@ impl Server {
             .map_err(|error| self.with_log(error))
     }
 
-    /// A URL that psql and our own settings both understand, over the Unix socket.
-    pub(super) fn url(&self, database: &str) -> String {
-        format!(
-            "postgresql://postgres@/{database}?host={}&port={}",
-            self.folder.display(),
-            self.port
-        )
-    }
-
-    /// The same over TCP.
-    pub(super) fn tcp_url(&self, database: &str) -> String {
-        format!("postgresql://postgres@127.0.0.1:{}/{database}", self.port)
+    /// Where the server answers.
+    pub(super) fn addresses(&self) -> Addresses {
+        Addresses {
+            sockets: self.folder.clone(),
+            port: self.port,
+        }
     }
 
     /// Adds lines to the end of `postgresql.conf`, where they win over earlier ones.

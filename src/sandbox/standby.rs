@@ -46,12 +46,12 @@ impl Standby {
 
     /// The URL of a database over the Unix socket.
     pub fn url(&self, database: &str) -> String {
-        self.server.url(database)
+        self.server.addresses().url(database)
     }
 
     /// The URL of a database over TCP on 127.0.0.1.
     pub fn tcp_url(&self, database: &str) -> String {
-        self.server.tcp_url(database)
+        self.server.addresses().tcp_url(database)
     }
 
     /// The settings to connect to a database, as the superuser.
@@ -75,7 +75,7 @@ impl Standby {
     /// # Errors
     /// [`SandboxError`] where that takes longer than a minute, or a server does not answer.
     pub fn wait_until_caught_up(&self) -> Result<(), SandboxError> {
-        let primary = ConnectionSettings::resolve(Some(&self.primary.url("postgres")))?;
+        let primary = ConnectionSettings::resolve(Some(&self.primary.addresses().url("postgres")))?;
         let written: String = ReadSession::open(&primary)?
             .query_one("SELECT pg_current_wal_insert_lsn()::text AS position", &[])?
             .get("position");

@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 use super::account::Account;
 use super::{Program, Programs, SandboxError};
 
-/// Waits for the end of its input, which comes when the pipe's only writer is gone; then stops
-/// every server in the folder and removes the folder. The word `keep` sends it home.
-const SCRIPT: &str = r#"
-trap '' HUP INT TERM
+/// Waits for the end of its input, which comes when the pipe's only writer is gone. The word
+/// `keep` sends it home.
+const UNTIL_PIPE_CLOSES: &str = r#"
 while read -r word; do
     if [ "$word" = keep ]; then exit 0; fi
 done
+"#;
+
+/// Stops every server in the folder and removes the folder.
+const TIDY_UP: &str = r#"
 for data in "$1"/data "$1"/standby*; do
     if [ -f "$data/postmaster.pid" ]; then
         pid=$(head -n 1 "$data/postmaster.pid")
@@ -23,6 +26,20 @@ for data in "$1"/data "$1"/standby*; do
     fi
 done
 cd / && rm -rf "$1"
+"#;
+
+/// Waits for the end of another user's process, which `kill -0` could not see; a zombie has ended.
+#[cfg(feature = "testkit")]
+const UNTIL_PROCESS_ENDS: &str = r#"
+lives() {
+    if [ -d /proc/self ]; then
+        [ -d "/proc/$1" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status"
+    else
+        ps -p "$1" >/dev/null
+    fi
+}
+while lives "$3"; do sleep 0.3; done
+rm -rf "$4"
 "#;
 
 /// How long tidying up may take.
@@ -42,20 +59,11 @@ impl Watchdog {
         account: Account,
         folder: &Path,
     ) -> Result<Self, SandboxError> {
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", SCRIPT, "quay-doctor-watchdog"])
-            .arg(folder)
-            .arg(programs.path(Program::PgCtl)?)
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0);
-        account.apply(&mut command);
+        let mut command = shell(UNTIL_PIPE_CLOSES, programs, account, folder)?;
         let shell = command
+            .stdin(Stdio::piped())
             .spawn()
-            .map_err(SandboxError::io("start the process that tidies up"))?;
+            .map_err(cannot_start())?;
         Ok(Self { shell })
     }
 
@@ -80,4 +88,50 @@ impl Watchdog {
             }
         }
     }
+}
+
+/// Starts a watchdog that outlives us: it tidies up, and removes `also`, when a process has ended.
+#[cfg(feature = "testkit")]
+pub(super) fn until_process_ends(
+    process: u32,
+    server: &super::server::Server,
+    also: &Path,
+) -> Result<(), SandboxError> {
+    shell(
+        UNTIL_PROCESS_ENDS,
+        &server.programs,
+        server.account,
+        &server.folder,
+    )?
+    .arg(process.to_string())
+    .arg(also)
+    .stdin(Stdio::null())
+    .spawn()
+    .map(drop)
+    .map_err(cannot_start())
+}
+
+/// The shell that waits and then tidies up. Our signals pass it by.
+fn shell(
+    wait: &str,
+    programs: &Programs,
+    account: Account,
+    folder: &Path,
+) -> Result<Command, SandboxError> {
+    let script = format!("trap '' HUP INT TERM\n{wait}{TIDY_UP}");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &script, "quay-doctor-watchdog"])
+        .arg(folder)
+        .arg(programs.path(Program::PgCtl)?)
+        .current_dir("/")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0);
+    account.apply(&mut command);
+    Ok(command)
+}
+
+fn cannot_start() -> impl FnOnce(std::io::Error) -> SandboxError {
+    SandboxError::io("start the process that tidies up")
 }

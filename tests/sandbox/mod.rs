@@ -1,3 +1,8 @@
 //! The throw-away server and the data in it.
+// clippy.toml's permissions reach test functions only, not what they share.
+#![allow(clippy::expect_used, clippy::panic)]
 
+mod catalog;
 mod cluster;
+mod shared;
+mod world;

@@ -26,18 +26,18 @@ mod password_file;
 mod quay_config;
 mod secret;
 mod service_file;
+mod session;
 mod target;
 mod tls;
 mod url;
 
-pub use connection::{
-    ChannelBinding, ConnectionSettings, DatabaseChoice, HostOrder, TargetSession, TcpSettings,
-};
+pub use connection::{ConnectionSettings, DatabaseChoice};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use features::{Feature, FeatureFlags, QuayFeatures};
 pub use origin::Origin;
 pub use quay_config::QuayConfig;
 pub use secret::Secret;
+pub use session::{ChannelBinding, HostOrder, TargetSession, TcpSettings};
 pub use target::{Host, Password, Target};
 pub use tls::{Roots, TlsFile, TlsMode, TlsSettings, TlsStart, TlsVersion};

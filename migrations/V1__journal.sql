@@ -1,8 +1,14 @@
 -- Our own schema: operations, before-images, evidence, scans. Nothing of Quay's is touched, and
 -- nothing refers to Quay's tables by a foreign key: their rows come and go, the journal stays.
 
-CREATE SCHEMA IF NOT EXISTS quay_doctor;
+-- Its indexes are built on tables of the same transaction, which nobody else can see yet; Quay's own
+-- ids are 32-bit integers.
+-- squawk-ignore-file require-concurrent-index-creation, prefer-bigint-over-int
 
+-- step: schema quay_doctor
+CREATE SCHEMA quay_doctor;
+
+-- step: tables
 -- One row a policy operation or fix run.
 CREATE TABLE quay_doctor.operation (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

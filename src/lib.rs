@@ -41,8 +41,16 @@ pub use config::{
     QuayConfig, QuayFeatures, Secret,
 };
 pub use correction::Choices;
+pub use demo::{DemoError, Narrator, tell as tell_demo};
 pub use evaluate::{Features, Stated, Strictness};
 pub use journal::Identity;
+pub use migrate::{
+    Blame as MigrateBlame, DownReport, Ended as MigrateEnded, Journal as JournalFate, MigrateError,
+    Notice as MigrateNotice, Patience, Plan as MigratePlan, ServerRole, Status as MigrateStatus,
+    UpReport, Verification, default_export_path, down as migrate_down,
+    hand_over as migrate_hand_over, plan as migrate_plan, status as migrate_status,
+    up as migrate_up, verify as migrate_verify,
+};
 pub use pg::PgError;
 pub use quay::OperationId;
 pub use relations::Selection;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::process::ExitCode;
 
 use miette::{Diagnostic, Report};
-use quay_doctor::{ConfigError, PgError, RuleError, RunError};
+use quay_doctor::{ConfigError, DemoError, PgError, RuleError, RunError};
 use regex::Regex;
 
 /// How a verb ended that ran to its end.
@@ -74,6 +74,12 @@ impl From<PgError> for Failure {
 impl From<RuleError> for Failure {
     fn from(error: RuleError) -> Self {
         Self::usage(error)
+    }
+}
+
+impl From<DemoError> for Failure {
+    fn from(error: DemoError) -> Self {
+        Self::unknown(error)
     }
 }
 

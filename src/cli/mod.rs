@@ -4,9 +4,11 @@
 //! or a [`Failure`], and only here do they become a status.
 
 mod check;
+mod demo;
 mod exit;
 mod fix;
 mod globals;
+mod migrate;
 mod output;
 mod progress;
 
@@ -31,6 +33,9 @@ struct Cli {
 enum Verb {
     Check(check::CheckArgs),
     Fix(fix::FixArgs),
+    Demo(demo::DemoArgs),
+    /// Bring the database's schema to a version: look, plan, go up, go down, verify
+    Migrate(migrate::Migrate),
 }
 
 /// Reads the command line, runs the verb, renders what went wrong.
@@ -40,9 +45,11 @@ pub fn main() -> ExitCode {
         Err(complaint) => return exit::usage(&complaint),
     };
     cli.globals.start_output();
-    let ended: Result<Exit, Failure> = match &cli.verb {
-        Verb::Check(args) => check::run(args, &cli.globals),
-        Verb::Fix(args) => fix::run(args, &cli.globals),
+    let ended: Result<Exit, Failure> = match cli.verb {
+        Verb::Check(args) => check::run(&args, &cli.globals),
+        Verb::Fix(args) => fix::run(&args, &cli.globals),
+        Verb::Demo(args) => demo::run(&args, &cli.globals),
+        Verb::Migrate(verb) => verb.run(&cli.globals),
     };
     exit::code(ended)
 }

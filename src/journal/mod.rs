@@ -21,7 +21,8 @@ pub use operation::{Identity, Kind, OperationRow, Phase, policy_standings, unfin
 pub use policy_change::{PolicyChange, changed_policies, mark_policy_undone, record_policy_change};
 pub use schema::{
     ActiveColumn, AlembicRevisions, IndexValidity, JournalState, LiveColumn, LiveIndex, MARK,
-    Nullness, Origin, PolicyTableState, QuaySchema, SCHEMA, SchemaState, TABLES, active_index_name,
+    Nullness, Origin, PolicyTableState, QuaySchema, SCHEMA, SchemaState, TABLES, TESTED_REVISIONS,
+    active_index_definition, active_index_name,
 };
 pub use tag_change::{
     TagChange, TagImage, changed_tags, known_expiries, mark_undone, record_tag_changes,

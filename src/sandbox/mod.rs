@@ -11,9 +11,12 @@ mod cluster;
 mod error;
 pub mod fixture;
 mod programs;
+pub mod quays_way;
 mod server;
 #[cfg(feature = "testkit")]
 pub mod shared;
+#[cfg(feature = "testkit")]
+mod skip;
 mod standby;
 mod watchdog;
 pub mod world;
@@ -23,4 +26,6 @@ pub use cluster::{Cluster, KeptCluster};
 pub use error::SandboxError;
 pub use programs::{Program, Programs};
 pub use server::StopMode;
+#[cfg(feature = "testkit")]
+pub use skip::skipped;
 pub use standby::Standby;

@@ -1,1 +1,3 @@
-//! Tests of pattern.
+//! Patterns: decided as Quay decides them.
+
+mod visible;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use quay_doctor::pg::{ReadSession, Statements, WriteSession};
-use quay_doctor::sandbox::{Cluster, fixture};
+use quay_doctor::sandbox::{Cluster, fixture, skipped};
 
 /// The live catalog in the words of `fixtures/quay/catalog.txt`. NOT NULL is told with the column;
 /// PostgreSQL 18 lists it among the constraints as well (type `n`).
@@ -148,7 +148,7 @@ fn a_database_that_has_quays_tables_is_refused_and_left_alone() {
 fn our_copy_of_the_facts_is_the_reference() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/quay");
     if !folder.is_dir() {
-        eprintln!("SKIPPED: no reference tables beside the project");
+        skipped("no reference tables beside the project");
         return;
     }
     let read = |name: &str| {

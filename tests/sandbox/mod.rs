@@ -4,5 +4,6 @@
 
 mod catalog;
 mod cluster;
+mod ending;
 mod shared;
 mod world;

@@ -42,11 +42,14 @@ fn a_database_is_gone_after_its_test_even_where_a_session_is_left_open() {
     );
 }
 
+/// Measured, not judged: on a busy machine any bound would be wrong some day.
+/// `cargo nextest run a_clone_is_measured --run-ignored all --no-capture`
 #[test]
-fn a_clone_takes_well_under_a_second() {
+#[ignore = "a measurement"]
+fn a_clone_is_measured() {
     // The first one may have to start the cluster.
     drop(TestDatabase::empty().expect("a database"));
-    let mut times: Vec<_> = (0..5)
+    let mut times: Vec<_> = (0..9)
         .map(|_| {
             let started = Instant::now();
             let database = TestDatabase::quay().expect("a database");
@@ -56,6 +59,5 @@ fn a_clone_takes_well_under_a_second() {
         })
         .collect();
     times.sort();
-    eprintln!("created and removed, median: {:?}", times[2]);
-    assert!(times[2].0.as_millis() < 1_000, "{times:?}");
+    eprintln!("created and removed, median: {:?}", times[4]);
 }

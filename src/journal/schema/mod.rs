@@ -21,6 +21,10 @@ pub const TABLES: [&str; 5] = ["operation", "tag_change", "policy_change", "kept
 /// to drop; what does not was brought by Quay, or by an administrator, and stays.
 pub const MARK: &str = "Added by quay-doctor; `quay-doctor migrate hand-over` removes it.";
 
+/// The revisions of Quay's own chain that this version was tested with (the head at commit
+/// ffba0c70e2d8).
+pub const TESTED_REVISIONS: [&str; 1] = ["9fa37f66a9b6"];
+
 /// The schema as it is at the moment of reading.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SchemaState {
@@ -195,9 +199,9 @@ impl SchemaState {
         );
         let tables = [&self.repository_policies, &self.namespace_policies];
         let columns = self.knows_active() && tables.iter().all(|t| t.created_date.is_some());
-        let indexes = tables.iter().all(|table| {
-            let index = table.active_index.as_ref();
-            index.is_some_and(|index| index.validity == IndexValidity::Valid)
+        let indexes = PolicyTable::IN_LOCK_ORDER.iter().all(|table| {
+            let index = self.policies(*table).active_index.as_ref();
+            index.is_some_and(|index| index.is_as_promised(*table))
         });
         match (journal, columns, indexes) {
             (false, ..) => 0,
@@ -205,6 +209,13 @@ impl SchemaState {
             (true, true, false) => 2,
             (true, true, true) => 3,
         }
+    }
+}
+
+impl LiveIndex {
+    /// Whether it is the index of migration V3, and queries can use it.
+    pub fn is_as_promised(&self, table: PolicyTable) -> bool {
+        self.validity == IndexValidity::Valid && self.definition == active_index_definition(table)
     }
 }
 
@@ -222,6 +233,44 @@ impl PolicyTableState {
             (other, _) => ActiveColumn::Unusable(format!("its type is {other}, not boolean")),
         }
     }
+}
+
+impl AlembicRevisions {
+    /// The revision in a word, for a message.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Absent => "no alembic_version table".to_owned(),
+            Self::Unreadable => "not readable for this role".to_owned(),
+            Self::At(revisions) if revisions.is_empty() => "no revision recorded".to_owned(),
+            Self::At(revisions) => revisions.join(", "),
+        }
+    }
+
+    /// A warning where this is not a revision that this version was tested with. Whoever shows it
+    /// has compared the columns it needs first: they decide, the revision does not.
+    pub fn untested(&self) -> Option<String> {
+        match self {
+            Self::At(revisions)
+                if revisions.len() == 1 && TESTED_REVISIONS.contains(&revisions[0].as_str()) =>
+            {
+                None
+            }
+            other => Some(format!(
+                "Quay's Alembic revision is not one that this version was tested with ({})",
+                other.describe()
+            )),
+        }
+    }
+}
+
+/// The definition that migration V3 promises for it, as [`LiveIndex::definition`] spells it.
+pub fn active_index_definition(table: PolicyTable) -> String {
+    format!(
+        "CREATE INDEX {} ON {} USING btree ({}, active)",
+        active_index_name(table),
+        table.name(),
+        table.scope_column()
+    )
 }
 
 /// The name that migration V3 gives to a policy table's index.
@@ -245,43 +294,74 @@ mod tests {
         }
     }
 
-    fn table(validity: IndexValidity) -> PolicyTableState {
+    fn table(table: PolicyTable, validity: IndexValidity) -> PolicyTableState {
         PolicyTableState {
             active: Some(column("boolean", Nullness::NotNull)),
             created_date: Some(column("timestamp without time zone", Nullness::Nullable)),
             active_index: Some(LiveIndex {
-                definition: String::new(),
+                definition: active_index_definition(table),
                 validity,
                 origin: Origin::Ours,
             }),
         }
     }
 
-    fn state(journal: JournalState, tables: PolicyTableState) -> SchemaState {
+    fn state(journal: JournalState, validity: IndexValidity) -> SchemaState {
         SchemaState {
             quay: QuaySchema::WithPolicies,
             alembic: AlembicRevisions::Absent,
             journal,
-            repository_policies: tables.clone(),
-            namespace_policies: tables,
+            repository_policies: table(PolicyTable::Repository, validity),
+            namespace_policies: table(PolicyTable::Namespace, validity),
         }
     }
 
     #[test]
     fn the_version_is_the_highest_that_the_catalog_bears_out_without_a_gap() {
-        let whole = || table(IndexValidity::Valid);
-        assert_eq!(state(JournalState::Present, whole()).version(), 3);
-        let unindexed = table(IndexValidity::Invalid);
-        assert_eq!(state(JournalState::Present, unindexed).version(), 2);
-        let bare = PolicyTableState::default();
-        assert_eq!(state(JournalState::Present, bare).version(), 1);
+        let valid = IndexValidity::Valid;
+        assert_eq!(state(JournalState::Present, valid).version(), 3);
+        let unindexed = state(JournalState::Present, IndexValidity::Invalid);
+        assert_eq!(unindexed.version(), 2);
+        let mut bare = state(JournalState::Present, valid);
+        bare.namespace_policies = PolicyTableState::default();
+        assert_eq!(bare.version(), 1);
         // Quay brought columns and indexes by itself: nothing of ours is there.
-        assert_eq!(state(JournalState::Absent, whole()).version(), 0);
+        assert_eq!(state(JournalState::Absent, valid).version(), 0);
         let torn = JournalState::Incomplete(vec!["scan".to_owned()]);
-        assert_eq!(state(torn, whole()).version(), 0);
+        assert_eq!(state(torn, valid).version(), 0);
         // Not readable for this role, but there.
         let closed = JournalState::Unreadable(vec!["scan".to_owned()]);
-        assert_eq!(state(closed, whole()).version(), 3);
+        assert_eq!(state(closed, valid).version(), 3);
+    }
+
+    #[test]
+    fn an_index_of_the_right_name_counts_only_with_the_right_columns() {
+        let mut swapped = state(JournalState::Present, IndexValidity::Valid);
+        let other = active_index_definition(PolicyTable::Namespace);
+        swapped
+            .repository_policies
+            .active_index
+            .as_mut()
+            .unwrap()
+            .definition = other;
+        assert_eq!(swapped.version(), 2);
+    }
+
+    #[test]
+    fn only_a_single_tested_revision_goes_without_a_warning() {
+        let at = |revisions: &[&str]| {
+            AlembicRevisions::At(revisions.iter().map(|r| (*r).to_owned()).collect())
+        };
+        assert_eq!(at(&TESTED_REVISIONS[..1]).untested(), None);
+        for odd in [
+            at(&[]),
+            at(&["0123456789ab"]),
+            at(&[TESTED_REVISIONS[0], "0123456789ab"]),
+            AlembicRevisions::Absent,
+            AlembicRevisions::Unreadable,
+        ] {
+            assert!(odd.untested().is_some(), "{odd:?}");
+        }
     }
 
     #[test]

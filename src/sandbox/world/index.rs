@@ -4,8 +4,8 @@ use crate::pg::{PgError, Statements, WriteTransaction};
 
 /// Drops a table's indexes that no constraint owns; the statements that build them again.
 ///
-/// Fifteen indexes kept up row by row make a load of a million tags several times as long as
-/// building them once at its end.
+/// Building them once at the end is the faster way (a million tags and 850,000 manifests: 17 s
+/// instead of 23 s on two cores), the more so the less of the indexes fits into shared buffers.
 pub(super) fn drop_secondary(
     transaction: &mut WriteTransaction<'_>,
     table: &str,

@@ -1,0 +1,220 @@
+//! All patterns of a scope at once: one walk over the tag decides every regular one of them.
+
+use std::collections::HashMap;
+
+use regex_automata::dfa::dense;
+use regex_automata::hybrid::dfa as lazy;
+
+use super::automaton::{hir, is_ordinary, lazy_table, states, table, walk, walk_lazy};
+use super::error::Undecidable;
+use super::matcher::Matcher;
+use super::meaning::Meaning;
+use super::shape::Simple;
+use super::{Compiled, compile};
+
+/// Memory for the common table, and for making it.
+const TABLE_BYTES: usize = 16 << 20;
+
+/// Memory for a common table that grows while matching, for each scratch.
+const LAZY_BYTES: usize = 32 << 20;
+
+/// One pattern's answer on one tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The pattern matches the whole tag.
+    Match,
+    /// It does not, or it is invalid.
+    NoMatch,
+    /// It cannot be told here.
+    Undecided(Undecidable),
+}
+
+impl From<Result<bool, Undecidable>> for Decision {
+    fn from(decided: Result<bool, Undecidable>) -> Self {
+        match decided {
+            Ok(true) => Self::Match,
+            Ok(false) => Self::NoMatch,
+            Err(reason) => Self::Undecided(reason),
+        }
+    }
+}
+
+/// The patterns of a scope.
+#[derive(Debug)]
+pub struct PatternSet {
+    patterns: Vec<Compiled>,
+    /// Which patterns are exactly this text.
+    literals: HashMap<String, Vec<usize>>,
+    common: Option<Common>,
+    /// The patterns that are looked at one by one.
+    alone: Vec<usize>,
+    /// The decision before anything was looked at.
+    blank: Vec<Decision>,
+}
+
+/// One automaton for many patterns.
+#[derive(Debug)]
+struct Common {
+    automaton: CommonAutomaton,
+    /// The pattern's place in the set, by its place in the automaton.
+    places: Vec<usize>,
+}
+
+#[derive(Debug)]
+enum CommonAutomaton {
+    Table(Box<dense::DFA<Vec<u32>>>),
+    Lazy(Box<lazy::DFA>),
+}
+
+/// Room to decide in, used again for every tag. Belongs to the set that it was made by.
+#[derive(Debug)]
+pub struct Scratch {
+    decisions: Vec<Decision>,
+    growing: Option<Box<lazy::Cache>>,
+}
+
+impl PatternSet {
+    /// Compiles the patterns.
+    pub fn new<P: AsRef<str>>(patterns: &[P]) -> Self {
+        let patterns: Vec<Compiled> = patterns.iter().map(|p| compile(p.as_ref())).collect();
+        let mut set = Self {
+            blank: patterns.iter().map(blank_decision).collect(),
+            patterns,
+            literals: HashMap::new(),
+            common: None,
+            alone: Vec::new(),
+        };
+        let mut together = Vec::new();
+        for place in 0..set.patterns.len() {
+            let Compiled::Valid(matcher) = &set.patterns[place] else {
+                continue;
+            };
+            if let Some(texts) = only_literals(matcher) {
+                for text in texts {
+                    set.literals.entry(text).or_default().push(place);
+                }
+            } else if matcher.is_plainly_regular() {
+                together.push(place);
+            } else {
+                set.alone.push(place);
+            }
+        }
+        set.join(together);
+        set
+    }
+
+    /// The patterns, in the order in which they were given.
+    pub fn patterns(&self) -> &[Compiled] {
+        &self.patterns
+    }
+
+    /// Room for deciding; make one for each thread.
+    pub fn scratch(&self) -> Scratch {
+        let growing = match &self.common {
+            Some(Common {
+                automaton: CommonAutomaton::Lazy(table),
+                ..
+            }) => Some(Box::new(table.create_cache())),
+            _ => None,
+        };
+        Scratch {
+            decisions: self.blank.clone(),
+            growing,
+        }
+    }
+
+    /// Decides every pattern on one tag; the answers stand in the patterns' order. Allocates
+    /// nothing, unless the tag has characters other than printable ASCII.
+    pub fn decide<'s>(&self, tag: &str, scratch: &'s mut Scratch) -> &'s [Decision] {
+        scratch.decisions.clear();
+        scratch.decisions.extend_from_slice(&self.blank);
+        let fits = tag.len() <= super::MAX_TAG_CHARS;
+        if !(fits && is_ordinary(tag) && self.decide_together(tag, scratch).is_ok()) {
+            self.decide_one_by_one(tag, scratch);
+            return &scratch.decisions;
+        }
+        if let Some(places) = self.literals.get(tag) {
+            for &place in places {
+                scratch.decisions[place] = Decision::Match;
+            }
+        }
+        for &place in &self.alone {
+            if let Compiled::Valid(matcher) = &self.patterns[place] {
+                scratch.decisions[place] = matcher.decide(tag).into();
+            }
+        }
+        &scratch.decisions
+    }
+
+    fn decide_together(&self, tag: &str, scratch: &mut Scratch) -> Result<(), Undecidable> {
+        let Some(common) = &self.common else {
+            return Ok(());
+        };
+        let decisions = &mut scratch.decisions;
+        let report = |number: usize| decisions[common.places[number]] = Decision::Match;
+        match (&common.automaton, &mut scratch.growing) {
+            (CommonAutomaton::Table(table), _) => walk(table, tag, report),
+            (CommonAutomaton::Lazy(table), Some(room)) => walk_lazy(table, room, tag, report),
+            // The scratch was made by another set.
+            (CommonAutomaton::Lazy(_), None) => Err(Undecidable::TooLarge),
+        }
+    }
+
+    fn decide_one_by_one(&self, tag: &str, scratch: &mut Scratch) {
+        for (decision, pattern) in scratch.decisions.iter_mut().zip(&self.patterns) {
+            if let Compiled::Valid(matcher) = pattern {
+                *decision = matcher.decide(tag).into();
+            }
+        }
+    }
+
+    /// Joins the regular patterns; where that is too large, they stay alone.
+    fn join(&mut self, together: Vec<usize>) {
+        let meanings: Vec<&Meaning> = together
+            .iter()
+            .filter_map(|&place| match &self.patterns[place] {
+                Compiled::Valid(matcher) => Some(matcher.meaning()),
+                _ => None,
+            })
+            .collect();
+        if meanings.is_empty() {
+            return;
+        }
+        let hirs: Vec<_> = meanings.into_iter().map(hir).collect();
+        let automaton = states(&hirs).and_then(|states| {
+            Ok(match table(&states, TABLE_BYTES) {
+                Some(table) => CommonAutomaton::Table(Box::new(table)),
+                None => CommonAutomaton::Lazy(Box::new(lazy_table(states, LAZY_BYTES)?)),
+            })
+        });
+        match automaton {
+            Ok(automaton) => {
+                self.common = Some(Common {
+                    automaton,
+                    places: together,
+                });
+            }
+            Err(_) => self.alone.extend(together),
+        }
+    }
+}
+
+fn blank_decision(pattern: &Compiled) -> Decision {
+    match pattern {
+        Compiled::Undecidable(reason) => Decision::Undecided(*reason),
+        Compiled::Valid(_) | Compiled::Invalid(_) => Decision::NoMatch,
+    }
+}
+
+/// The texts of a pattern that is nothing but texts.
+fn only_literals(matcher: &Matcher) -> Option<Vec<String>> {
+    matcher
+        .shape()?
+        .any_of
+        .iter()
+        .map(|simple| match simple {
+            Simple::Literal(text) => Some(text.clone()),
+            _ => None,
+        })
+        .collect()
+}

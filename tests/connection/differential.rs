@@ -83,8 +83,15 @@ fn read_message(stream: &mut TcpStream) -> Option<Vec<u8>> {
     Some(body)
 }
 
-/// Both programs with these words; what each said to the server, and our complaint.
-fn both(ear: &Ear, text: &str) -> (Option<Said>, Option<Said>, Option<String>) {
+/// What each program said to the server.
+struct Both {
+    theirs: Option<Said>,
+    ours: Option<Said>,
+    complaint: String,
+}
+
+/// Both programs with these words; `None` on a machine without psql.
+fn both(ear: &Ear, text: &str) -> Option<Both> {
     let asked = Asked::url(text)
         .with("PGHOSTADDR", "127.0.0.1")
         .with("PGPORT", ear.address.port().to_string())
@@ -95,11 +102,15 @@ fn both(ear: &Ear, text: &str) -> (Option<Said>, Option<Said>, Option<String>) {
         said.as_ref()
             .is_err_and(|said| words.iter().any(|word| said.contains(word)))
     };
-    let said = asked.by_psql();
+    let said = asked.by_psql()?;
     let theirs = ear.heard(reached(&said, &["that is all", "no password supplied"]));
     let said = asked.by_us();
     let ours = ear.heard(reached(&said, &["that is all", "none is given"]));
-    (theirs, ours, said.err())
+    Some(Both {
+        theirs,
+        ours,
+        complaint: said.err().unwrap_or_default(),
+    })
 }
 
 /// Pieces of which URLs and strings are made, those that have a meaning above all.
@@ -172,16 +183,18 @@ proptest! {
     #[test]
     fn a_url_says_to_the_server_what_it_says_through_psql(url in url()) {
         let ear = Ear::open();
-        let (theirs, ours, complaint) = both(&ear, &url);
-        // The one thing that we refuse and libpq takes: an @ that is not encoded.
-        let refused = complaint.is_some_and(|said| said.contains("reserved character"));
-        prop_assert!(theirs == ours || refused, "psql: {theirs:?}\nwe: {ours:?}");
+        if let Some(Both { theirs, ours, complaint }) = both(&ear, &url) {
+            // The one thing that we refuse and libpq takes: an @ that is not encoded.
+            let refused = complaint.contains("reserved character");
+            prop_assert!(theirs == ours || refused, "psql: {theirs:?}\nwe: {ours:?}");
+        }
     }
 
     #[test]
     fn a_connection_string_says_to_the_server_what_it_says_through_psql(words in words()) {
         let ear = Ear::open();
-        let (theirs, ours, complaint) = both(&ear, &words);
-        prop_assert_eq!(theirs, ours, "{:?}", complaint);
+        if let Some(Both { theirs, ours, complaint }) = both(&ear, &words) {
+            prop_assert_eq!(theirs, ours, "{}", complaint);
+        }
     }
 }

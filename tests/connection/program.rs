@@ -166,6 +166,7 @@ fn a_word_that_was_not_expected_is_not_repeated_with_its_password() {
 #[test]
 fn no_way_to_give_a_password_shows_it_at_any_verbosity() {
     let cluster = Cluster::builder()
+        .setting("password_encryption", "scram-sha-256")
         .hba("host all scram,other all scram-sha-256")
         .start()
         .expect("a cluster");

@@ -31,6 +31,7 @@ impl Secured {
         let authority = Authority::new("the authority");
         let pair = authority.issue(GOOD);
         let cluster = Cluster::builder()
+            .setting("password_encryption", "scram-sha-256")
             .setting("ssl", "on")
             .setting("ssl_cert_file", "server.crt")
             .setting("ssl_key_file", "server.key")

@@ -11,6 +11,7 @@ use super::question::Asked;
 /// A server with a database `quay`, one with an odd name, and roles with and without passwords.
 pub fn server() -> Cluster {
     let cluster = Cluster::builder()
+        .setting("password_encryption", "scram-sha-256")
         .hba("host all scram,odd all scram-sha-256\nlocal all scram scram-sha-256")
         .start()
         .expect("a cluster");

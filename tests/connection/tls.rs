@@ -181,6 +181,20 @@ fn the_systems_roots_do_not_vouch_for_an_authority_of_ones_own() {
 }
 
 #[test]
+fn direct_tls_works_with_servers_that_know_it() {
+    let server = Secured::start();
+    let root = server.file("ca.crt").display().to_string();
+    let answer = server
+        .asked(
+            "scram",
+            &format!("password=right sslnegotiation=direct sslmode=verify-full sslrootcert={root}"),
+        )
+        .by_us();
+    let knows = server.cluster.version().expect("a version") >= 170_000;
+    assert_eq!(answer.is_ok(), knows, "{answer:?}");
+}
+
+#[test]
 fn direct_tls_begins_with_tls_and_names_the_protocol_and_the_host() {
     let (address, said) = fake::listening();
     let port = address.port();

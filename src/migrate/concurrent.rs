@@ -97,7 +97,7 @@ fn create(
         return Ok(());
     };
     if let Err(source) = run_unhurried(session, create, patience.index) {
-        clear_up(session, known, table);
+        clear_up(session, known, table, patience.index.min(CLEAR_UP));
         return Err(MigrateError::IndexNotBuilt { index, source });
     }
     let state = SchemaState::read(session)?;
@@ -118,7 +118,7 @@ fn mark(session: &mut WriteSession, step: &Step) -> Result<(), MigrateError> {
 
 /// Drops what a failed build has left, if that goes quickly. Whether or not it does, the failure of
 /// the build is what there is to tell, and the next run looks again.
-fn clear_up(session: &mut WriteSession, known: &Embedded, table: PolicyTable) {
+fn clear_up(session: &mut WriteSession, known: &Embedded, table: PolicyTable, at_most: Duration) {
     let cleared = SchemaState::read(session)
         .map_err(MigrateError::from)
         .and_then(|state| {
@@ -128,7 +128,7 @@ fn clear_up(session: &mut WriteSession, known: &Embedded, table: PolicyTable) {
                     && left.definition == active_index_definition(table)
             });
             match ours {
-                true => drop_index(session, known, table, CLEAR_UP),
+                true => drop_index(session, known, table, at_most),
                 false => Ok(()),
             }
         });

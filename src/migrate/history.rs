@@ -69,7 +69,14 @@ impl Applied {
 
 /// Runs a query for history rows; none where there is no table.
 pub(super) fn rows(db: &mut impl Statements, query: &str) -> Result<Vec<Applied>, MigrateError> {
-    let there = db.query_one("SELECT to_regclass($1) IS NOT NULL", &[&TABLE])?;
+    // Not by to_regclass, which fails for a role that may not use the schema.
+    let there = db.query_one(
+        "SELECT EXISTS (
+             SELECT FROM pg_class AS class
+             JOIN pg_namespace AS schema ON schema.oid = class.relnamespace
+             WHERE schema.nspname || '.' || class.relname = $1)",
+        &[&TABLE],
+    )?;
     if !there.try_get::<_, bool>(0).map_err(PgError::from)? {
         return Ok(Vec::new());
     }

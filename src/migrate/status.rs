@@ -7,7 +7,7 @@ use super::catalogue::{LATEST, MIGRATIONS};
 use super::scene::{self, Scene};
 use super::{MigrateError, verify};
 use crate::config::ConnectionSettings;
-use crate::journal::{AlembicRevisions, Origin, QuaySchema, SCHEMA, SchemaState, TABLES};
+use crate::journal::{Origin, SCHEMA, SchemaState, TABLES};
 use crate::pg::{PgError, ReadSession, Statements};
 use crate::quay::PolicyTable;
 
@@ -18,17 +18,13 @@ pub struct Status {
     pub server_version: String,
     /// Which kind of server it is.
     pub server: ServerRole,
-    /// Whose database it is.
-    pub quay: QuaySchema,
-    /// Where Quay's own chain of migrations stands.
-    pub alembic: AlembicRevisions,
     /// The version that the history records.
     pub version: i32,
     /// The newest version that this program has.
     pub latest: i32,
     /// Every migration.
     pub migrations: Vec<MigrationStatus>,
-    /// What the catalog carries, whoever brought it.
+    /// What the catalog carries, whoever brought it, and where Quay's own chain stands.
     pub schema: SchemaState,
     /// The journal's size, where there is one.
     pub journal: Option<JournalSize>,
@@ -110,8 +106,6 @@ pub fn status(settings: &ConnectionSettings) -> Result<Status, MigrateError> {
     Ok(Status {
         server_version,
         server,
-        quay: scene.state.quay.clone(),
-        alembic: scene.state.alembic.clone(),
         version: scene.history.version(),
         latest: LATEST,
         migrations: migrations(&scene)?,

@@ -151,7 +151,14 @@ fn look_back(session: &mut WriteSession) -> Result<(), MigrateError> {
     if differences.is_empty() {
         return Ok(());
     }
-    Err(MigrateError::Drift {
-        differences: differences.iter().map(ToString::to_string).collect(),
-    })
+    const NAMED_AT_MOST: usize = 5;
+    let mut named: Vec<String> = differences
+        .iter()
+        .take(NAMED_AT_MOST)
+        .map(ToString::to_string)
+        .collect();
+    if differences.len() > NAMED_AT_MOST {
+        named.push(format!("and {} more", differences.len() - NAMED_AT_MOST));
+    }
+    Err(MigrateError::Drift { differences: named })
 }

@@ -25,7 +25,7 @@ pub(super) fn status(status: &MigrateStatus) -> String {
     let _ = writeln!(
         text,
         "Quay's Alembic revision: {}",
-        status.alembic.describe()
+        status.schema.alembic.describe()
     );
     let _ = writeln!(text, "version {} of {}", status.version, status.latest);
     for migration in &status.migrations {

@@ -66,6 +66,15 @@ impl Refusal {
         )
     }
 
+    /// The machine is at its own limit.
+    pub fn no_thread(error: &io::Error) -> Self {
+        Self::new(
+            Next::Nothing,
+            format!("this machine starts no further thread ({error})"),
+            "look at the limits of processes and memory of this user",
+        )
+    }
+
     /// The session would do, on another kind of server.
     pub fn wrong_session(wanted: &str, found: &str) -> Self {
         Self::new(

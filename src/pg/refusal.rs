@@ -148,7 +148,7 @@ fn help_for(answer: &DbError, target: &Target) -> String {
             None => "set PGPASSWORD, or write a line for it into ~/.pgpass".into(),
         },
         "28000" if says.contains("no encryption") => {
-            "the server's pg_hba.conf admits this user from here only with TLS: use sslmode=require, or add a line there".into()
+            "the server's pg_hba.conf does not admit this user, database and address without TLS: add a line there, or try sslmode=require".into()
         }
         "28000" if says.contains("certificate") => {
             "the server wants a client certificate: name it with sslcert and its key with sslkey".into()

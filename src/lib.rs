@@ -44,8 +44,8 @@ pub use config::{
 };
 pub use correction::Choices;
 pub use demo::{DemoError, Narrator, tell as tell_demo};
-pub use evaluate::{Features, Stated, Strictness};
-pub use journal::Identity;
+pub use evaluate::{Activity, Features, Stated, Strictness, WorkerLife};
+pub use journal::{Identity, Phase, TagsChoice};
 pub use migrate::{
     Blame as MigrateBlame, DownReport, Ended as MigrateEnded, Journal as JournalFate, MigrateError,
     Notice as MigrateNotice, Patience, Plan as MigratePlan, ServerRole, Status as MigrateStatus,
@@ -54,13 +54,21 @@ pub use migrate::{
     up as migrate_up, verify as migrate_verify,
 };
 pub use pg::PgError;
-pub use quay::OperationId;
+pub use policy::{
+    Create, Ended as PolicyEnded, Evaluated, Found, How, Impact, NewPattern, OnFault,
+    Outcome as PolicyOutcome, Pick, PolicyError, PolicyOptions, PolicyState, PolicyView, Strategy,
+    Update, Watcher, activate as policy_activate, create as policy_create,
+    deactivate as policy_deactivate, delete as policy_delete, evaluate as policy_evaluate,
+    list as policy_list, preview as policy_preview, update as policy_update,
+};
+pub use quay::{OperationId, Polarity, PolicyUuid};
 pub use relations::Selection;
 pub use report::{
-    Standing, apply_for_people, apply_json, check_for_people, check_json, plan_for_people,
-    plan_json, undo_for_people, undo_json,
+    Standing, apply_for_people, apply_json, check_for_people, check_json, harmless,
+    plan_for_people, plan_json, undo_for_people, undo_json,
 };
 pub use rules::{Catalogue, RuleError, Severity};
 pub use run::{
-    CheckRequest, FixRequest, NoProgress, Progress, RunError, apply_fix, check, plan_fix, undo_fix,
+    CheckRequest, FixRequest, NoProgress, Progress, RecoverRequest, Recovered, RunError, apply_fix,
+    check, plan_fix, recover, undo_fix, unfinished,
 };

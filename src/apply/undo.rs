@@ -95,6 +95,31 @@ pub fn undo(
     Ok(outcome)
 }
 
+/// Ends a run that was cut off as it is: what it did stays.
+///
+/// # Errors
+/// [`ApplyError`], also where its worker lives.
+pub fn leave_as_is(
+    settings: &ConnectionSettings,
+    id: RunId,
+    options: &ApplyOptions,
+) -> Result<(), ApplyError> {
+    let (mut session, _) = open(settings)?;
+    let state = run_state(&mut session, id)?;
+    if !hold_liveness(&mut session, id)? {
+        return Err(JournalError::Live {
+            id,
+            worker: state.worker,
+        }
+        .into());
+    }
+    let mut tx = session.begin()?;
+    let run = fix_run(&mut tx, id, &options.who.worker)?;
+    run.end(&mut tx, Phase::Done)?;
+    tx.commit()?;
+    Ok(())
+}
+
 fn take_over(
     session: &mut WriteSession,
     id: RunId,

@@ -10,7 +10,9 @@ mod fix;
 mod globals;
 mod migrate;
 mod output;
+mod policy;
 mod progress;
+mod recover;
 
 use std::process::ExitCode;
 
@@ -33,6 +35,8 @@ struct Cli {
 enum Verb {
     Check(check::CheckArgs),
     Fix(fix::FixArgs),
+    Policy(policy::PolicyArgs),
+    Recover(recover::RecoverArgs),
     Demo(demo::DemoArgs),
     /// Bring the database's schema to a version: look, plan, go up, go down, verify
     Migrate(migrate::Migrate),
@@ -48,6 +52,8 @@ pub fn main() -> ExitCode {
     let ended: Result<Exit, Failure> = match cli.verb {
         Verb::Check(args) => check::run(&args, &cli.globals),
         Verb::Fix(args) => fix::run(&args, &cli.globals),
+        Verb::Policy(args) => policy::run(&args, &cli.globals),
+        Verb::Recover(args) => recover::run(&args, &cli.globals),
         Verb::Demo(args) => demo::run(&args, &cli.globals),
         Verb::Migrate(verb) => verb.run(&cli.globals),
     };

@@ -4,12 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Activity, PolicyRow, Why};
-use crate::pattern::{self, Compiled};
-use crate::quay::{NamespaceId, Polarity, RepositoryId, Scope};
+use crate::pattern::{self, Compiled, SqlCondition};
+use crate::quay::{
+    NamespaceId, Polarity, PolicyRowId, PolicyText, PolicyUuid, RepositoryId, Scope,
+};
 
 /// Every policy row of a snapshot.
 #[derive(Default)]
 pub struct PolicyBook {
+    narrowing: Option<SqlCondition>,
     rows: Vec<PolicyRow>,
     active: HashMap<Scope, Vec<ActivePolicy>>,
 }
@@ -42,18 +45,21 @@ impl PolicyBook {
     /// Sorts the rows by scope and compiles the patterns of the active ones, each text once.
     pub fn new(rows: Vec<PolicyRow>) -> Self {
         let mut compiled: HashMap<String, Arc<Compiled>> = HashMap::new();
+        Self::with(rows, |text| {
+            let pattern = compiled.entry(text.to_owned());
+            Arc::clone(pattern.or_insert_with_key(|text| Arc::new(pattern::compile(text))))
+        })
+    }
+
+    /// The same with patterns that the caller compiles, and may keep.
+    pub fn with(rows: Vec<PolicyRow>, mut compile: impl FnMut(&str) -> Arc<Compiled>) -> Self {
         let mut active: HashMap<Scope, Vec<ActivePolicy>> = HashMap::new();
         for (index, row) in rows.iter().enumerate() {
             if row.activity != Activity::Active {
                 continue;
             }
             let reading = match row.text.parse() {
-                Ok(policy) => {
-                    let pattern = compiled
-                        .entry(policy.pattern)
-                        .or_insert_with_key(|text| Arc::new(pattern::compile(text)));
-                    Reading::Decides(Arc::clone(pattern), policy.polarity)
-                }
+                Ok(policy) => Reading::Decides(compile(&policy.pattern), policy.polarity),
                 Err(unusable) => Reading::Raises(unusable.to_string()),
             };
             active.entry(row.scope).or_default().push(ActivePolicy {
@@ -61,7 +67,40 @@ impl PolicyBook {
                 reading,
             });
         }
-        Self { rows, active }
+        Self {
+            narrowing: None,
+            rows,
+            active,
+        }
+    }
+
+    /// A book of one active policy that may not be in any table: what a text would decide.
+    pub fn of_one(scope: Scope, text: PolicyText) -> Self {
+        let narrowing = text.parse().ok().and_then(|policy| {
+            match (policy.polarity, pattern::compile(&policy.pattern)) {
+                (Polarity::Matching, Compiled::Valid(matcher)) => matcher.sql(),
+                _ => None,
+            }
+        });
+        let row = PolicyRow {
+            id: PolicyRowId(0),
+            uuid: PolicyUuid(String::new()),
+            scope,
+            namespace: NamespaceId(0),
+            text,
+            activity: Activity::Active,
+            created: None,
+        };
+        Self {
+            narrowing,
+            ..Self::new(vec![row])
+        }
+    }
+
+    /// A condition in SQL that holds for exactly the names that this book of one policy makes
+    /// immutable, where there is one.
+    pub fn narrowing(&self) -> Option<&SqlCondition> {
+        self.narrowing.as_ref()
     }
 
     /// Every policy, active or not.

@@ -22,11 +22,12 @@ pub use clock::server_clock;
 pub use evidence::accounts;
 pub use policies::{
     OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_inactive_policy,
-    delete_policy, hold_policy, insert_policy, lock_policy_tables, policies, restore_policy,
+    delete_policy, hold_policy, insert_policy, lock_policy_tables, lock_scope, policies,
+    restore_policy,
 };
 pub use readers::{PolicyReader, described, policy_readers};
 pub use scope::{
-    NamespaceRow, Page, last_tag_id, namespace_by_name, page_of_tags, pushed_since,
+    NamespaceRow, Page, last_tag_id, namespace_by_name, namespace_name, page_of_tags, pushed_since,
     repositories_of, repository_by_name,
 };
 pub use tags::{

@@ -333,3 +333,20 @@ pub fn delete_policy(
     row.map(|row| Ok((PolicyRowId(row.read(0)?), row.read(1)?)))
         .transpose()
 }
+
+/// Holds a scope against other operations that begin, until the transaction ends: a check for
+/// duplicates and an insert are two statements, and two at once could both succeed.
+///
+/// # Errors
+/// [`PgError`], of class lock time-out where somebody holds it for longer than we wait.
+pub fn lock_scope(tx: &mut WriteTransaction<'_>, scope: Scope) -> Result<(), PgError> {
+    let key = match scope {
+        Scope::Namespace(id) => format!("quay-doctor scope namespace {id}"),
+        Scope::Repository(id) => format!("quay-doctor scope repository {id}"),
+    };
+    tx.query_one(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+        &[&key],
+    )?;
+    Ok(())
+}

@@ -45,6 +45,15 @@ pub fn namespace_by_name(
     .transpose()
 }
 
+/// The name of a namespace; empty where the row is not there.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn namespace_name(pg: &mut impl Statements, id: NamespaceId) -> Result<String, PgError> {
+    let row = pg.query_opt(r#"SELECT username FROM "user" WHERE id = $1"#, &[&id.0])?;
+    row.map_or_else(|| Ok(String::new()), |row| row.read(0))
+}
+
 /// Finds a repository of a namespace by name; not one that is marked for deletion (state 3).
 ///
 /// # Errors

@@ -7,9 +7,11 @@ mod check;
 mod error;
 mod fix;
 mod progress;
+mod recover;
 mod second_look;
 
 pub use check::{CheckRequest, check};
 pub use error::RunError;
 pub use fix::{FixRequest, apply_fix, plan_fix, undo_fix};
 pub use progress::{NoProgress, Progress};
+pub use recover::{RecoverRequest, Recovered, recover, unfinished};

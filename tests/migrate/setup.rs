@@ -239,6 +239,20 @@ fn a_role_that_may_only_read_can_look_at_status_plan_and_verify() {
 }
 
 #[test]
+fn a_server_set_to_read_only_is_told_from_a_broken_one() {
+    let mut stage = Stage::with_policies();
+    let database = stage.database.name().to_owned();
+    stage.sql(&format!(
+        "ALTER DATABASE {database} SET default_transaction_read_only = on"
+    ));
+    stage
+        .migrate(&["up"])
+        .exits(2)
+        .complains_of(&["read-only", "accepts no writes"]);
+    assert_eq!(stage.value("SELECT to_regnamespace('quay_doctor')"), "NULL");
+}
+
+#[test]
 fn usage_errors_and_an_unreachable_server_have_their_own_status() {
     let stage = Stage::empty();
     stage.migrate(&[]).exits(2);

@@ -12,4 +12,6 @@ mod connection;
 mod line;
 mod migrate;
 mod pattern;
+mod program;
 mod sandbox;
+mod scale;

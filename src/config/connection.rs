@@ -3,20 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::parameters::{Parameters, one_of, whole_number};
+use super::parameters::Parameters;
 use super::password_file::{self, Entry};
-use super::{ConfigError, Environment, Origin, Password, QuayConfig, Secret, Target, TlsSettings};
-use super::{conninfo, service_file, target, url};
+use super::{
+    ChannelBinding, ConfigError, Environment, HostOrder, Origin, Password, QuayConfig, Secret,
+    Target, TargetSession, TcpSettings, TlsSettings,
+};
+use super::{conninfo, service_file, session, target, url};
 
 /// What every session of ours is called in `pg_stat_activity` where nobody gives another name.
 const APPLICATION_NAME: &str = "quay-doctor";
-
-/// libpq waits as long as the operating system does. A command that runs at night should rather
-/// say that a server does not answer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The longest wait that can be asked for.
-const LONGEST_WAIT_S: i32 = 24 * 60 * 60;
 
 /// Which database is meant.
 #[derive(Clone, Debug)]
@@ -27,58 +23,6 @@ pub enum DatabaseChoice<'c> {
     Quay(&'c QuayConfig),
     /// The one that `DATABASE_URL` or the PG* variables name.
     Environment,
-}
-
-/// Which kind of server will do (`target_session_attrs`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TargetSession {
-    /// Any.
-    Any,
-    /// One whose sessions can write.
-    ReadWrite,
-    /// One whose sessions cannot.
-    ReadOnly,
-    /// One that is not in recovery.
-    Primary,
-    /// One that is.
-    Standby,
-    /// A standby; any other where there is none.
-    PreferStandby,
-}
-
-/// Whether SCRAM is bound to the TLS channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChannelBinding {
-    /// Never.
-    Disable,
-    /// Where both sides can.
-    Prefer,
-    /// Always.
-    Require,
-}
-
-/// The order in which servers are tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostOrder {
-    /// As given.
-    AsGiven,
-    /// By chance (`load_balance_hosts=random`).
-    Random,
-}
-
-/// When a dead peer is noticed. `None` leaves a value to the operating system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpSettings {
-    /// Whether an idle connection is probed.
-    pub keepalives: bool,
-    /// After how long.
-    pub idle: Option<Duration>,
-    /// How far apart the probes are.
-    pub interval: Option<Duration>,
-    /// How many may stay without an answer.
-    pub count: Option<u32>,
-    /// For how long sent data may stay unacknowledged (Linux).
-    pub user_timeout: Option<Duration>,
 }
 
 /// Where and how to connect. Resolved from a URL, the PG* variables, the password file and the
@@ -146,11 +90,11 @@ impl ConnectionSettings {
                 .unwrap_or(APPLICATION_NAME)
                 .to_owned(),
             tls: TlsSettings::resolve(&parameters, environment)?,
-            channel_binding: channel_binding(&parameters)?,
-            target_session: target_session(&parameters)?,
-            order: order(&parameters)?,
-            connect_timeout: connect_timeout(&parameters)?,
-            tcp: tcp(&parameters)?,
+            channel_binding: session::channel_binding(&parameters)?,
+            target_session: session::target_session(&parameters)?,
+            order: session::order(&parameters)?,
+            connect_timeout: session::connect_timeout(&parameters)?,
+            tcp: session::tcp(&parameters)?,
             targets,
             user,
             database,
@@ -200,7 +144,8 @@ fn set_text(
     text: &Secret,
     origin: &Origin,
 ) -> Result<(), ConfigError> {
-    let text = text.reveal().trim();
+    // A file or a secret store often adds a line end; libpq would make it part of the last word.
+    let text = text.reveal().trim_end_matches(['\n', '\r']);
     let words = match url::after_scheme(text) {
         Some(rest) => url::parse(rest),
         None if text.is_empty() => Err("it is empty".to_owned()),
@@ -269,71 +214,6 @@ fn give_passwords(
     }
 }
 
-fn channel_binding(parameters: &Parameters) -> Result<ChannelBinding, ConfigError> {
-    let words = [
-        ("disable", ChannelBinding::Disable),
-        ("prefer", ChannelBinding::Prefer),
-        ("require", ChannelBinding::Require),
-    ];
-    let stated = parameters.read("channel_binding", one_of(&words))?;
-    Ok(stated.unwrap_or(ChannelBinding::Prefer))
-}
-
-fn target_session(parameters: &Parameters) -> Result<TargetSession, ConfigError> {
-    let words = [
-        ("any", TargetSession::Any),
-        ("read-write", TargetSession::ReadWrite),
-        ("read-only", TargetSession::ReadOnly),
-        ("primary", TargetSession::Primary),
-        ("standby", TargetSession::Standby),
-        ("prefer-standby", TargetSession::PreferStandby),
-    ];
-    let stated = parameters.read("target_session_attrs", one_of(&words))?;
-    Ok(stated.unwrap_or(TargetSession::Any))
-}
-
-fn order(parameters: &Parameters) -> Result<HostOrder, ConfigError> {
-    let words = [
-        ("disable", HostOrder::AsGiven),
-        ("random", HostOrder::Random),
-    ];
-    let stated = parameters.read("load_balance_hosts", one_of(&words))?;
-    Ok(stated.unwrap_or(HostOrder::AsGiven))
-}
-
-/// Zero and less mean no limit, as in libpq.
-fn connect_timeout(parameters: &Parameters) -> Result<Option<Duration>, ConfigError> {
-    Ok(match parameters.read("connect_timeout", whole_number)? {
-        None => Some(CONNECT_TIMEOUT),
-        Some(seconds) => positive(seconds).map(|s| Duration::from_secs(u64::from(s))),
-    })
-}
-
-/// Our defaults notice a peer that has vanished within a minute; a failover should not leave a
-/// batch waiting for hours.
-fn tcp(parameters: &Parameters) -> Result<TcpSettings, ConfigError> {
-    let number = |name: &'static str, default: i32| -> Result<Option<u32>, ConfigError> {
-        let stated = parameters.read(name, whole_number)?;
-        Ok(positive(stated.unwrap_or(default)))
-    };
-    let seconds = |value: Option<u32>| value.map(|s| Duration::from_secs(u64::from(s)));
-    Ok(TcpSettings {
-        keepalives: parameters.read("keepalives", whole_number)?.unwrap_or(1) != 0,
-        idle: seconds(number("keepalives_idle", 30)?),
-        interval: seconds(number("keepalives_interval", 10)?),
-        count: number("keepalives_count", 3)?,
-        // The one setting in milliseconds.
-        user_timeout: number("tcp_user_timeout", 60_000)?
-            .map(|ms| Duration::from_millis(u64::from(ms))),
-    })
-}
-
-/// A number above zero, as zero and less leave a limit to the operating system.
-fn positive(number: i32) -> Option<u32> {
-    let capped = number.min(LONGEST_WAIT_S * 1000);
-    u32::try_from(capped).ok().filter(|n| *n > 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,7 +238,6 @@ mod tests {
         assert_eq!(settings.targets[0].password, None);
         assert_eq!(settings.application_name, "quay-doctor");
         assert_eq!(settings.target_session, TargetSession::Any);
-        assert_eq!(settings.connect_timeout, Some(CONNECT_TIMEOUT));
     }
 
     #[test]
@@ -403,16 +282,6 @@ mod tests {
                 "{url}"
             );
         }
-    }
-
-    #[test]
-    fn zero_means_no_limit() {
-        let url = "host=a connect_timeout=0 tcp_user_timeout=0 keepalives=0 keepalives_idle=-1";
-        let settings = resolved(url, &environment());
-        assert_eq!(settings.connect_timeout, None);
-        assert_eq!(settings.tcp.user_timeout, None);
-        assert_eq!(settings.tcp.idle, None);
-        assert!(!settings.tcp.keepalives);
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// A file that was asked for cannot be read.
-    #[error("{what} {} cannot be read: {source}", file.display())]
+    #[error("{what} {} cannot be read: {error}", file.display())]
     #[diagnostic(help("check the path and its permissions"))]
     Unreadable {
         /// What the file is to us.
@@ -66,7 +66,7 @@ pub enum ConfigError {
         /// The file.
         file: PathBuf,
         /// The operating system's account.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// Quay's config.yaml is not what Quay would read.
     #[error("Quay's configuration {} cannot be used: {reason}", file.display())]
@@ -124,8 +124,8 @@ impl ConfigError {
         Self::bad_url(origin, reason)
     }
 
-    pub(super) fn unreadable(what: &'static str, file: &Path, source: std::io::Error) -> Self {
+    pub(super) fn unreadable(what: &'static str, file: &Path, error: std::io::Error) -> Self {
         let file = file.to_owned();
-        Self::Unreadable { what, file, source }
+        Self::Unreadable { what, file, error }
     }
 }

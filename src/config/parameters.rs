@@ -71,18 +71,31 @@ impl Parameters {
         (!value.is_empty()).then_some((value.as_str(), origin))
     }
 
-    /// Reads a keyword that has a value of a kind; `None` where it is not given.
+    /// Reads a keyword that has a value of a kind; `None` where it is not given. An empty text is
+    /// no such value, and is complained about.
     pub fn read<T>(
         &self,
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<Option<T>, ConfigError> {
-        let Some((value, origin)) = self.get_with_origin(name) else {
+        let Some((value, origin)) = self.given.get(name) else {
             return Ok(None);
         };
         match parse(value) {
             Ok(value) => Ok(Some(value)),
             Err(reason) => Err(ConfigError::bad_setting(name, origin, reason)),
+        }
+    }
+
+    /// The same for a keyword whose empty text means that it is not given.
+    pub fn read_unless_empty<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        match self.get(name) {
+            Some(_) => self.read(name, parse),
+            None => Ok(None),
         }
     }
 
@@ -92,7 +105,7 @@ impl Parameters {
             let Some(Handling::Refused { unless }) = keyword::find(name).map(|k| k.handling) else {
                 continue;
             };
-            self.read(name, |value| match unless {
+            self.read_unless_empty(name, |value| match unless {
                 _ if unless.contains(&value) => Ok(()),
                 [] => Err("quay-doctor does not support it; leave it out".to_owned()),
                 some => Err(format!("quay-doctor supports only: {}", some.join(", "))),

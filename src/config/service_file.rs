@@ -31,7 +31,10 @@ pub(super) fn fill(
     service: &str,
     environment: &Environment,
 ) -> Result<(), ConfigError> {
-    let named = parameters.get("servicefile").map(str::to_owned);
+    let named = parameters
+        .get("servicefile")
+        .or_else(|| environment.get("PGSERVICEFILE"))
+        .map(str::to_owned);
     let places = places(named.as_deref(), environment);
     for (place, path) in places.iter().enumerate() {
         let must_exist = place == 0 && named.is_some();

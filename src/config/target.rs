@@ -92,7 +92,7 @@ pub(super) fn read(parameters: &Parameters) -> Result<Vec<Target>, ConfigError> 
         names.len()
     };
     let fits = |name: &'static str, counted: usize, one_for_all: bool| {
-        parameters.read(name, |_| match counted {
+        parameters.read_unless_empty(name, |_| match counted {
             _ if count > MOST_TARGETS => Err(format!("more than {MOST_TARGETS} servers are named")),
             1 if one_for_all => Ok(()),
             n if n == count => Ok(()),
@@ -122,7 +122,7 @@ fn read_port(parameters: &Parameters, text: &str) -> Result<u16, ConfigError> {
     if text.is_empty() {
         return Ok(DEFAULT_PORT);
     }
-    let port = parameters.read("port", |_| match text.parse() {
+    let port = parameters.read_unless_empty("port", |_| match text.parse() {
         Ok(0) | Err(_) => Err("a port is a number from 1 to 65535".to_owned()),
         Ok(port) => Ok(port),
     })?;
@@ -136,7 +136,7 @@ fn read_host(
     port: u16,
 ) -> Result<Host, ConfigError> {
     if !address.is_empty() {
-        let address: Option<IpAddr> = parameters.read("hostaddr", |_| {
+        let address: Option<IpAddr> = parameters.read_unless_empty("hostaddr", |_| {
             address
                 .parse()
                 .map_err(|_| "it must be an IPv4 or IPv6 address".to_owned())
@@ -153,7 +153,7 @@ fn read_host(
     if name.starts_with('/') {
         return Ok(Host::Socket(PathBuf::from(name)));
     }
-    parameters.read("host", |_| {
+    parameters.read_unless_empty("host", |_| {
         match name.contains(['@', '/']) || name.contains(char::is_whitespace) {
             true => Err(
                 "a host name has no @, no / and no blank in it; is the password encoded?"

@@ -148,7 +148,7 @@ fn mode(parameters: &Parameters, roots: &Roots, start: TlsStart) -> Result<TlsMo
         (None, _) => TlsMode::Prefer,
         (Some(stated), _) => stated,
     };
-    parameters.read("sslrootcert", |_| match roots {
+    parameters.read_unless_empty("sslrootcert", |_| match roots {
         Roots::System if mode != TlsMode::VerifyFull => {
             Err("system needs sslmode=verify-full".to_owned())
         }

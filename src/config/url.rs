@@ -42,7 +42,10 @@ pub(super) fn parse(rest: &str) -> Result<Vec<(String, String)>, String> {
         return Err(ENCODE.into());
     }
     push("dbname", database)?;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+    let mut query = query;
+    while !query.is_empty() {
+        let (pair, rest) = query.split_once('&').unwrap_or((query, ""));
+        query = rest;
         let (name, value) = pair
             .split_once('=')
             .ok_or("a parameter after the ? has no =")?;
@@ -204,6 +207,7 @@ mod tests {
             "postgresql://[]/db",
             "postgresql://[::1]x/db",
             "postgresql://h/db?novalue",
+            "postgresql://h/db?a=b&&c=d",
             "postgresql://h/db?a=b=c",
             "postgresql://h/%zz",
             "postgresql://h/%0",

@@ -136,6 +136,19 @@ impl Violation {
     }
 }
 
+impl Subject {
+    /// What subjects are ordered by: namespace, repository, then the row.
+    pub fn order(&self) -> (&str, &str, i32) {
+        match self {
+            Self::Tag(tag) => (&tag.namespace, &tag.repository, tag.row.id.0),
+            Self::Policy(policy) => {
+                let repository = policy.repository.as_deref().unwrap_or_default();
+                (&policy.namespace, repository, policy.id.0)
+            }
+        }
+    }
+}
+
 impl TagSubject {
     /// When the tag ends, if it does.
     pub fn ends(&self) -> Option<UnixMillis> {

@@ -108,9 +108,11 @@ fn write(meaning: &Meaning, range: Range, text: &mut String) -> Result<(), Undec
             let _ = write!(text, r"(?{flag}:\k<g{number}>)");
         }
         Meaning::Condition(number, both) => {
-            let _ = write!(text, "(?(<g{number}>)");
+            // An empty look-ahead keeps a branch from being empty: with two empty branches the
+            // engine would ask for the group instead of choosing.
+            let _ = write!(text, "(?(<g{number}>)(?=)");
             write(&both.0, range, text)?;
-            text.push('|');
+            text.push_str("|(?=)");
             write(&both.1, range, text)?;
             text.push(')');
         }

@@ -31,7 +31,7 @@ pub enum Alphabet {
 }
 
 /// Characters outside ASCII that have an ASCII letter as another case.
-const ASCII_RELATIVES: [(u32, &[u8]); 4] = [
+pub const ASCII_RELATIVES: [(u32, &[u8]); 4] = [
     (0x130, b"i"),
     (0x131, b"I"),
     (0x17f, b"sS"),
@@ -55,20 +55,6 @@ impl CharSet {
             beyond: beyond(one, alphabet),
         }
     }
-
-    /// The single ASCII character, if there is exactly one and nothing beyond.
-    pub fn single(&self) -> Option<char> {
-        match &self.beyond {
-            Beyond::Known(ranges) if ranges.is_empty() && self.ascii.count_ones() == 1 => {
-                char::from_u32(self.ascii.trailing_zeros())
-            }
-            Beyond::Known(ranges) if self.ascii == 0 => match ranges.as_slice() {
-                [(low, high)] if low == high => Some(*low),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
 }
 
 /// Whether the node takes this character.
@@ -78,7 +64,7 @@ fn takes(one: &One, character: u32, alphabet: Alphabet) -> bool {
     }
     let cases = cases(character, alphabet);
     let inside = match &one.kind {
-        OneKind::Property(value) => bit(value.ascii_ignoring_case(), character),
+        OneKind::Property(value) => value.holds_ignoring_case(character),
         OneKind::Literal(value) => cases_of_literal(*value, alphabet).contains(&character),
         OneKind::Set(operation, items) => {
             set_holds(*operation, items, |item| member_ignoring_case(item, &cases))
@@ -92,7 +78,7 @@ fn takes(one: &One, character: u32, alphabet: Alphabet) -> bool {
 fn member(one: &One, character: u32) -> bool {
     match &one.kind {
         OneKind::Literal(value) => *value == character,
-        OneKind::Property(value) => bit(value.ascii(), character),
+        OneKind::Property(value) => value.holds(character),
         OneKind::Range(low, high) => (*low..=*high).contains(&character),
         OneKind::Everything => true,
         OneKind::NotLineFeed => character != 0x0a,
@@ -126,10 +112,6 @@ fn set_holds(operation: SetOperation, items: &[One], inside: impl Fn(&One) -> bo
         SetOperation::Difference => holding.next().unwrap_or(false) && !holding.any(|holds| holds),
         SetOperation::SymmetricDifference => holding.filter(|&holds| holds).count() % 2 == 1,
     }
-}
-
-fn bit(set: u128, character: u32) -> bool {
-    character < 128 && set >> character & 1 == 1
 }
 
 /// All cases of a character of the tag.

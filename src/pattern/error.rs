@@ -116,6 +116,8 @@ pub enum Undecidable {
     Locale,
     #[error("full case folding of characters outside ASCII is not modelled")]
     FullCaseFolding,
+    #[error("properties of upper and lower case under (?a) and (?i) at once are not modelled")]
+    CaseProperty,
     #[error("this use of a reference to a group is not modelled")]
     Reference,
     #[error("this construct inside a look-behind is not modelled")]

@@ -240,7 +240,9 @@ impl Parser {
         Ok(self.character(u32::from(letter), place))
     }
 
-    fn property_node(&self, (value, positive): (PropertyValue, bool), place: Place) -> Node {
+    fn property_node(&mut self, (value, positive): (PropertyValue, bool), place: Place) -> Node {
+        self.ascii_case_property |=
+            self.flags.has(Flags::ASCII) && self.flags.case().is_ignored() && value.is_about_case();
         Node::One(One {
             kind: OneKind::Property(value),
             positive,

@@ -1,14 +1,15 @@
 //! From the typed tree to its meaning; what cannot be carried over exactly is undecidable.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::MAX_TAG_CHARS;
 use super::chars::{Alphabet, Beyond, CharSet};
 use super::error::Undecidable;
 use super::flags::Case;
 use super::meaning::{Loop, Meaning, Place, Power, Reservations};
+use super::one::{One, OneKind};
 use super::reshape::Direction;
-use super::tree::{Assertion, Look, Mode, Node, Target};
+use super::tree::{Assertion, Look, Mode, Node, Repeat, Target};
 
 /// Where a node stands, as far as it matters for what can be carried over.
 #[derive(Clone, Copy, Default)]
@@ -36,6 +37,8 @@ pub struct Lowering {
     direction: Direction,
     groups: HashMap<u64, GroupUse>,
     numbers: HashMap<u64, u32>,
+    /// The groups whose end was already passed.
+    closed: HashSet<u64>,
     reservations: Reservations,
 }
 
@@ -55,6 +58,7 @@ impl Lowering {
             direction,
             groups,
             numbers: referred.into_iter().zip(1..).collect(),
+            closed: HashSet::new(),
             reservations: Reservations::default(),
         }
     }
@@ -68,6 +72,9 @@ impl Lowering {
     fn node(&mut self, node: &Node, around: Surroundings) -> Result<Meaning, Undecidable> {
         Ok(match node {
             Node::One(one) => {
+                if self.alphabet == Alphabet::Ascii && is_case_property(one) {
+                    return Err(Undecidable::CaseProperty);
+                }
                 let set = CharSet::of(one, self.alphabet);
                 self.reservations.unicode |= set.beyond == Beyond::Unknown;
                 Meaning::Chars(set)
@@ -75,6 +82,10 @@ impl Lowering {
             Node::Assertion(assertion) => self.assertion(*assertion)?,
             Node::Sequence(nodes) => Meaning::Sequence(self.all(nodes, around)?),
             Node::Branch(nodes) => Meaning::Branch(self.all(nodes, around)?),
+            Node::Repeat(repeat) if is_optional(repeat) && holds_a_group(&repeat.node) => {
+                let node = self.node(&repeat.node, around)?;
+                self.optional(node, repeat.mode)
+            }
             Node::Repeat(repeat) => {
                 let inside = Surroundings {
                     in_repeat: true,
@@ -100,7 +111,13 @@ impl Lowering {
                 self.reference(&reference.target, reference.case, around)?
             }
             Node::Conditional(conditional) => {
-                let number = self.referred(&conditional.target, around)?;
+                let number = match self.referred(&conditional.target, around)? {
+                    Some(number) => number,
+                    None => {
+                        self.node(&conditional.yes, around)?;
+                        return self.node(&conditional.no, around);
+                    }
+                };
                 let yes = self.node(&conditional.yes, around)?;
                 let no = self.node(&conditional.no, around)?;
                 Meaning::Condition(number, Box::new((yes, no)))
@@ -186,14 +203,22 @@ impl Lowering {
         let limit = MAX_TAG_CHARS as u32;
         let least = node.least_length();
         let atomic = around.in_atomic || mode == Mode::Possessive;
-        if least == 0 && atomic && maximum != Some(1) {
-            return Err(Undecidable::EmptyLoop);
-        }
         if mode == Mode::Possessive && around.in_look_behind {
             return Err(Undecidable::LookBehind);
         }
         if maximum == Some(0) {
             return Ok(Meaning::nothing());
+        }
+        if node.takes_no_character() {
+            // A place is the same however often it is asked for.
+            return Ok(if minimum == 0 {
+                Meaning::nothing()
+            } else {
+                node
+            });
+        }
+        if least == 0 && atomic && maximum != Some(1) {
+            return Err(Undecidable::EmptyLoop);
         }
         if minimum > 0 && least.saturating_mul(minimum) > limit {
             return Ok(Meaning::Never);
@@ -220,10 +245,9 @@ impl Lowering {
         around: Surroundings,
     ) -> Result<Meaning, Undecidable> {
         let inside = self.node(node, around)?;
-        let own = u64::try_from(number)
-            .ok()
-            .and_then(|number| self.numbers.get(&number));
-        Ok(match own {
+        let number = u64::try_from(number).unwrap_or(NESTED_NAMESAKE);
+        self.closed.insert(number);
+        Ok(match self.numbers.get(&number) {
             Some(&number) => Meaning::Capture(number, Box::new(inside)),
             None => inside,
         })
@@ -257,28 +281,65 @@ impl Lowering {
         around: Surroundings,
     ) -> Result<Meaning, Undecidable> {
         self.reservations.unicode |= case.is_ignored();
-        let number = self.referred(target, around)?;
-        Ok(Meaning::Reference(number, case))
+        Ok(match self.referred(target, around)? {
+            Some(number) => Meaning::Reference(number, case),
+            None => Meaning::Never,
+        })
     }
 
-    /// Our number of a group that is referred to, where that can be followed.
-    fn referred(&self, target: &Target, around: Surroundings) -> Result<u32, Undecidable> {
+    /// Our number of a group that is referred to, where that can be followed; none for a group that
+    /// cannot have taken anything yet.
+    fn referred(&self, target: &Target, around: Surroundings) -> Result<Option<u32>, Undecidable> {
         let Target::Number(number) = target else {
             return Err(Undecidable::Reference);
         };
         let group = self.groups.get(number).copied().unwrap_or_default();
-        let simple = group.definitions == 1 && !group.in_repeat_or_look;
-        if !simple
-            || self.groups.contains_key(&NESTED_NAMESAKE)
-            || around.in_repeat
-            || around.in_look
-        {
+        let nested = self.groups.contains_key(&NESTED_NAMESAKE);
+        if around.in_repeat || around.in_look || group.definitions != 1 || nested {
             return Err(Undecidable::Reference);
         }
-        self.numbers
-            .get(number)
-            .copied()
-            .ok_or(Undecidable::Reference)
+        if !self.closed.contains(number) {
+            return Ok(None);
+        }
+        if group.in_repeat_or_look {
+            return Err(Undecidable::Reference);
+        }
+        let own = self.numbers.get(number).copied();
+        own.map(Some).ok_or(Undecidable::Reference)
+    }
+
+    /// A group that may be left out: as a choice, so that the group is in no loop.
+    fn optional(&mut self, node: Meaning, mode: Mode) -> Meaning {
+        Meaning::Branch(match mode {
+            Mode::Lazy => vec![Meaning::nothing(), node],
+            Mode::Greedy | Mode::Possessive => vec![node, Meaning::nothing()],
+        })
+    }
+}
+
+/// `x?` and `x??`, where x takes at least one character.
+fn is_optional(repeat: &Repeat) -> bool {
+    let once = repeat.minimum == 0 && repeat.maximum == Some(1);
+    once && repeat.mode != Mode::Possessive && takes_a_character(&repeat.node)
+}
+
+fn is_case_property(one: &One) -> bool {
+    one.case.is_ignored() && matches!(&one.kind, OneKind::Property(value) if value.is_about_case())
+}
+
+fn holds_a_group(node: &Node) -> bool {
+    matches!(node, Node::Group(..)) || node.children().into_iter().any(holds_a_group)
+}
+
+/// Whether the node surely takes a character.
+fn takes_a_character(node: &Node) -> bool {
+    match node {
+        Node::One(_) | Node::Grapheme | Node::LineEnding => true,
+        Node::Sequence(nodes) => nodes.iter().any(takes_a_character),
+        Node::Branch(nodes) => nodes.iter().all(takes_a_character),
+        Node::Group(_, node) | Node::Atomic(node) => takes_a_character(node),
+        Node::Repeat(repeat) => repeat.minimum > 0 && takes_a_character(&repeat.node),
+        _ => false,
     }
 }
 
@@ -295,7 +356,8 @@ fn take_stock(node: &Node, in_repeat_or_look: bool, groups: &mut HashMap<u64, Gr
         }
         Node::Reference(reference) => refer(&reference.target, groups),
         Node::Conditional(conditional) => refer(&conditional.target, groups),
-        Node::Repeat(_) | Node::Look(..) | Node::LookConditional(_) => below = true,
+        Node::Repeat(repeat) => below |= !is_optional(repeat),
+        Node::Look(..) | Node::LookConditional(_) => below = true,
         _ => {}
     }
     for child in node.children() {

@@ -1,7 +1,7 @@
 //! What a pattern means, in few kinds of node: sets of characters instead of classes and flags,
 //! bounded repeats, and only the groups that something refers to.
 
-use super::chars::{Alphabet, Beyond, CharSet};
+use super::chars::{Alphabet, CharSet};
 use super::error::Undecidable;
 use super::first::{FirstCharacter, first_character};
 use super::flags::{Case, Flags};
@@ -147,11 +147,6 @@ impl Meaning {
         Self::Sequence(Vec::new())
     }
 
-    /// One ASCII or other known character.
-    pub fn is_unknown_beyond(&self) -> bool {
-        matches!(self, Self::Chars(set) if set.beyond == Beyond::Unknown)
-    }
-
     /// What an engine must be able to do.
     pub fn power(&self) -> Power {
         match self {
@@ -182,6 +177,20 @@ impl Meaning {
             Self::Capture(_, node) | Self::Atomic(node) => node.least_length(),
             Self::Condition(_, both) => both.0.least_length().min(both.1.least_length()),
             Self::Look(..) | Self::Reference(..) | Self::Place(_) => 0,
+        }
+    }
+
+    /// Whether it is nothing but places and look-arounds.
+    pub fn takes_no_character(&self) -> bool {
+        match self {
+            Self::Place(_) | Self::Look(..) => true,
+            Self::Sequence(nodes) | Self::Branch(nodes) => {
+                nodes.iter().all(Meaning::takes_no_character)
+            }
+            Self::Repeat(repeat) => repeat.node.takes_no_character(),
+            Self::Atomic(node) => node.takes_no_character(),
+            Self::Never | Self::Chars(_) => false,
+            Self::Capture(..) | Self::Reference(..) | Self::Condition(..) => false,
         }
     }
 

@@ -46,6 +46,7 @@ pub struct Parser {
     pub(super) global_flags: Flags,
     pub(super) groups: Groups,
     pub(super) uses_locale: bool,
+    pub(super) ascii_case_property: bool,
     depth: usize,
 }
 
@@ -81,6 +82,7 @@ impl Parser {
             global_flags: flags,
             groups: Groups::default(),
             uses_locale: false,
+            ascii_case_property: false,
             depth: 0,
         })
     }
@@ -102,6 +104,10 @@ impl Parser {
             self.flags |= Flags::UNICODE;
         }
         self.groups.check(&root)?;
+        if self.ascii_case_property {
+            // The engine decides these differently in a loop than outside.
+            return Err(Undecidable::CaseProperty.into());
+        }
         Ok(Parsed {
             root: self.groups.resolve(root),
             flags: self.flags,

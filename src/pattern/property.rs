@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::chars::ASCII_RELATIVES;
 use super::error::{Complaint, Undecidable};
 
-/// One line a property: `NAMES: VALUE NAMES =ascii set in hexadecimal, ...`, values in the order of
-/// their numbers. Read off the Python module `regex` 2026.2.28 (Unicode 17).
+/// One line a property: `NAMES: VALUE NAMES =ascii +relatives, ...`, values in the order of their
+/// numbers, both sets in hexadecimal. Read off the Python module `regex` 2026.2.28 (Unicode 17).
 const TABLE: &str = include_str!("properties.txt");
 
 /// A property's value, by its number in the table.
@@ -33,7 +34,15 @@ impl From<Complaint> for LookupFailure {
 
 struct Property {
     values: HashMap<&'static str, u16>,
-    ascii: Vec<u128>,
+    members: Vec<Members>,
+}
+
+/// The characters of one value, as far as they matter for ASCII tags.
+#[derive(Clone, Copy, Default)]
+struct Members {
+    ascii: u128,
+    /// Bit n for the n-th of `ASCII_RELATIVES`.
+    relatives: u8,
 }
 
 struct Table {
@@ -61,56 +70,65 @@ fn read_table() -> Table {
 fn read_values(line: &'static str) -> Property {
     let mut property = Property {
         values: HashMap::new(),
-        ascii: Vec::new(),
+        members: Vec::new(),
     };
     for (number, value) in line.split(", ").enumerate() {
-        let mut ascii = 0;
+        let mut members = Members::default();
         for word in value.split(' ') {
-            match word.strip_prefix('=') {
-                Some(hex) => ascii = u128::from_str_radix(hex, 16).unwrap_or(0),
-                None => {
-                    property.values.insert(word, number as u16);
-                }
+            if let Some(hex) = word.strip_prefix('=') {
+                members.ascii = u128::from_str_radix(hex, 16).unwrap_or(0);
+            } else if let Some(hex) = word.strip_prefix('+') {
+                members.relatives = u8::from_str_radix(hex, 16).unwrap_or(0);
+            } else {
+                property.values.insert(word, number as u16);
             }
         }
-        property.ascii.push(ascii);
+        property.members.push(members);
     }
     property
 }
 
 impl PropertyValue {
-    /// The ASCII characters that have it, bit n for character n.
-    pub fn ascii(self) -> u128 {
+    fn members(self) -> Members {
         PROPERTIES
             .properties
             .get(usize::from(self.property))
-            .and_then(|property| property.ascii.get(usize::from(self.value)))
+            .and_then(|property| property.members.get(usize::from(self.value)))
             .copied()
-            .unwrap_or(0)
+            .unwrap_or_default()
     }
 
-    /// The ASCII characters that have it where case is ignored and the property stands alone.
+    /// Whether a character has it; known for ASCII and its relatives, else false.
+    pub fn holds(self, character: u32) -> bool {
+        let members = self.members();
+        if character < 128 {
+            return members.ascii >> character & 1 == 1;
+        }
+        ASCII_RELATIVES
+            .iter()
+            .position(|&(relative, _)| relative == character)
+            .is_some_and(|place| members.relatives >> place & 1 == 1)
+    }
+
+    /// Whether an ASCII character has it where case is ignored and the property stands alone.
     ///
     /// The engine then takes any cased letter for Lu, Ll, Lt, Uppercase and Lowercase.
-    pub fn ascii_ignoring_case(self) -> u128 {
-        const LETTERS: u128 = 0x07ff_fffe_07ff_fffe_0000_0000_0000_0000;
-        let case_values = [
-            ("GC", "LU"),
-            ("GC", "LL"),
-            ("GC", "LT"),
-            ("UPPER", "YES"),
-            ("UPPER", "NO"),
-            ("LOWER", "YES"),
-            ("LOWER", "NO"),
-        ];
-        if case_values
+    pub fn holds_ignoring_case(self, character: u32) -> bool {
+        if self.is_about_case() {
+            u8::try_from(character).is_ok_and(|byte| byte.is_ascii_alphabetic())
+        } else {
+            self.holds(character)
+        }
+    }
+
+    /// Whether the engine treats it in a way of its own where case is ignored.
+    pub fn is_about_case(self) -> bool {
+        [("GC", "LU"), ("GC", "LL"), ("GC", "LT")]
             .iter()
             .any(|&(property, value)| find(property, value) == Some(self))
-        {
-            LETTERS
-        } else {
-            self.ascii()
-        }
+            || ["UPPERCASE", "LOWERCASE"]
+                .iter()
+                .any(|name| PROPERTIES.names.get(name) == Some(&self.property))
     }
 }
 
@@ -183,7 +201,7 @@ fn lookup_value(value: &str, positive: bool) -> Option<(PropertyValue, bool)> {
         let yes_or_no = PROPERTIES
             .properties
             .get(usize::from(number))
-            .is_some_and(|property| property.values.len() == 8 && property.ascii.len() == 2);
+            .is_some_and(|property| property.values.len() == 8 && property.members.len() == 2);
         let found = PropertyValue {
             property: number,
             value: u16::from(yes_or_no),
@@ -271,7 +289,7 @@ mod tests {
         let (value, positive) = lookup(None, name, true, false).unwrap();
         assert!(positive);
         (0_u8..128)
-            .filter(|&c| value.ascii() >> c & 1 == 1)
+            .filter(|&c| value.holds(u32::from(c)))
             .map(char::from)
             .collect()
     }

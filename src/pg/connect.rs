@@ -136,7 +136,8 @@ impl Opening<'_> {
         wanted: TargetSession,
     ) -> Result<Client, Refusal> {
         let mut config = self.driver_config(target);
-        config.host(name).hostaddr(address);
+        // The driver gets no name: it would take one that begins with a slash for a socket.
+        config.host(&address.to_string()).hostaddr(address);
         // The driver hands the bare socket over: see `handshake`.
         config
             .ssl_mode(SslMode::Require)
@@ -146,8 +147,9 @@ impl Opening<'_> {
             Ok(_) => name.to_owned(),
             Err(_) => address.to_string(),
         };
-        let mut last = None;
+        let mut refusals = Vec::new();
         for protection in &self.protections {
+            let progress = Arc::new(Progress::default());
             let handshake = Handshake {
                 protection: protection.clone(),
                 server_name: server_name.clone(),
@@ -155,30 +157,48 @@ impl Opening<'_> {
                     .settings
                     .connect_timeout
                     .map(|limit| Instant::now() + limit),
-                progress: Arc::new(Progress::default()),
+                progress: Arc::clone(&progress),
             };
-            let progress = Arc::clone(&handshake.progress);
             let opened = config
                 .connect(handshake)
                 .map_err(|error| Refusal::of_driver(&error, target))
                 .and_then(|client| prepare(client, target, wanted));
-            match opened {
+            let refusal = match opened {
                 Ok(client) => {
                     progress.finish();
                     let encrypted = progress.is_encrypted();
                     tracing::debug!(server = %target, %address, encrypted, "session opened");
                     return Ok(client);
                 }
-                Err(refusal) => {
-                    let again = self.may_change_protection(&refusal, &progress);
-                    last = Some(refusal);
-                    if !again {
-                        break;
-                    }
-                }
+                Err(refusal) => refusal,
+            };
+            let again = self.may_change_protection(&refusal, &progress);
+            refusals.push(refusal);
+            if !again {
+                break;
             }
         }
-        Err(last.unwrap_or_else(Refusal::timed_out))
+        Err(self.with_and_without_tls(refusals))
+    }
+
+    /// One account of both attempts of `allow` and `prefer`. The attempt with TLS is the one that
+    /// somebody wants to hear about.
+    fn with_and_without_tls(&self, refusals: Vec<Refusal>) -> Refusal {
+        let mut refusals = refusals.into_iter();
+        let (Some(first), second) = (refusals.next(), refusals.next()) else {
+            return Refusal::timed_out();
+        };
+        let Some(second) = second.filter(|second| second.sentence != first.sentence) else {
+            return first;
+        };
+        let (with, without) = match self.settings.tls.mode {
+            TlsMode::Allow => (second, first),
+            _ => (first, second),
+        };
+        Refusal {
+            sentence: format!("{}; without TLS, {}", with.sentence, without.sentence),
+            ..with
+        }
     }
 
     /// Whether the other protection of `allow` and `prefer` is worth a try: the server refused, or

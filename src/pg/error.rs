@@ -44,21 +44,19 @@ pub enum PgError {
         help: Option<String>,
     },
     /// A statement failed, or the connection was lost during it.
-    #[error("the database did not carry out a statement")]
+    #[error("the database did not carry out a statement: {}", account(driver))]
     Statement {
         /// The driver's account.
-        #[source]
-        source: postgres::Error,
+        driver: postgres::Error,
         /// What to do, where there is something.
         #[help]
         help: Option<String>,
     },
     /// A stream of rows to the server broke.
-    #[error("a stream of rows to the database broke")]
+    #[error("a stream of rows to the database broke: {stream}")]
     Copy {
         /// The stream's account.
-        #[source]
-        source: std::io::Error,
+        stream: std::io::Error,
     },
 }
 
@@ -130,7 +128,7 @@ impl PgError {
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Connect { sqlstate, .. } => sqlstate.as_deref(),
-            Self::Statement { source, .. } => source.code().map(SqlState::code),
+            Self::Statement { driver, .. } => driver.code().map(SqlState::code),
             Self::TlsFile { .. } | Self::Copy { .. } => None,
         }
     }
@@ -140,20 +138,20 @@ impl PgError {
         match self {
             Self::Connect { .. } | Self::Copy { .. } => FaultClass::Connection,
             Self::TlsFile { .. } => FaultClass::Other,
-            Self::Statement { source, .. } => classify(source),
+            Self::Statement { driver, .. } => classify(driver),
         }
     }
 
     /// A stream to the server broke.
-    pub(super) fn copy(source: std::io::Error) -> Self {
-        Self::Copy { source }
+    pub(super) fn copy(stream: std::io::Error) -> Self {
+        Self::Copy { stream }
     }
 }
 
 impl From<postgres::Error> for PgError {
-    fn from(source: postgres::Error) -> Self {
-        let help = statement_help(classify(&source));
-        Self::Statement { source, help }
+    fn from(driver: postgres::Error) -> Self {
+        let help = statement_help(classify(&driver));
+        Self::Statement { driver, help }
     }
 }
 
@@ -180,6 +178,15 @@ fn classify(error: &postgres::Error) -> FaultClass {
         "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300" => FaultClass::Connection,
         code if code.starts_with("08") => FaultClass::Connection,
         _ => FaultClass::Other,
+    }
+}
+
+/// What the server says; else what the driver knows, whose own words are "db error".
+fn account(driver: &postgres::Error) -> String {
+    match (driver.as_db_error(), std::error::Error::source(driver)) {
+        (Some(answer), _) => answer.message().to_owned(),
+        (None, Some(cause)) => format!("{driver} ({cause})"),
+        (None, None) => driver.to_string(),
     }
 }
 

@@ -68,11 +68,13 @@ pub fn check(
     }
     let of_policies = sink.evaluator.policies(|row| grounds.standing(&row.uuid));
     sink.keep(of_policies);
-    let (outcomes, violations, truncated) = (
+    let (outcomes, mut violations, truncated) = (
         sink.evaluator.into_outcomes(),
         sink.violations,
         sink.truncated,
     );
+    // The rows' places on disk are nobody's business.
+    violations.sort_by(|a, b| (&a.rule, a.subject.order()).cmp(&(&b.rule, b.subject.order())));
     progress.end();
     Ok(CheckReport {
         started,

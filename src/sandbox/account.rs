@@ -1,6 +1,6 @@
 //! The account that the server runs as: ours, or an unprivileged one where we are root.
 
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -17,21 +17,20 @@ pub(super) enum Account {
 }
 
 impl Account {
-    /// Chooses by the owner of a folder that we have just made.
-    pub(super) fn for_folder(folder: &Path) -> Result<Self, SandboxError> {
-        let made_by = std::fs::metadata(folder)
-            .map_err(SandboxError::io("look at the temporary folder"))?
-            .uid();
-        if made_by != 0 {
+    /// Ours, unless we are root.
+    pub(super) fn find() -> Result<Self, SandboxError> {
+        let ours = ask(&["-u"]).ok_or_else(|| SandboxError::Io {
+            doing: "learn from `id` who we are".into(),
+            source: std::io::ErrorKind::NotFound.into(),
+        })?;
+        if ours != 0 {
             return Ok(Self::Ours);
         }
         ["postgres", "nobody"]
             .into_iter()
             .find_map(|name| {
-                Some(Self::Other {
-                    uid: number(name, "-u")?,
-                    gid: number(name, "-g")?,
-                })
+                let (uid, gid) = (ask(&["-u", name])?, ask(&["-g", name])?);
+                (uid != 0).then_some(Self::Other { uid, gid })
             })
             .ok_or(SandboxError::NoAccount)
     }
@@ -54,9 +53,9 @@ impl Account {
     }
 }
 
-/// A number of an account, by `id`; none where there is no such account or it is root's.
-fn number(name: &str, which: &str) -> Option<u32> {
-    let answer = Command::new("id").args([which, name]).output().ok()?;
+/// What `id` answers; none where there is no such account.
+fn ask(args: &[&str]) -> Option<u32> {
+    let answer = Command::new("id").args(args).output().ok()?;
     let number = String::from_utf8(answer.stdout).ok()?.trim().parse().ok()?;
-    (answer.status.success() && number != 0).then_some(number)
+    answer.status.success().then_some(number)
 }

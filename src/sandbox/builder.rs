@@ -1,19 +1,16 @@
 //! What a throw-away cluster is to be like, and making it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::account::Account;
 use super::server::{self, Server};
-use super::watchdog::Watchdog;
-use super::{Cluster, Program, Programs, SandboxError};
+use super::{Cluster, Program, Programs, SandboxError, folder};
 
 /// How long `initdb` may take.
 const INITDB_LIMIT: Duration = Duration::from_secs(120);
 /// How often another port is tried when somebody took ours in between.
 const PORT_ATTEMPTS: u32 = 5;
-/// A socket's address holds 104 bytes on macOS and 108 on Linux; the file's name takes 15.
-const SOCKET_FOLDER_BYTES: usize = 85;
 
 /// What every cluster has unless a setting says otherwise.
 const SETTINGS: &str = "
@@ -85,7 +82,8 @@ impl ClusterBuilder {
             Some(programs) => programs.clone(),
             None => Programs::find()?,
         };
-        let (folder, account) = throw_away_folder()?;
+        let account = Account::find()?;
+        let (folder, watchdog) = folder::make(&programs, account)?;
         let server = Server {
             data: folder.join("data"),
             port: 0,
@@ -93,8 +91,6 @@ impl ClusterBuilder {
             account,
             folder,
         };
-        // From here on the folder is the watchdog's to remove, also when the rest fails.
-        let watchdog = Watchdog::start(&server.programs, account, &server.folder)?;
         let mut cluster = Cluster::new(server, watchdog);
         self.create(cluster.server())?;
         self.start_on_free_port(cluster.server_mut())?;
@@ -160,51 +156,4 @@ impl ClusterBuilder {
 /// A line of `postgresql.conf`.
 pub(super) fn line(name: &str, value: &str) -> String {
     format!("{name} = '{}'\n", value.replace('\'', "''"))
-}
-
-/// Makes the temporary folder, where a socket fits and the server's account gets in.
-fn throw_away_folder() -> Result<(PathBuf, Account), SandboxError> {
-    let mut parents = vec![std::env::temp_dir()];
-    parents.push(PathBuf::from("/tmp"));
-    let mut problem = SandboxError::NoAccount;
-    for parent in parents {
-        match folder_in(&parent) {
-            Ok(found) => return Ok(found),
-            Err(error) => problem = error,
-        }
-    }
-    Err(problem)
-}
-
-fn folder_in(parent: &Path) -> Result<(PathBuf, Account), SandboxError> {
-    let made = tempfile::Builder::new()
-        .prefix("quay-doctor-")
-        .tempdir_in(parent)
-        .map_err(SandboxError::io(format!(
-            "make a folder in {}",
-            parent.display()
-        )))?;
-    if made.path().as_os_str().len() > SOCKET_FOLDER_BYTES {
-        return Err(SandboxError::LongPath {
-            path: made.path().to_owned(),
-        });
-    }
-    let account = Account::for_folder(made.path())?;
-    account.own(made.path())?;
-    let mut probe = std::process::Command::new("sh");
-    probe
-        .args(["-c", "cd \"$1\" && test -w .", "probe"])
-        .arg(made.path());
-    account.apply(&mut probe);
-    match probe.current_dir("/").status() {
-        Ok(status) if status.success() => Ok((made.keep(), account)),
-        Ok(_) => Err(SandboxError::Io {
-            doing: format!("let the server's account into {}", made.path().display()),
-            source: std::io::ErrorKind::PermissionDenied.into(),
-        }),
-        Err(source) => Err(SandboxError::Io {
-            doing: "run sh as the server's account".into(),
-            source,
-        }),
-    }
 }

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::server::{Server, StopMode};
 use super::watchdog::Watchdog;
-use super::{ClusterBuilder, SandboxError, Standby};
+use super::{ClusterBuilder, Programs, SandboxError, Standby};
 use crate::config::ConnectionSettings;
 use crate::pg::{Statements, WriteSession};
 
 /// A PostgreSQL cluster of its own. Dropped, it is gone: the server, its folder and everything in
 /// it. It is gone as well when this process ends in any other way.
+#[derive(Debug)]
 pub struct Cluster {
     server: Server,
     /// None once the cluster is kept.
@@ -80,6 +81,11 @@ impl Cluster {
     /// [`SandboxError::Settings`] where our own URL is not understood.
     pub fn settings(&self, database: &str) -> Result<ConnectionSettings, SandboxError> {
         Ok(ConnectionSettings::resolve(Some(&self.url(database)))?)
+    }
+
+    /// The programs that this cluster's server is of.
+    pub fn programs(&self) -> &Programs {
+        &self.server.programs
     }
 
     /// The data folder.
@@ -178,7 +184,8 @@ impl Cluster {
             url: self.url("postgres"),
             folder: self.server.folder.clone(),
             end_command: format!(
-                "kill -QUIT $(head -n 1 {data}/postmaster.pid) && sleep 1 && rm -rf {folder}"
+                "kill -INT $(head -n 1 {data}/postmaster.pid) && \
+                 while [ -e {data}/postmaster.pid ]; do sleep 0.1; done && rm -rf {folder}"
             ),
         })
     }

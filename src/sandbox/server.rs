@@ -130,13 +130,13 @@ impl Server {
         command
             .args(args)
             .current_dir(&self.folder)
-            // A server program takes its settings from us, never from the caller's environment.
-            .env_remove("PGDATA")
-            .env_remove("PGHOST")
-            .env_remove("PGPORT")
-            .env_remove("PGOPTIONS")
-            .env_remove("PGSERVICE")
             .env("LC_ALL", "C");
+        // A program takes its settings from us, never from the caller's environment.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PG") {
+                command.env_remove(name);
+            }
+        }
         self.account.apply(&mut command);
         let output = self.folder.join(format!("{}.out", program.file_name()));
         bounded::run(program.file_name(), &mut command, &output, limit)

@@ -36,6 +36,7 @@ struct Known {
 }
 
 /// A database for one test. Dropped, it is removed, whoever is still connected.
+#[derive(Debug)]
 pub struct TestDatabase {
     addresses: Addresses,
     name: String,

@@ -14,6 +14,7 @@ const COPY_LIMIT: Duration = Duration::from_secs(300);
 const LAG_LIMIT: Duration = Duration::from_secs(60);
 
 /// A hot standby. Dropped, it is stopped; its folder goes with the cluster's.
+#[derive(Debug)]
 pub struct Standby {
     server: Server,
     primary: Server,

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 /// A peer that answers every connection with the same bytes, once it has been spoken to.
@@ -22,6 +23,19 @@ pub fn silent() -> SocketAddr {
         std::thread::sleep(Duration::from_secs(30));
         drop(stream);
     })
+}
+
+/// A peer that notes what the first connection says first, and hangs up.
+pub fn listening() -> (SocketAddr, Receiver<Vec<u8>>) {
+    let (sender, receiver) = sync_channel(1);
+    let address = serve(move |mut stream| {
+        let mut said = vec![0; 4096];
+        if let Ok(read) = stream.read(&mut said) {
+            said.truncate(read);
+            let _ = sender.try_send(said);
+        }
+    });
+    (address, receiver)
 }
 
 /// A peer that hangs up.

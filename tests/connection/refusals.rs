@@ -98,6 +98,7 @@ fn a_peer_that_hangs_up_is_reported_as_that() {
 #[test]
 fn the_next_host_is_tried_where_the_server_is_not_ready_and_not_where_it_refused() {
     let cluster = Cluster::builder()
+        .setting("password_encryption", "scram-sha-256")
         .hba("host all scram all scram-sha-256")
         .start()
         .expect("a cluster");

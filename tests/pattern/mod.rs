@@ -1,3 +1,6 @@
 //! Patterns: decided as Quay decides them.
 
+mod differential;
+mod generate;
+mod oracle;
 mod visible;

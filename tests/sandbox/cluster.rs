@@ -65,8 +65,7 @@ fn a_server_that_does_not_start_says_why() {
     let error = Cluster::builder()
         .setting("max_connections", "many")
         .start()
-        .err()
-        .expect("a complaint");
+        .expect_err("a complaint");
     assert!(error.to_string().contains("max_connections"), "{error}");
 }
 

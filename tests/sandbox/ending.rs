@@ -103,7 +103,7 @@ fn a_panic_leaves_nothing() {
 
 #[test]
 fn a_failed_start_leaves_nothing() {
-    let before = folders();
+    let before = folders_in(&std::env::temp_dir());
     let failed = Cluster::builder()
         .setting("port", "none")
         .setting("no_such", "x")
@@ -111,15 +111,17 @@ fn a_failed_start_leaves_nothing() {
     assert!(failed.is_err());
     drop(failed);
     // Other tests make folders at the same time; none of theirs may hold our wrong setting.
-    let wrong = folders().into_iter().find(|folder| {
-        let settings = std::fs::read_to_string(folder.join("data/postgresql.conf"));
-        !before.contains(folder) && settings.is_ok_and(|text| text.contains("no_such"))
-    });
+    let wrong = folders_in(&std::env::temp_dir())
+        .into_iter()
+        .find(|folder| {
+            let settings = std::fs::read_to_string(folder.join("data/postgresql.conf"));
+            !before.contains(folder) && settings.is_ok_and(|text| text.contains("no_such"))
+        });
     assert_eq!(wrong, None);
 }
 
-fn folders() -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(std::env::temp_dir()).expect("a folder");
+fn folders_in(parent: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(parent).expect("a folder");
     entries
         .flatten()
         .filter(|entry| {
@@ -164,19 +166,37 @@ fn a_kept_cluster_lives_on_until_its_end_command() {
     traces.assert_gone();
 }
 
+/// The programs that a start runs are still at work when their parent is gone.
+#[test]
+fn a_process_that_is_killed_while_it_starts_a_cluster_leaves_nothing() {
+    let parent = tempfile::Builder::new()
+        .prefix("kill")
+        .tempdir_in("/tmp")
+        .expect("a folder");
+    let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(parent.path(), open_to_all).expect("permissions");
+    for delay_ms in [0, 30, 60, 120, 250, 500, 1_000] {
+        let mut victim = spawn_victim(&parent.path().join("traces"), Some(parent.path()));
+        let made = || folders_in(parent.path()).pop();
+        wait_until("the victim's folder", || made().is_some());
+        let folder = made().expect("a folder");
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        victim.kill().expect("SIGKILL");
+        victim.wait().expect("its end");
+        wait_until("the watchdog's work", || !has_process_of(&folder));
+        assert_eq!(
+            folders_in(parent.path()),
+            Vec::<PathBuf>::new(),
+            "after {delay_ms} ms"
+        );
+    }
+}
+
 /// Starts this test binary once more, as a process that holds a cluster and waits.
 fn victim() -> (Child, Traces) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("traces");
-    let victim = Command::new(std::env::current_exe().expect("ourselves"))
-        .args(["--exact", "sandbox::ending::plays_the_victim", "--ignored"])
-        .env(VICTIM, &file)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .expect("a process");
+    let victim = spawn_victim(&file, None);
     wait_until("the victim's cluster", || file.exists());
     let text = std::fs::read_to_string(&file).expect("its traces");
     let (folder, url) = text.split_once('\n').expect("two lines");
@@ -186,6 +206,21 @@ fn victim() -> (Child, Traces) {
     };
     assert!(has_process_of(&traces.folder), "or the test could not fail");
     (victim, traces)
+}
+
+fn spawn_victim(file: &Path, temporary: Option<&Path>) -> Child {
+    let mut command = Command::new(std::env::current_exe().expect("ourselves"));
+    command
+        .args(["--exact", "sandbox::ending::plays_the_victim", "--ignored"])
+        .env(VICTIM, file)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0);
+    if let Some(folder) = temporary {
+        command.env("TMPDIR", folder);
+    }
+    command.spawn().expect("a process")
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn databases_of_one_run_share_a_cluster_and_nothing_else() {
     let mut second = two.write_session().expect("a session");
     assert!(tables(&mut first) > 20);
     assert_eq!(tables(&mut second), 0);
-    let mut where_is = |session: &mut WriteSession| -> String {
+    let where_is = |session: &mut WriteSession| -> String {
         let sql = "SELECT current_setting('data_directory') AS folder";
         session.query_one(sql, &[]).expect("a folder").get("folder")
     };

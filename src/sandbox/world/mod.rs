@@ -32,6 +32,27 @@ pub struct World {
 impl World {
     /// Reads a description; `fixtures/worlds/acme.toml` shows every key.
     ///
+    /// ```
+    /// use quay_doctor::sandbox::world::World;
+    ///
+    /// let text = r#"
+    ///     seed = 1
+    ///     [[namespace]]
+    ///     name = "team"
+    ///     [[namespace.policy]]
+    ///     pattern = "v.*"
+    ///     [[namespace.repository]]
+    ///     name = "app"
+    ///     [[namespace.repository.tags]]
+    ///     name = "v1.{minor}"
+    ///     count = 1_000
+    ///     immutable = true
+    /// "#;
+    /// assert!(World::parse(text).is_ok());
+    /// let error = World::parse(&text.replace("immutable", "imutable")).unwrap_err();
+    /// assert_eq!(miette::Diagnostic::help(&error).unwrap().to_string(), "did you mean `immutable`?");
+    /// ```
+    ///
     /// # Errors
     /// [`SandboxError::World`], with the place and, for a wrong key, a suggestion.
     pub fn parse(text: &str) -> Result<Self, SandboxError> {

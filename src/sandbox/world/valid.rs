@@ -300,6 +300,37 @@ mod tests {
         );
     }
 
+    /// The description of acme is the reference that complaints point to.
+    #[test]
+    fn every_key_occurs_in_the_description_of_acme() {
+        let acme = include_str!("../../../fixtures/worlds/acme.toml");
+        let namespace = "seed = 1\n[[namespace]]\nname = 'a'\n";
+        let repository = "[[namespace.repository]]\nname = 'r'\n";
+        for section in [
+            String::new(),
+            namespace.to_owned(),
+            format!("{namespace}[[namespace.policy]]\n"),
+            format!("{namespace}[[namespace.audit]]\nkind = 'k'\n"),
+            format!("{namespace}{repository}"),
+            format!("{namespace}{repository}[[namespace.repository.tags]]\nname = 't'\n"),
+        ] {
+            let complaint = complaint(&format!("{section}no_such_key = 1\n"));
+            let (_, keys) = complaint.split_once("expected one of ").unwrap_or_else(|| {
+                complaint
+                    .split_once("expected ")
+                    .expect("the keys that there are")
+            });
+            let keys = keys.lines().next().unwrap_or_default();
+            for key in keys.split('`').skip(1).step_by(2) {
+                let written = |line: &str| {
+                    line.starts_with(&format!("{key} = "))
+                        || (line.starts_with("[[") && line.ends_with(&format!("{key}]]")))
+                };
+                assert!(acme.lines().any(written), "`{key}` is not shown");
+            }
+        }
+    }
+
     #[test]
     fn impossible_worlds_are_refused_with_the_place() {
         let namespace = "seed = 1\n[[namespace]]\nname = 'a'\n";

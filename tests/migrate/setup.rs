@@ -1,12 +1,17 @@
 //! The wrong server, database or role: one clear sentence, a hint, status 2, nothing changed.
 
 use quay_doctor::pg::WriteSession;
-use quay_doctor::sandbox::{Cluster, fixture};
+use quay_doctor::sandbox::{Cluster, Program, Programs, fixture, skipped};
 
 use super::stage::{Stage, run};
 
 #[test]
 fn a_standby_is_read_and_never_written() {
+    let programs = Programs::find().expect("a server's programs");
+    if !programs.has(Program::PgBasebackup) {
+        skipped("this package of PostgreSQL has no pg_basebackup");
+        return;
+    }
     let mut primary = Cluster::start().expect("a cluster");
     let settings = primary.settings("postgres").expect("settings");
     let mut session = WriteSession::open(&settings).expect("a session");

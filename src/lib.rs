@@ -18,6 +18,7 @@ pub mod evaluate;
 pub mod report;
 
 // floor 3: the database
+pub mod ground;
 pub mod journal;
 pub mod pg;
 pub mod relations;
@@ -25,6 +26,7 @@ pub mod relations;
 // floor 4: what reads and writes
 pub mod apply;
 pub mod migrate;
+pub mod policy;
 pub mod sandbox;
 pub mod scan;
 

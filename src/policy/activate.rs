@@ -65,6 +65,9 @@ impl Worker<'_> {
     pub(super) fn restart_in(&mut self, phase: Phase) -> Result<(), PolicyError> {
         let mut tx = self.session.begin()?;
         own_row::compare(&mut tx, &self.operation)?;
+        if self.operation.phase == Phase::Sweeping && phase == Phase::Releasing {
+            account(&mut tx, &self.operation, &self.target)?;
+        }
         Self::finish(&mut self.operation, tx, forward(phase))
     }
 
@@ -72,20 +75,8 @@ impl Worker<'_> {
     pub(super) fn done(&mut self) -> Result<(), PolicyError> {
         let mut tx = self.session.begin()?;
         own_row::compare(&mut tx, &self.operation)?;
-        let marks = matches!(
-            self.operation.kind,
-            Kind::Create | Kind::Activate | Kind::Update
-        );
-        if self.operation.options.audit && marks && self.operation.sums.changed > 0 {
-            let mut says = configuration(&brings(&self.operation)?);
-            says["count"] = self.operation.sums.changed.into();
-            entry(
-                &mut tx,
-                &self.operation,
-                &self.target,
-                AuditKind::TagsMadeImmutableByPolicy,
-                says,
-            )?;
+        if self.operation.phase == Phase::Sweeping {
+            account(&mut tx, &self.operation, &self.target)?;
         }
         let keeps = self.operation.kind == Kind::Update
             && self.operation.options.tags == Some(TagsChoice::Keep);
@@ -100,6 +91,26 @@ impl Worker<'_> {
         }
         Self::finish(&mut self.operation, tx, forward(Phase::Done))
     }
+}
+
+/// The entry that Quay writes when its pass is over: how many tags the policy made immutable.
+fn account(
+    tx: &mut WriteTransaction<'_>,
+    operation: &PolicyOperation,
+    target: &Target,
+) -> Result<(), PolicyError> {
+    if !operation.options.audit || operation.sums.changed == 0 {
+        return Ok(());
+    }
+    let mut says = configuration(&brings(operation)?);
+    says["count"] = operation.sums.changed.into();
+    entry(
+        tx,
+        operation,
+        target,
+        AuditKind::TagsMadeImmutableByPolicy,
+        says,
+    )
 }
 
 /// The text that an operation brings.

@@ -9,6 +9,7 @@
 )]
 
 mod connection;
+mod floors;
 mod line;
 mod migrate;
 mod pattern;

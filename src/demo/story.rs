@@ -11,7 +11,7 @@ use crate::correction::Choices;
 use crate::evaluate::{Features, Stated, Strictness};
 use crate::journal::Identity;
 use crate::migrate::{self, Patience};
-use crate::pg::{Columns, ReadSession, Statements, WriteSession};
+use crate::pg::{Columns, ReadSession, Statements};
 use crate::quay::NamespaceId;
 use crate::relations::Selection;
 use crate::report::{
@@ -19,9 +19,9 @@ use crate::report::{
 };
 use crate::rules::Catalogue;
 use crate::run::{CheckRequest, FixRequest, NoProgress, apply_fix, check, plan_fix, undo_fix};
+use crate::sandbox::Cluster;
 use crate::sandbox::quays_way::{self, Fault, PolicyFate};
 use crate::sandbox::world::World;
-use crate::sandbox::{Cluster, fixture};
 
 /// The database that the story plays in.
 const DATABASE: &str = "quay";
@@ -67,11 +67,8 @@ pub fn tell(to: &mut dyn Narrator) -> Result<Ending, DemoError> {
     let stage = Stage {
         settings: cluster.settings(DATABASE)?,
     };
-    let mut session = WriteSession::open(&stage.settings)?;
-    fixture::load_schema(&mut session)?;
     World::parse(include_str!("../../fixtures/worlds/demo.toml"))?
-        .seed(&mut session, Utc::now())?;
-    drop(session);
+        .settle(&stage.settings, Utc::now())?;
     go_on(to)?;
 
     stage.faults(to)?;

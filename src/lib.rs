@@ -35,4 +35,8 @@ pub mod demo;
 
 // The front page: what the program is built from.
 pub use config::{ConfigError, ConnectionSettings};
+pub use pattern::{
+    Compiled, Decision, Engine, InvalidPattern, Matcher, PatternSet, SlowReason, Slowness,
+    SqlCondition, Undecidable, compile, slow_judgement,
+};
 pub use pg::PgError;

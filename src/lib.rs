@@ -36,7 +36,7 @@ pub mod demo;
 // The front page: what the program is built from.
 pub use config::{ConfigError, ConnectionSettings};
 pub use pattern::{
-    Compiled, Decision, Engine, InvalidPattern, Matcher, PatternSet, SlowReason, Slowness,
-    SqlCondition, Undecidable, compile, slow_judgement,
+    Compiled, Engine, Explanation, InvalidPattern, Matcher, PatternSet, SqlCondition, SqlText,
+    Undecidable, compile as compile_pattern, explain as explain_pattern,
 };
 pub use pg::PgError;

@@ -5,6 +5,7 @@
 
 mod exit;
 mod globals;
+mod pattern;
 
 use std::process::ExitCode;
 
@@ -24,7 +25,10 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Verb {}
+enum Verb {
+    /// Decide and explain tag patterns without a database
+    Pattern(pattern::Pattern),
+}
 
 /// Reads the command line, runs the verb, renders what went wrong.
 pub fn main() -> ExitCode {
@@ -33,6 +37,8 @@ pub fn main() -> ExitCode {
         Err(complaint) => return exit::usage(&complaint),
     };
     cli.globals.start_logging();
-    let ended: Result<Exit, Failure> = match cli.verb {};
+    let ended = match &cli.verb {
+        Verb::Pattern(verb) => verb.run(&cli.globals),
+    };
     exit::code(ended)
 }

@@ -53,6 +53,10 @@ pub use migrate::{
     hand_over as migrate_hand_over, plan as migrate_plan, status as migrate_status,
     up as migrate_up, verify as migrate_verify,
 };
+pub use pattern::{
+    Compiled, Engine, Explanation, InvalidPattern, Matcher, PatternSet, SqlCondition, SqlText,
+    Undecidable, compile as compile_pattern, explain as explain_pattern,
+};
 pub use pg::PgError;
 pub use policy::{
     Create, Ended as PolicyEnded, Evaluated, Found, How, Impact, NewPattern, OnFault,

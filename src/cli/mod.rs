@@ -8,8 +8,10 @@ mod demo;
 mod exit;
 mod fix;
 mod globals;
+mod manual;
 mod migrate;
 mod output;
+mod pattern;
 mod policy;
 mod progress;
 mod recover;
@@ -33,13 +35,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Bring the database's schema to a version: look, plan, go up, go down, verify
+    Migrate(migrate::Migrate),
     Check(check::CheckArgs),
     Fix(fix::FixArgs),
     Policy(policy::PolicyArgs),
     Recover(recover::RecoverArgs),
+    /// Decide and explain tag patterns without a database
+    Pattern(pattern::Pattern),
     Demo(demo::DemoArgs),
-    /// Bring the database's schema to a version: look, plan, go up, go down, verify
-    Migrate(migrate::Migrate),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
+}
+
+/// The command line as clap knows it, for completions and man pages.
+fn command_line() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
 }
 
 /// Reads the command line, runs the verb, renders what went wrong.
@@ -54,8 +65,11 @@ pub fn main() -> ExitCode {
         Verb::Fix(args) => fix::run(&args, &cli.globals),
         Verb::Policy(args) => policy::run(&args, &cli.globals),
         Verb::Recover(args) => recover::run(&args, &cli.globals),
+        Verb::Completions(args) => manual::completions(&args),
+        Verb::Man(args) => manual::man(&args),
         Verb::Demo(args) => demo::run(&args, &cli.globals),
         Verb::Migrate(verb) => verb.run(&cli.globals),
+        Verb::Pattern(verb) => verb.run(&cli.globals),
     };
     exit::code(ended)
 }

@@ -1,15 +1,21 @@
 -- Our own schema: operations, before-images, evidence, scans. Nothing of Quay's is touched, and
 -- nothing refers to Quay's tables by a foreign key: their rows come and go, the journal stays.
 
-CREATE SCHEMA IF NOT EXISTS quay_doctor;
+-- Its indexes are built on tables of the same transaction, which nobody else can see yet; Quay's own
+-- ids are 32-bit integers.
+-- squawk-ignore-file require-concurrent-index-creation, prefer-bigint-over-int
 
+-- step: schema quay_doctor
+CREATE SCHEMA quay_doctor;
+
+-- step: tables
 -- One row a policy operation or fix run.
 CREATE TABLE quay_doctor.operation (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind text NOT NULL
         CHECK (kind IN ('fix', 'create', 'update', 'delete', 'activate', 'deactivate')),
     phase text NOT NULL
-        CHECK (phase IN ('applying', 'sweeping', 'undoing', 'done', 'rolled_back')),
+        CHECK (phase IN ('applying', 'sweeping', 'releasing', 'undoing', 'done', 'rolled_back')),
     -- The run that a policy operation belongs to, where a fix started it.
     parent_id bigint,
     scope_kind text CHECK (scope_kind IN ('namespace', 'repository')),

@@ -18,12 +18,15 @@ pub mod evaluate;
 pub mod report;
 
 // floor 3: the database
+pub mod ground;
 pub mod journal;
 pub mod pg;
+pub mod relations;
 
 // floor 4: what reads and writes
 pub mod apply;
 pub mod migrate;
+pub mod policy;
 pub mod sandbox;
 pub mod scan;
 
@@ -34,9 +37,42 @@ pub mod run;
 pub mod demo;
 
 // The front page: what the program is built from.
-pub use config::{ConfigError, ConnectionSettings};
+pub use apply::{ApplyOptions, AuditDetail, PastExpiry};
+pub use config::{
+    ConfigError, ConnectionSettings, DatabaseChoice, Environment, Feature, FeatureFlags, Origin,
+    QuayConfig, QuayFeatures, Secret,
+};
+pub use correction::Choices;
+pub use demo::{DemoError, Narrator, tell as tell_demo};
+pub use evaluate::{Activity, Features, Stated, Strictness, WorkerLife};
+pub use journal::{Identity, Phase, TagsChoice};
+pub use migrate::{
+    Blame as MigrateBlame, DownReport, Ended as MigrateEnded, Journal as JournalFate, MigrateError,
+    Notice as MigrateNotice, Patience, Plan as MigratePlan, ServerRole, Status as MigrateStatus,
+    UpReport, Verification, default_export_path, down as migrate_down,
+    hand_over as migrate_hand_over, plan as migrate_plan, status as migrate_status,
+    up as migrate_up, verify as migrate_verify,
+};
 pub use pattern::{
-    Compiled, Engine, Explanation, InvalidPattern, Matcher, PatternSet, SqlCondition, SqlText,
-    Undecidable, compile as compile_pattern, explain as explain_pattern,
+    Compiled, Engine, Explanation, InvalidPattern, Undecidable, compile as compile_pattern,
+    explain as explain_pattern,
 };
 pub use pg::PgError;
+pub use policy::{
+    Create, Ended as PolicyEnded, Evaluated, Found, How, Impact, NewPattern, OnFault,
+    Outcome as PolicyOutcome, Pick, PolicyError, PolicyOptions, PolicyState, PolicyView, Strategy,
+    Update, Watcher, activate as policy_activate, create as policy_create,
+    deactivate as policy_deactivate, delete as policy_delete, evaluate as policy_evaluate,
+    list as policy_list, preview as policy_preview, update as policy_update,
+};
+pub use quay::{OperationId, Polarity, PolicyUuid};
+pub use relations::Selection;
+pub use report::{
+    Standing, apply_for_people, apply_json, check_for_people, check_json, harmless,
+    plan_for_people, plan_json, undo_for_people, undo_json,
+};
+pub use rules::{Catalogue, RuleError, Severity};
+pub use run::{
+    CheckRequest, FixRequest, NoProgress, Progress, RecoverRequest, Recovered, RunError, apply_fix,
+    check, plan_fix, recover, undo_fix, unfinished,
+};

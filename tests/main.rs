@@ -1,8 +1,18 @@
 //! The one integration binary: black-box tests through the program and the public library.
-#![allow(missing_docs)]
+// Helper functions of tests lie outside `#[test]`, where clippy.toml does not reach.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 mod connection;
+mod floors;
 mod line;
 mod migrate;
 mod pattern;
+mod program;
 mod sandbox;
+mod scale;

@@ -1,1 +1,19 @@
-//! Room apply: being built.
+//! Corrections carried out, and taken back: batches in write transactions, journaled.
+//!
+//! Every batch looks again under lock before it writes, writes its before-images in the same
+//! transaction, and judges the rows it touched once more before it commits. What no longer holds
+//! is skipped and counted, never forced.
+
+mod batch;
+mod error;
+mod guard;
+mod options;
+mod pace;
+mod policies;
+mod run;
+mod undo;
+
+pub use error::ApplyError;
+pub use options::{ApplyOptions, AuditDetail, PastExpiry};
+pub use run::{Applied, apply};
+pub use undo::{Refusal, Undone, leave_as_is, undo};

@@ -1,7 +1,14 @@
 //! Options that every verb understands, before it and after it.
 
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
 use clap::{ArgAction, Args, ValueEnum};
-use quay_doctor::{ConfigError, ConnectionSettings};
+use miette::MietteHandlerOpts;
+use quay_doctor::{
+    ConfigError, ConnectionSettings, DatabaseChoice, Environment, FeatureFlags, Features, Identity,
+    Origin, QuayConfig, QuayFeatures, Secret,
+};
 use tracing_subscriber::EnvFilter;
 
 /// How results are printed.
@@ -22,18 +29,38 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
 /// The global options.
 #[derive(Args, Debug)]
 pub struct Globals {
-    /// Where Quay's database is: postgresql://user@host:port/database
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "DATABASE_URL",
-        hide_env_values = true
-    )]
-    database_url: Option<String>,
+    /// Where Quay's database is: postgresql://user@host:port/database, or a libpq connection
+    /// string; by default DATABASE_URL, then the PG* variables
+    #[arg(long, global = true, value_name = "URL", value_parser = secret)]
+    database_url: Option<Secret>,
+
+    /// Quay's config.yaml: its database, unless --database-url is given, and its feature flags
+    #[arg(long, global = true, value_name = "FILE")]
+    quay_config: Option<PathBuf>,
+
+    /// Whether Quay runs with FEATURE_IMMUTABLE_TAGS; by default what QUAY_DOCTOR_IMMUTABLE_TAGS or
+    /// Quay's config.yaml says
+    #[arg(long, global = true, value_name = "true|false")]
+    immutable_tags: Option<bool>,
+
+    /// Whether Quay runs with FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE; by default what
+    /// QUAY_DOCTOR_IMMUTABLE_TAGS_CAN_EXPIRE or Quay's config.yaml says
+    #[arg(long, global = true, value_name = "true|false")]
+    immutable_tags_can_expire: Option<bool>,
 
     /// How to print results
     #[arg(long, global = true, value_enum, default_value = "human")]
@@ -51,6 +78,10 @@ pub struct Globals {
     #[arg(long, global = true, value_enum, default_value = "text")]
     log_format: LogFormat,
 
+    /// Whether to use colours
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    color: Color,
+
     /// Show no progress
     #[arg(long, global = true)]
     pub no_progress: bool,
@@ -64,14 +95,86 @@ pub struct Globals {
     pub reason: Option<String>,
 }
 
+/// A secret from the start: no complaint and no log line can repeat it.
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
 impl Globals {
     /// Which database is meant.
     pub fn connection(&self) -> Result<ConnectionSettings, ConfigError> {
-        ConnectionSettings::resolve(self.database_url.as_deref())
+        let quay;
+        let choice = match (&self.database_url, &self.quay_config) {
+            (Some(url), _) => DatabaseChoice::Url(url.clone(), Origin::Option("--database-url")),
+            (None, Some(path)) => {
+                quay = QuayConfig::read(path)?;
+                DatabaseChoice::Quay(&quay)
+            }
+            (None, None) => DatabaseChoice::Environment,
+        };
+        ConnectionSettings::resolve_in(&choice, &Environment::of_process())
     }
 
-    /// Sends log lines to stderr from here on.
-    pub fn start_logging(&self) {
+    /// Who does it, for the journal.
+    pub fn identity(&self) -> Identity {
+        let user = ["USER", "LOGNAME"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok());
+        Identity {
+            actor: self
+                .actor
+                .clone()
+                .or(user)
+                .unwrap_or_else(|| "unknown".to_owned()),
+            reason: self.reason.clone(),
+            worker: format!("process {}", std::process::id()),
+        }
+    }
+
+    /// What is known of Quay's feature flags.
+    pub fn features(&self) -> Result<Features, ConfigError> {
+        let quay = match &self.quay_config {
+            Some(path) => Some(QuayConfig::read(path)?),
+            None => None,
+        };
+        let flags = FeatureFlags {
+            immutable_tags: self.immutable_tags,
+            can_expire: self.immutable_tags_can_expire,
+        };
+        let features = QuayFeatures::resolve(flags, &Environment::of_process(), quay.as_ref())?;
+        Ok(Features::from(&features))
+    }
+
+    fn colors(&self, terminal: bool) -> bool {
+        match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                // https://no-color.org: set to anything but nothing.
+                let unwanted = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
+                let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+                terminal && !unwanted && !dumb
+            }
+        }
+    }
+
+    /// Sends log lines and complaints to stderr from here on, as the options want them.
+    pub fn start_output(&self) {
+        self.start_logging();
+        let terminal = std::io::stderr().is_terminal();
+        let color = self.colors(terminal);
+        // A second hook is refused; there is none before this one.
+        let _ = miette::set_hook(Box::new(move |_| {
+            let complaints = MietteHandlerOpts::new()
+                .color(color)
+                .unicode(terminal)
+                // A log collector and grep want a sentence in one line.
+                .wrap_lines(terminal);
+            Box::new(complaints.build())
+        }));
+    }
+
+    fn start_logging(&self) {
         let level = match (self.quiet, self.verbose) {
             (true, _) => "error",
             (false, 0) => "warn",
@@ -82,6 +185,7 @@ impl Globals {
         let filter = EnvFilter::new(format!("off,quay_doctor={level}"));
         let lines = tracing_subscriber::fmt()
             .with_env_filter(filter)
+            .with_ansi(self.colors(std::io::stderr().is_terminal()))
             .with_writer(std::io::stderr);
         match self.log_format {
             LogFormat::Text => lines.init(),

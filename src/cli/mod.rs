@@ -3,9 +3,17 @@
 //! Results go to stdout; logs, progress and complaints to stderr. Every verb ends in an [`Exit`]
 //! or a [`Failure`], and only here do they become a status.
 
+mod check;
+mod demo;
 mod exit;
+mod fix;
 mod globals;
+mod migrate;
+mod output;
 mod pattern;
+mod policy;
+mod progress;
+mod recover;
 
 use std::process::ExitCode;
 
@@ -26,7 +34,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Decide and explain tag patterns without a database
+    Check(check::CheckArgs),
+    Fix(fix::FixArgs),
+    Policy(policy::PolicyArgs),
+    Recover(recover::RecoverArgs),
+    Demo(demo::DemoArgs),
+    /// Bring the database's schema to a version: look, plan, go up, go down, verify
+    Migrate(migrate::Migrate),
+    /// Decide and explain tag patterns; needs no database
     Pattern(pattern::Pattern),
 }
 
@@ -36,8 +51,14 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(complaint) => return exit::usage(&complaint),
     };
-    cli.globals.start_logging();
-    let ended = match &cli.verb {
+    cli.globals.start_output();
+    let ended: Result<Exit, Failure> = match cli.verb {
+        Verb::Check(args) => check::run(&args, &cli.globals),
+        Verb::Fix(args) => fix::run(&args, &cli.globals),
+        Verb::Policy(args) => policy::run(&args, &cli.globals),
+        Verb::Recover(args) => recover::run(&args, &cli.globals),
+        Verb::Demo(args) => demo::run(&args, &cli.globals),
+        Verb::Migrate(verb) => verb.run(&cli.globals),
         Verb::Pattern(verb) => verb.run(&cli.globals),
     };
     exit::code(ended)

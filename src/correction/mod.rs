@@ -1,1 +1,14 @@
-//! Room correction: being built.
+//! From violations to a plan: typed corrections, and the questions that somebody has to answer.
+//!
+//! Pure. A correction that takes protection away is never chosen unasked; where evidence is missing
+//! the plan holds a decision, and the default changes nothing.
+
+mod choice;
+mod corrections;
+mod error;
+mod plan;
+
+pub use choice::Choices;
+pub use corrections::{Correction, ExpiryChange, TagTarget};
+pub use error::PlanError;
+pub use plan::{LeftAlone, OpenDecision, Plan, Planned};

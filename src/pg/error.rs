@@ -1,38 +1,62 @@
 //! What a database can answer other than rows, and what follows from it.
 
+use std::path::{Path, PathBuf};
+
 use miette::Diagnostic;
 use postgres::error::SqlState;
 use thiserror::Error;
+
+use super::connect::Refusals;
+use crate::config::ConnectionSettings;
+
+/// How many servers a complaint lists.
+const MOST_SERVERS: usize = 8;
 
 /// A connection or a statement failed.
 #[derive(Debug, Error, Diagnostic)]
 pub enum PgError {
     /// No session could be opened.
-    #[error("cannot connect to the database")]
+    #[error("cannot connect to database {database} as {user}: {reasons}")]
     Connect {
-        /// The driver's account.
-        #[source]
-        source: postgres::Error,
+        /// The database that was asked for.
+        database: Box<str>,
+        /// The role.
+        user: Box<str>,
+        /// Each server, and why it gave no session.
+        reasons: Box<str>,
+        /// SQLSTATE of the last server's refusal, where it gave one.
+        sqlstate: Option<Box<str>>,
         /// What to do.
         #[help]
-        help: String,
+        help: Box<str>,
+    },
+    /// A file that TLS needs cannot be used: a matter of configuration, found before connecting.
+    #[error("{what} {} cannot be used: {reason}", file.display())]
+    TlsFile {
+        /// What the file is to us.
+        what: &'static str,
+        /// Where it is, or `system`.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+        /// What to do, where there is something.
+        #[help]
+        help: Option<String>,
     },
     /// A statement failed, or the connection was lost during it.
-    #[error("the database did not carry out a statement")]
+    #[error("the database did not carry out a statement: {}", account(driver))]
     Statement {
         /// The driver's account.
-        #[source]
-        source: postgres::Error,
+        driver: postgres::Error,
         /// What to do, where there is something.
         #[help]
         help: Option<String>,
     },
     /// A stream of rows to the server broke.
-    #[error("a stream of rows to the database broke")]
+    #[error("a stream of rows to the database broke: {stream}")]
     Copy {
         /// The stream's account.
-        #[source]
-        source: std::io::Error,
+        stream: std::io::Error,
     },
 }
 
@@ -60,42 +84,74 @@ pub enum FaultClass {
 }
 
 impl PgError {
-    /// A failure to connect.
-    pub(super) fn connect(source: postgres::Error) -> Self {
-        let help = connect_help(&source);
-        Self::Connect { source, help }
+    /// No server gave a session.
+    pub(super) fn connect(settings: &ConnectionSettings, refusals: &Refusals) -> Self {
+        let mut reasons: Vec<_> = refusals
+            .iter()
+            .take(MOST_SERVERS)
+            .map(|(server, refusal)| format!("{server}: {}", refusal.sentence))
+            .collect();
+        if let Some(more) = refusals.len().checked_sub(MOST_SERVERS).filter(|n| *n > 0) {
+            reasons.push(format!("and {more} more"));
+        }
+        let last = refusals.last().map(|(_, refusal)| refusal);
+        Self::Connect {
+            database: settings.database.as_str().into(),
+            user: settings.user.as_str().into(),
+            reasons: reasons.join("; ").into(),
+            sqlstate: last.and_then(|refusal| refusal.sqlstate.as_deref().map(Into::into)),
+            help: last.map_or("", |refusal| refusal.help.as_str()).into(),
+        }
+    }
+
+    /// A file that TLS needs cannot be used.
+    pub(super) fn tls_file(
+        what: &'static str,
+        file: &Path,
+        reason: impl Into<String>,
+        help: &str,
+    ) -> Self {
+        Self::TlsFile {
+            what,
+            file: file.to_owned(),
+            reason: reason.into(),
+            help: (!help.is_empty()).then(|| help.to_owned()),
+        }
+    }
+
+    /// Whether the configuration is at fault and no server was asked: exit status 2, not 3.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::TlsFile { .. })
     }
 
     /// The five characters of SQLSTATE, where the server gave one.
     pub fn sqlstate(&self) -> Option<&str> {
-        self.driver_error()?.code().map(SqlState::code)
+        match self {
+            Self::Connect { sqlstate, .. } => sqlstate.as_deref(),
+            Self::Statement { driver, .. } => driver.code().map(SqlState::code),
+            Self::TlsFile { .. } | Self::Copy { .. } => None,
+        }
     }
 
     /// What the failure means.
     pub fn class(&self) -> FaultClass {
         match self {
             Self::Connect { .. } | Self::Copy { .. } => FaultClass::Connection,
-            Self::Statement { source, .. } => classify(source),
-        }
-    }
-
-    fn driver_error(&self) -> Option<&postgres::Error> {
-        match self {
-            Self::Connect { source, .. } | Self::Statement { source, .. } => Some(source),
-            Self::Copy { .. } => None,
+            Self::TlsFile { .. } => FaultClass::Other,
+            Self::Statement { driver, .. } => classify(driver),
         }
     }
 
     /// A stream to the server broke.
-    pub(super) fn copy(source: std::io::Error) -> Self {
-        Self::Copy { source }
+    pub(super) fn copy(stream: std::io::Error) -> Self {
+        Self::Copy { stream }
     }
 }
 
 impl From<postgres::Error> for PgError {
-    fn from(source: postgres::Error) -> Self {
-        let help = statement_help(classify(&source));
-        Self::Statement { source, help }
+    fn from(driver: postgres::Error) -> Self {
+        let help = statement_help(classify(&driver));
+        Self::Statement { driver, help }
     }
 }
 
@@ -125,6 +181,15 @@ fn classify(error: &postgres::Error) -> FaultClass {
     }
 }
 
+/// What the server says; else what the driver knows, whose own words are "db error".
+fn account(driver: &postgres::Error) -> String {
+    match (driver.as_db_error(), std::error::Error::source(driver)) {
+        (Some(answer), _) => answer.message().to_owned(),
+        (None, Some(cause)) => format!("{driver} ({cause})"),
+        (None, None) => driver.to_string(),
+    }
+}
+
 fn is_io(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<std::io::Error>()
 }
@@ -134,23 +199,6 @@ fn says(error: &postgres::Error, words: &str) -> bool {
     error
         .as_db_error()
         .is_some_and(|answer| answer.message().contains(words))
-}
-
-fn connect_help(error: &postgres::Error) -> String {
-    match error.code().map(SqlState::code) {
-        Some("28P01") => {
-            "the password is wrong for this user: check PGPASSWORD, the password file or the URL"
-                .into()
-        }
-        Some("28000") => "the server's pg_hba.conf does not admit this user from here".into(),
-        Some("3D000") => {
-            "the server has no such database: check the name at the end of the URL".into()
-        }
-        Some("53300") => {
-            "the server has no connection left: try again later, or raise max_connections".into()
-        }
-        _ => "check host and port, and that the server accepts connections from here".into(),
-    }
 }
 
 fn statement_help(class: FaultClass) -> Option<String> {
@@ -169,7 +217,7 @@ fn statement_help(class: FaultClass) -> Option<String> {
             "the standby cancelled the query to replay changes: raise max_standby_streaming_delay, or use the primary"
         }
         FaultClass::Privilege => {
-            "the role lacks a right on this table: see the README for what each command needs"
+            "the role lacks a right on this table, or row-level security hides rows from it: see the README for what each command needs"
         }
         FaultClass::MissingObject => "is this Quay's database, and are its migrations done?",
         FaultClass::ReadOnly => "this server accepts no writes: connect to the primary",

@@ -6,13 +6,17 @@
 
 mod connect;
 mod error;
+mod handshake;
+mod refusal;
 mod session;
 mod snapshot;
+mod tls;
+mod verifier;
 mod write;
 
 pub use error::{FaultClass, PgError};
 pub use postgres::Row;
 pub use postgres::types::{FromSql, ToSql};
-pub use session::{ReadSession, Statements};
+pub use session::{Columns, ReadSession, Statements};
 pub use snapshot::ReadSnapshot;
 pub use write::{WriteSession, WriteTransaction};

@@ -90,3 +90,19 @@ impl ReadSession {
         ReadSnapshot::begin(&mut self.client)
     }
 }
+
+/// Reading a row's columns with our own error.
+pub trait Columns {
+    /// The value of a column, counted from 0.
+    ///
+    /// # Errors
+    /// [`PgError`] where the column is not there or has another type: the statement and its reader
+    /// disagree, or the table is not what it should be.
+    fn read<'r, T: postgres::types::FromSql<'r>>(&'r self, column: usize) -> Result<T, PgError>;
+}
+
+impl Columns for Row {
+    fn read<'r, T: postgres::types::FromSql<'r>>(&'r self, column: usize) -> Result<T, PgError> {
+        Ok(self.try_get(column)?)
+    }
+}

@@ -53,6 +53,7 @@ pub enum ImmutabilityChange {
 /// The keys of the entry's `metadata_json` that matter here.
 #[derive(Deserialize)]
 struct Metadata {
+    username: Option<String>,
     tag: Option<String>,
     immutable: Option<bool>,
     previous_immutable: Option<bool>,
@@ -76,6 +77,13 @@ impl ImmutabilityChange {
             Immutability::Mutable => Self::StayedOff,
         };
         Some((metadata.tag?, change))
+    }
+
+    /// Who did it, where the entry says.
+    pub fn username(metadata_json: &str) -> Option<String> {
+        serde_json::from_str::<Metadata>(metadata_json)
+            .ok()?
+            .username
     }
 }
 

@@ -1,1 +1,12 @@
-//! Room scan: being built.
+//! Scanning: what a snapshot holds, streamed into row sinks.
+//!
+//! Reads only, needs no more than SELECT, works on a standby and on a database without our
+//! migrations. It decides nothing: rows go to a [`crate::evaluate::TagSink`].
+
+mod error;
+mod grounds;
+mod pass;
+
+pub use error::ScanError;
+pub use grounds::{Database, Grounds};
+pub use pass::{estimated_tags, tags};

@@ -1,1 +1,17 @@
-//! Tests of connection.
+//! Connections: the same answers as libpq's own psql, and clear words where there is no answer.
+
+mod alive;
+mod authority;
+mod certificates;
+mod differential;
+mod fake;
+mod files;
+mod prefer;
+mod program;
+mod question;
+mod refusals;
+mod secured;
+mod server;
+mod settings;
+mod tls;
+mod words;

@@ -1,1 +1,12 @@
-//! Tests of line.
+//! The main job, from one end to the other: migrate, check, fix, check, undo.
+
+mod evidence;
+mod faults;
+mod input;
+mod output;
+mod places;
+mod policies;
+mod property;
+mod recheck;
+mod stage;
+mod whole;

@@ -1,0 +1,39 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both bring what they need and the
+# machine lacks; nothing is installed into the source tree.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+SKIPPED := $(abspath $(TARGET))/skipped.log
+
+.PHONY: help setup demo test lint test-matrix
+
+help:
+	@echo 'make demo         the whole story on a throw-away PostgreSQL'
+	@echo 'make test         format, lints, tests, documentation: what CI runs'
+	@echo 'make lint         format and lints only'
+	@echo 'make test-matrix  the tests on each version of PostgreSQL that can be had'
+	@echo 'make setup        only bring what the others need'
+
+setup:
+	@.ci/setup-rust
+	@.ci/setup-postgres >/dev/null
+
+# Unoptimised on purpose: building with optimisation takes longer than the demo gains by it.
+demo: setup
+	@bin=$$(.ci/setup-postgres) && QUAY_DOCTOR_PG_BIN=$$bin cargo run -- demo
+
+lint: setup
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --lib --bins -- -D warnings # as users build it: without the test kit
+	.ci/squawk
+
+test: lint
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
+	cargo test --doc
+	@mkdir -p $(TARGET) && rm -f $(SKIPPED)
+	@bin=$$(.ci/setup-postgres) && \
+		QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_SKIPPED=$(SKIPPED) .ci/tests
+	@if [ -s $(SKIPPED) ]; then echo 'Without effect on this machine:'; sort -u $(SKIPPED); fi
+
+test-matrix: setup
+	@.ci/matrix

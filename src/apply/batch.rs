@@ -1,0 +1,200 @@
+//! One batch of corrections in one repository.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::guard::Guard;
+use super::run::Site;
+use super::{ApplyError, PastExpiry};
+use crate::correction::{Correction, Planned};
+use crate::evaluate::{Stated, TagRow};
+use crate::ground::Protection;
+use crate::journal::{
+    FixTotals, Phase, TagChange, TagImage, known_expiries, liveness_held, record_kept,
+};
+use crate::pg::WriteSession;
+use crate::quay::{Expiry, Immutability, RepositoryId, TagId, UnixMillis};
+use crate::relations::{RowLock, names_alive_twice, tags_by_id};
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub(super) struct BatchOutcome {
+    /// The sums.
+    pub(super) totals: FixTotals,
+    /// Corrections whose row somebody else holds: to be tried again.
+    pub(super) held: Vec<Planned>,
+    /// Tags that were released without the expiry that the journal knows, because it has passed.
+    pub(super) past_expiries: u64,
+}
+
+/// What becomes of one correction, now that its row is locked.
+enum Step {
+    Change(TagChange),
+    Keep(TagId),
+    Skip,
+    Held,
+}
+
+/// Carries a batch out.
+pub(super) fn carry_out(
+    session: &mut WriteSession,
+    site: &Site<'_>,
+    repository: RepositoryId,
+    planned: &[Planned],
+) -> Result<BatchOutcome, ApplyError> {
+    let begun = Instant::now();
+    let mut tx = session.begin()?;
+    let protection = if planned.iter().any(|p| p.correction.takes_protection_away()) {
+        Protection::TakenAway
+    } else {
+        Protection::OnlyGiven
+    };
+    let guard = Guard::enter(
+        &mut tx,
+        repository,
+        protection,
+        site.schema,
+        site.run,
+        site.options,
+    )?;
+    let ids: Vec<TagId> = planned
+        .iter()
+        .filter_map(|p| p.correction.tag().map(|tag| tag.id()))
+        .collect();
+    let there = tags_by_id(&mut tx, &ids, RowLock::None)?;
+    let locked = tags_by_id(&mut tx, &ids, RowLock::SkipLocked)?;
+    let accounts = guard.accounts(&mut tx, &locked)?;
+    let violated = guard.violated(site.rules, &locked, &accounts);
+    let look = Look {
+        site,
+        now: UnixMillis(guard.moment.now.timestamp_millis()),
+        there: there.into_iter().map(|row| row.id).collect(),
+        twins: names_alive_twice(&mut tx, &ids, guard.moment.millis())?,
+        expiries: known_expiries(&mut tx, &ids)?,
+        rows: locked.into_iter().map(|row| (row.id, row)).collect(),
+    };
+
+    let mut outcome = BatchOutcome::default();
+    let (mut changes, mut kept) = (Vec::new(), Vec::new());
+    for planned in planned {
+        let still = planned.correction.tag().is_some_and(|tag| {
+            violated
+                .get(&tag.id())
+                .is_some_and(|rules| rules.contains(&planned.rule))
+        });
+        match look.step(&planned.correction, still, &mut outcome.past_expiries) {
+            Step::Change(change) => changes.push(change),
+            Step::Keep(tag) => kept.push(tag),
+            Step::Skip => outcome.totals.skipped += 1,
+            Step::Held => outcome.held.push(planned.clone()),
+        }
+    }
+    guard.write(&mut tx, &look.rows, &changes)?;
+    record_kept(&mut tx, site.run.id, repository, &kept, &site.options.who)?;
+    guard.judge_again(&mut tx, site.rules, &changes, &violated, &accounts)?;
+    if !liveness_held(&mut tx, site.run.id)? {
+        return Err(ApplyError::LivenessLost(site.run.id));
+    }
+    let totals = &mut outcome.totals;
+    totals.applied = (changes.len() + kept.len()) as u64;
+    totals.expirations_cleared = changes.iter().filter(|c| clears_expiry(c)).count() as u64;
+    totals.batches = 1;
+    totals.longest_batch_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    site.run.advance(&mut tx, Phase::Applying, totals)?;
+    tx.commit()?;
+    Ok(outcome)
+}
+
+fn clears_expiry(change: &TagChange) -> bool {
+    change.before.expiry.0.is_some() && change.after.expiry.0.is_none()
+}
+
+/// What is known about a batch's rows under lock.
+struct Look<'a> {
+    site: &'a Site<'a>,
+    now: UnixMillis,
+    there: std::collections::HashSet<TagId>,
+    twins: std::collections::HashSet<TagId>,
+    expiries: HashMap<TagId, UnixMillis>,
+    rows: HashMap<TagId, TagRow>,
+}
+
+impl Look<'_> {
+    /// Decides on one correction; `still` says whether its violation still holds.
+    fn step(&self, correction: &Correction, still: bool, past_expiries: &mut u64) -> Step {
+        let Some(target) = correction.tag() else {
+            return Step::Skip;
+        };
+        let Some(row) = self.rows.get(&target.id()) else {
+            // Gone for good, or in somebody else's hands for now.
+            return if self.there.contains(&target.id()) {
+                Step::Held
+            } else {
+                Step::Skip
+            };
+        };
+        if !still {
+            return Step::Skip;
+        }
+        let after = match correction {
+            Correction::Release(_) => Some(image(
+                Immutability::Mutable,
+                self.expiry_restored(row, past_expiries),
+            )),
+            Correction::Protect(..) => self
+                .expiry_protected(row)
+                .map(|expiry| image(Immutability::Immutable, expiry)),
+            Correction::Keep(_) => return Step::Keep(row.id),
+            Correction::DeletePolicy(_) => None,
+        };
+        after.map_or(Step::Skip, |after| {
+            Step::Change(TagChange {
+                tag: row.id,
+                repository: row.repository,
+                before: image(row.immutability, row.expiry),
+                after,
+            })
+        })
+    }
+
+    /// The expiry of a tag that is released: its own, or the one that the journal knows.
+    fn expiry_restored(&self, row: &TagRow, past_expiries: &mut u64) -> Expiry {
+        if row.expiry.0.is_some() {
+            return row.expiry;
+        }
+        match self.expiries.get(&row.id) {
+            Some(end)
+                if *end <= self.now && self.site.options.past_expiry == PastExpiry::LeaveOut =>
+            {
+                *past_expiries += 1;
+                Expiry(None)
+            }
+            known => Expiry(known.copied()),
+        }
+    }
+
+    /// The expiry of a tag that is protected, or `None` where the tag has to be left alone: it
+    /// ends within the clocks' margin, may have been ended by a push already, or nobody has said
+    /// whether immutable tags may expire.
+    fn expiry_protected(&self, row: &TagRow) -> Option<Expiry> {
+        let Some(end) = row.expiry.0 else {
+            return Some(Expiry(None));
+        };
+        match self.site.options.features.can_expire {
+            Stated::On => Some(row.expiry),
+            Stated::Off => {
+                let margin = i64::try_from(self.site.options.clock_margin.as_millis()).ok()?;
+                let safe = end.0 > self.now.0.saturating_add(margin);
+                (safe && !self.twins.contains(&row.id)).then_some(Expiry(None))
+            }
+            Stated::Unknown => None,
+        }
+    }
+}
+
+fn image(immutability: Immutability, expiry: Expiry) -> TagImage {
+    TagImage {
+        immutability,
+        expiry,
+    }
+}

@@ -1,0 +1,110 @@
+//! What keeps corrections from being carried out.
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use crate::journal::JournalError;
+use crate::pg::{FaultClass, PgError};
+use crate::quay::RunId;
+use crate::scan::ScanError;
+
+/// A run could not begin, or was cut short.
+#[derive(Debug, Error, Diagnostic)]
+pub enum ApplyError {
+    /// An expiry would be cleared, and nobody has said whether it must be.
+    #[error(
+        "{tags} tags would lose their expiry, and it is not stated whether immutable tags may expire"
+    )]
+    #[diagnostic(help(
+        "say what FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE is in Quay's config.yaml: --immutable-tags-can-expire true|false; nothing has been changed"
+    ))]
+    ExpiryNotStated {
+        /// How many.
+        tags: u64,
+    },
+    /// The plan is larger than it may be.
+    #[error("the plan has {planned} corrections, and at most {limit} are allowed")]
+    #[diagnostic(help(
+        "look at the plan; then go on with: --max-changes {planned}. Nothing has been changed"
+    ))]
+    TooMany {
+        /// How many there are.
+        planned: u64,
+        /// How many may be.
+        limit: u64,
+    },
+    /// A batch would have left a violation that was not there before.
+    #[error(
+        "a batch in repository {repository} would make a new violation of `{rule}`; it was rolled back"
+    )]
+    #[diagnostic(help("this is a defect of quay-doctor: please report it, with the plan"))]
+    WouldViolate {
+        /// The repository.
+        repository: String,
+        /// The rule.
+        rule: String,
+    },
+    /// The connection that a run works on lost its liveness lock.
+    #[error("run {0} lost its liveness lock: another backend answers on this connection")]
+    #[diagnostic(help(
+        "a pooler in transaction mode does that: connect to the server itself, or to a pooler in session mode"
+    ))]
+    LivenessLost(RunId),
+    /// The run was cut short; what it did so far is in the journal.
+    #[error("run {run} was cut short")]
+    #[diagnostic(help(
+        "every batch is done whole or not at all: `quay-doctor fix undo {run}` takes the run back, `quay-doctor fix --apply` goes on with a new one"
+    ))]
+    CutShort {
+        /// The run.
+        run: RunId,
+        /// Why.
+        #[source]
+        source: Box<ApplyError>,
+    },
+    /// The registry cannot be read for judging it.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Scan(#[from] ScanError),
+    /// The journal.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] JournalError),
+    /// The database.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Pg(#[from] PgError),
+}
+
+impl ApplyError {
+    /// Whether usage or configuration is wrong.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::ExpiryNotStated { .. }
+                | Self::TooMany { .. }
+                | Self::Journal(
+                    JournalError::Absent | JournalError::NoSuchRun(_) | JournalError::NotAFix(_)
+                )
+        )
+    }
+
+    /// The class of the database's failure, where it is one.
+    pub(super) fn fault(&self) -> Option<FaultClass> {
+        match self {
+            Self::Pg(error) | Self::Journal(JournalError::Pg(error)) => Some(error.class()),
+            _ => None,
+        }
+    }
+
+    /// Whether a row's new expiry is one that another row of its name has
+    /// (`tag_repository_id_name_lifetime_end_ms` is unique).
+    pub(super) fn is_duplicate_key(&self) -> bool {
+        match self {
+            Self::Pg(error) | Self::Journal(JournalError::Pg(error)) => {
+                error.sqlstate() == Some("23505")
+            }
+            _ => false,
+        }
+    }
+}

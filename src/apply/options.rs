@@ -1,0 +1,63 @@
+//! How corrections are carried out.
+
+use std::time::Duration;
+
+use crate::evaluate::Features;
+use crate::journal::Identity;
+
+/// What is written into Quay's audit log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuditDetail {
+    /// One marked entry a tag.
+    #[default]
+    PerTag,
+    /// Nothing: where Quay logs elsewhere. The journal has it all.
+    None,
+}
+
+/// What becomes of an expiry that has passed since it was taken away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PastExpiry {
+    /// It is not written: the tag would die at once.
+    #[default]
+    LeaveOut,
+    /// It is written.
+    Restore,
+}
+
+/// How corrections are carried out.
+#[derive(Clone, Debug)]
+pub struct ApplyOptions {
+    /// Who, and why.
+    pub who: Identity,
+    /// What was stated about Quay.
+    pub features: Features,
+    /// What is written into Quay's audit log.
+    pub audit: AuditDetail,
+    /// What becomes of past expiries.
+    pub past_expiry: PastExpiry,
+    /// How long a batch may take, as an aim.
+    pub batch_time: Duration,
+    /// How far clocks may be apart.
+    pub clock_margin: Duration,
+    /// The most corrections that a run may make.
+    pub max_changes: u64,
+    /// How long an inactive policy may stay inactive.
+    pub stale_after: Duration,
+}
+
+impl ApplyOptions {
+    /// The defaults, for this identity.
+    pub fn new(who: Identity) -> Self {
+        Self {
+            who,
+            features: Features::default(),
+            audit: AuditDetail::default(),
+            past_expiry: PastExpiry::default(),
+            batch_time: Duration::from_millis(50),
+            clock_margin: Duration::from_secs(60),
+            max_changes: 10_000,
+            stale_after: Duration::from_secs(3_600),
+        }
+    }
+}

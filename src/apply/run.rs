@@ -1,0 +1,239 @@
+//! A fix run: its row in the journal, its batches, what becomes of faults in between.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::batch::{BatchOutcome, carry_out};
+use super::pace::Pace;
+use super::{ApplyError, ApplyOptions, policies};
+use crate::config::ConnectionSettings;
+use crate::correction::{Correction, Plan, Planned};
+use crate::journal::{
+    FixRun, FixTotals, JournalError, Phase, SchemaState, begin_fix, hold_liveness,
+};
+use crate::pg::{FaultClass, WriteSession};
+use crate::quay::{RepositoryId, RunId};
+use crate::relations::PolicySchema;
+use crate::rules::Catalogue;
+
+/// Limits on everything: no statement, no wait and no idle transaction is for ever.
+const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '2s'; \
+     SET idle_in_transaction_session_timeout = '60s'";
+
+/// How often a batch is tried again after a lock time-out, a deadlock or a serialisation failure,
+/// and rows that somebody else holds are looked at again.
+const ATTEMPTS: u32 = 6;
+
+/// What a batch works with.
+pub(super) struct Site<'a> {
+    pub(super) run: &'a FixRun,
+    pub(super) rules: &'a Catalogue,
+    pub(super) options: &'a ApplyOptions,
+    pub(super) schema: PolicySchema,
+}
+
+/// What a run did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The run, for `fix undo`.
+    pub run: RunId,
+    /// The sums.
+    pub totals: FixTotals,
+    /// Tags that were released without the expiry that the journal knows: it has passed.
+    pub past_expiries: u64,
+}
+
+/// Opens a session for writing corrections, with its limits; the schema as it is.
+pub(super) fn open(
+    settings: &ConnectionSettings,
+) -> Result<(WriteSession, SchemaState), ApplyError> {
+    let mut session = WriteSession::open(settings)?;
+    session.run(SESSION)?;
+    let schema = SchemaState::read(&mut session)?;
+    if !schema.has_journal() {
+        return Err(JournalError::Absent.into());
+    }
+    Ok((session, schema))
+}
+
+/// Carries a plan out. `reached` is told how many corrections have been dealt with.
+///
+/// # Errors
+/// [`ApplyError`]; before the run has begun nothing has been changed, after that it is
+/// [`ApplyError::CutShort`] and the journal holds what was done.
+pub fn apply(
+    settings: &ConnectionSettings,
+    plan: &Plan,
+    rules: &Catalogue,
+    options: &ApplyOptions,
+    reached: &mut dyn FnMut(u64),
+) -> Result<Applied, ApplyError> {
+    let planned = plan.corrections.len() as u64 + plan.beyond;
+    if planned > options.max_changes {
+        return Err(ApplyError::TooMany {
+            planned,
+            limit: options.max_changes,
+        });
+    }
+    let (_, not_stated) = plan.expiries_at_stake();
+    if not_stated > 0 {
+        return Err(ApplyError::ExpiryNotStated { tags: not_stated });
+    }
+    let (mut session, schema) = open(settings)?;
+    let run = begin(&mut session, options)?;
+    let site = Site {
+        run: &run,
+        rules,
+        options,
+        schema: PolicySchema::from(&schema),
+    };
+    let cut_short = |source: ApplyError| ApplyError::CutShort {
+        run: run.id,
+        source: Box::new(source),
+    };
+    let outcome =
+        carry_all_out(&mut session, &site, &plan.corrections, reached).map_err(cut_short)?;
+    end(&mut session, &run, Phase::Done).map_err(cut_short)?;
+    Ok(Applied {
+        run: run.id,
+        totals: outcome.totals,
+        past_expiries: outcome.past_expiries,
+    })
+}
+
+fn begin(session: &mut WriteSession, options: &ApplyOptions) -> Result<FixRun, ApplyError> {
+    let mut tx = session.begin()?;
+    let run = begin_fix(&mut tx, &options.who, &serde_json::json!({}))?;
+    // Held before the row can be seen: nobody finds the run without its worker.
+    if !hold_liveness(&mut tx, run.id)? {
+        return Err(ApplyError::LivenessLost(run.id));
+    }
+    tx.commit()?;
+    Ok(run)
+}
+
+pub(super) fn end(
+    session: &mut WriteSession,
+    run: &FixRun,
+    phase: Phase,
+) -> Result<(), ApplyError> {
+    let mut tx = session.begin()?;
+    run.end(&mut tx, phase)?;
+    tx.commit()?;
+    Ok(())
+}
+
+fn carry_all_out(
+    session: &mut WriteSession,
+    site: &Site<'_>,
+    corrections: &[Planned],
+    reached: &mut dyn FnMut(u64),
+) -> Result<BatchOutcome, ApplyError> {
+    let mut sum = BatchOutcome::default();
+    let mut pace = Pace::new(site.options.batch_time);
+    let mut done = 0;
+    let of_same_repository = |a: &Planned, b: &Planned| repository(a) == repository(b);
+    for chunk in corrections.chunk_by(of_same_repository) {
+        let Some(repository) = chunk.first().and_then(repository) else {
+            for planned in chunk {
+                if let Correction::DeletePolicy(policy) = &planned.correction {
+                    let totals = policies::delete(session, site, &planned.rule, policy)?;
+                    add(&mut sum.totals, &totals);
+                }
+                done += 1;
+                reached(done);
+            }
+            continue;
+        };
+        let mut rest = chunk.to_vec();
+        let mut rounds = 0;
+        while !rest.is_empty() {
+            let held = one_round(session, site, repository, &rest, &mut pace, &mut sum)?;
+            done += (rest.len() - held.len()) as u64;
+            reached(done);
+            rounds += 1;
+            if rounds > ATTEMPTS {
+                // Still in somebody else's hands; the next run finds them again.
+                sum.totals.skipped += held.len() as u64;
+                break;
+            }
+            if !held.is_empty() {
+                sleep(back_off(rounds));
+            }
+            rest = held;
+        }
+    }
+    Ok(sum)
+}
+
+/// One round over a repository's corrections; those whose rows somebody else holds.
+fn one_round(
+    session: &mut WriteSession,
+    site: &Site<'_>,
+    repository: RepositoryId,
+    planned: &[Planned],
+    pace: &mut Pace,
+    sum: &mut BatchOutcome,
+) -> Result<Vec<Planned>, ApplyError> {
+    let mut held = Vec::new();
+    let mut next = 0;
+    let mut attempts = 0;
+    while next < planned.len() {
+        let batch = &planned[next..planned.len().min(next + pace.rows())];
+        match carry_out(session, site, repository, batch) {
+            Ok(outcome) => {
+                let took = Duration::from_millis(outcome.totals.longest_batch_ms);
+                pace.learn(batch.len(), took);
+                next += batch.len();
+                attempts = 0;
+                add(&mut sum.totals, &outcome.totals);
+                sum.past_expiries += outcome.past_expiries;
+                held.extend(outcome.held);
+            }
+            Err(error) if too_much_at_once(&error) && batch.len() > 1 => pace.halve(),
+            Err(error) if error.is_duplicate_key() => {
+                // One row, and its expiry is another row's of the same name: left as it is.
+                sum.totals.skipped += 1;
+                next += 1;
+            }
+            Err(error) if passes(&error) && attempts < ATTEMPTS => {
+                attempts += 1;
+                sleep(back_off(attempts));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(held)
+}
+
+fn repository(planned: &Planned) -> Option<RepositoryId> {
+    planned.correction.tag().map(|tag| tag.repository())
+}
+
+/// Whether fewer rows may go through where more did not.
+pub(super) fn too_much_at_once(error: &ApplyError) -> bool {
+    error.fault() == Some(FaultClass::StatementTimeout) || error.is_duplicate_key()
+}
+
+/// Whether the same batch may go through a little later.
+pub(super) fn passes(error: &ApplyError) -> bool {
+    matches!(
+        error.fault(),
+        Some(FaultClass::LockTimeout | FaultClass::Retryable)
+    )
+}
+
+/// 50 ms, doubled with each attempt, up to two seconds, with jitter: two that were in each other's
+/// way are not so again.
+pub(super) fn back_off(attempt: u32) -> Duration {
+    let aim = 50_u64.saturating_mul(1 << attempt.min(6)).min(2_000);
+    Duration::from_millis(aim / 2 + fastrand::u64(0..=aim / 2))
+}
+
+pub(super) fn add(sum: &mut FixTotals, batch: &FixTotals) {
+    sum.applied += batch.applied;
+    sum.skipped += batch.skipped;
+    sum.expirations_cleared += batch.expirations_cleared;
+    sum.batches += batch.batches;
+    sum.longest_batch_ms = sum.longest_batch_ms.max(batch.longest_batch_ms);
+}

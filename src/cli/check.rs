@@ -1,0 +1,106 @@
+//! `check`: evaluates the rules; changes nothing.
+
+use std::time::Duration;
+
+use clap::Args;
+use quay_doctor::{
+    Catalogue, CheckRequest, Selection, Severity, Standing, Strictness, check, check_for_people,
+    check_json,
+};
+
+use super::progress::Terminal;
+use super::{Exit, Failure, Format, Globals, output};
+
+/// Evaluates the rules over one consistent snapshot; changes nothing
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub choice: Choice,
+
+    /// The least severity that makes the exit status 1
+    #[arg(long, value_name = "SEVERITY", default_value = "warning", value_parser = severity)]
+    fail_on: Severity,
+
+    /// Count what evidence explains as a violation, too
+    #[arg(long)]
+    strict: bool,
+
+    /// How many violations to list; all of them are counted
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    limit: usize,
+}
+
+/// What is looked at, by `check` and by `fix`.
+#[derive(Args, Debug)]
+pub struct Choice {
+    /// Only this rule; may be given several times
+    #[arg(long = "rule", value_name = "ID")]
+    rules: Vec<String>,
+
+    /// Only this namespace
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+
+    /// Only this repository of the namespace
+    #[arg(long, value_name = "NAME", requires = "namespace")]
+    repository: Option<String>,
+
+    /// How long an inactive policy may stay inactive without being stale
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+    pub stale_after: Duration,
+}
+
+impl Choice {
+    /// The request that is common to `check` and `fix`.
+    pub fn request(
+        &self,
+        globals: &Globals,
+        strictness: Strictness,
+        keep: usize,
+    ) -> Result<CheckRequest, Failure> {
+        Ok(CheckRequest {
+            rules: Catalogue::built_in().and_then(|all| all.choose(&self.rules))?,
+            selection: Selection {
+                namespace: self.namespace.clone(),
+                repository: self.repository.clone(),
+            },
+            features: globals.features()?,
+            strictness,
+            stale_after: self.stale_after,
+            keep,
+        })
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
+    let strictness = if args.strict {
+        Strictness::Strict
+    } else {
+        Strictness::Lenient
+    };
+    let request = args.choice.request(globals, strictness, args.limit)?;
+    let settings = globals.connection()?;
+    let report = check(&settings, &request, &mut Terminal::new(globals))?;
+    match globals.format {
+        Format::Human => output::text(&check_for_people(&report))?,
+        Format::Json => output::json(&check_json(&report))?,
+    }
+    Ok(match report.standing(args.fail_on) {
+        Standing::AllWell => Exit::AllWell,
+        Standing::Violated => Exit::SomethingToDo,
+        Standing::Unknown => Exit::Unknown,
+    })
+}
+
+fn severity(text: &str) -> Result<Severity, String> {
+    [
+        Severity::Info,
+        Severity::Warning,
+        Severity::Error,
+        Severity::Critical,
+    ]
+    .into_iter()
+    .find(|severity| severity.to_string() == text)
+    .ok_or_else(|| "one of: info, warning, error, critical".to_owned())
+}

@@ -1,0 +1,32 @@
+//! Results, to stdout.
+
+use std::io::{self, Write};
+
+use miette::Diagnostic;
+use serde_json::Value;
+use thiserror::Error;
+
+use super::Failure;
+
+/// Results could not be written: a full disk, a closed pipe.
+#[derive(Debug, Error, Diagnostic)]
+#[error("the result could not be written")]
+#[diagnostic(help("what was to be done has been done; only its account is lost"))]
+struct Unwritten(#[source] io::Error);
+
+/// Writes text.
+pub fn text(text: &str) -> Result<(), Failure> {
+    write(text.as_bytes())
+}
+
+/// Writes one JSON document.
+pub fn json(document: &Value) -> Result<(), Failure> {
+    write(format!("{document:#}\n").as_bytes())
+}
+
+fn write(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::unknown(Unwritten(error)))
+}

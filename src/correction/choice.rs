@@ -1,0 +1,121 @@
+//! Which remedy is taken for which rule.
+
+use std::collections::BTreeMap;
+
+use super::PlanError;
+use crate::rules::{Catalogue, RemedyKind, Rule, RuleId};
+
+/// The operator's choices, `--remedy RULE=NAME`. The last one for a rule counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    by_rule: BTreeMap<RuleId, RemedyKind>,
+}
+
+impl Choices {
+    /// Reads the choices.
+    ///
+    /// # Errors
+    /// [`PlanError`], or the catalogue's own for a rule that does not exist.
+    pub fn parse<E>(texts: &[String], catalogue: &Catalogue) -> Result<Self, E>
+    where
+        E: From<PlanError> + From<crate::rules::RuleError>,
+    {
+        let mut choices = Self::default();
+        for text in texts {
+            let Some((rule, name)) = text.split_once('=') else {
+                return Err(PlanError::Malformed(text.clone()).into());
+            };
+            let rule = catalogue.get(rule)?;
+            choices.by_rule.insert(rule.id.clone(), remedy(rule, name)?);
+        }
+        Ok(choices)
+    }
+
+    /// The remedy for a rule: the one that was chosen, or the rule's own safe one.
+    pub fn remedy(&self, rule: &Rule) -> Option<RemedyKind> {
+        self.by_rule
+            .get(&rule.id)
+            .copied()
+            .or_else(|| rule.default_remedy().map(|remedy| remedy.name))
+    }
+}
+
+fn remedy(rule: &Rule, name: &str) -> Result<RemedyKind, PlanError> {
+    let found = rule
+        .remedies
+        .iter()
+        .map(|remedy| remedy.name)
+        .find(|kind| kind.to_string() == name)
+        .ok_or_else(|| PlanError::NoSuchRemedy {
+            rule: rule.id.0.clone(),
+            name: name.to_owned(),
+            remedies: rule
+                .remedies
+                .iter()
+                .map(|remedy| remedy.name.to_string())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })?;
+    match found {
+        RemedyKind::Recreate | RemedyKind::Activate => Err(PlanError::PolicyOperation {
+            rule: rule.id.0.clone(),
+            name: name.to_owned(),
+        }),
+        RemedyKind::Release | RemedyKind::Protect | RemedyKind::Keep | RemedyKind::Delete => {
+            Ok(found)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::RuleError;
+
+    #[derive(Debug)]
+    enum Either {
+        Plan(PlanError),
+        Rule(#[allow(dead_code)] RuleError),
+    }
+    impl From<PlanError> for Either {
+        fn from(error: PlanError) -> Self {
+            Self::Plan(error)
+        }
+    }
+    impl From<RuleError> for Either {
+        fn from(error: RuleError) -> Self {
+            Self::Rule(error)
+        }
+    }
+
+    fn parse(text: &str) -> Result<Choices, Either> {
+        let catalogue = Catalogue::built_in().expect("valid");
+        Choices::parse(&[text.to_owned()], &catalogue)
+    }
+
+    #[test]
+    fn protection_is_never_taken_away_unasked() {
+        let catalogue = Catalogue::built_in().expect("valid");
+        let orphaned = catalogue.get("orphaned-immutable-tag").expect("there");
+        assert_eq!(Choices::default().remedy(orphaned), None);
+        let chosen = parse("orphaned-immutable-tag=release").expect("valid");
+        assert_eq!(chosen.remedy(orphaned), Some(RemedyKind::Release));
+    }
+
+    #[test]
+    fn a_choice_that_means_nothing_is_refused() {
+        assert!(matches!(
+            parse("release"),
+            Err(Either::Plan(PlanError::Malformed(_)))
+        ));
+        assert!(matches!(parse("no-rule=release"), Err(Either::Rule(_))));
+        assert!(matches!(
+            parse("unprotected-tag=release"),
+            Err(Either::Plan(PlanError::NoSuchRemedy { .. }))
+        ));
+        assert!(matches!(
+            parse("orphaned-immutable-tag=recreate"),
+            Err(Either::Plan(PlanError::PolicyOperation { .. }))
+        ));
+    }
+}

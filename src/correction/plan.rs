@@ -1,0 +1,190 @@
+//! The plan: what would be corrected, what needs a decision, what is left to others.
+
+use std::collections::BTreeMap;
+
+use super::{Choices, Correction, ExpiryChange, TagTarget};
+use crate::evaluate::{Features, PolicySubject, Stated, Subject, TagSubject, Violation};
+use crate::quay::{OperationId, UnixMillis};
+use crate::rules::{Catalogue, RemedyKind, RuleId};
+
+/// A correction with the rule that asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The rule.
+    pub rule: RuleId,
+    /// The correction.
+    pub correction: Correction,
+}
+
+/// A question: violations of one rule in one repository (or one policy) that somebody decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenDecision {
+    /// The rule.
+    pub rule: RuleId,
+    /// The namespace's name.
+    pub namespace: String,
+    /// The repository's name.
+    pub repository: String,
+    /// How many subjects wait for it.
+    pub subjects: u64,
+    /// What can be chosen.
+    pub options: Vec<RemedyKind>,
+    /// The names of the first few.
+    pub examples: Vec<String>,
+}
+
+/// A policy that an unfinished operation owns: `recover` finishes it or takes it back, not `fix`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftAlone {
+    /// The policy.
+    pub policy: PolicySubject,
+    /// The operation.
+    pub operation: OperationId,
+}
+
+/// How many names a question shows.
+const EXAMPLES: usize = 3;
+
+/// A plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What would be done.
+    pub corrections: Vec<Planned>,
+    /// What somebody has to decide first.
+    pub decisions: Vec<OpenDecision>,
+    /// What is not ours to correct.
+    pub left: Vec<LeftAlone>,
+    /// How many violations there are beyond those that were kept; they are not in the plan.
+    pub beyond: u64,
+}
+
+impl Plan {
+    /// Makes a plan. Tags are ordered by repository and id, which is the order of the batches;
+    /// policies come after tags.
+    pub fn new(
+        violations: Vec<Violation>,
+        catalogue: &Catalogue,
+        choices: &Choices,
+        features: Features,
+    ) -> Self {
+        let mut plan = Self::default();
+        let mut open: BTreeMap<(RuleId, String, String), OpenDecision> = BTreeMap::new();
+        for violation in violations {
+            // A violation's rule is of this catalogue; another has no remedy here.
+            let remedy = catalogue
+                .get(&violation.rule.0)
+                .ok()
+                .and_then(|rule| choices.remedy(rule));
+            let Violation {
+                rule,
+                subject,
+                remedies,
+                ..
+            } = violation;
+            match (subject, remedy) {
+                (Subject::Policy(policy), _) if policy.owner.is_some() => {
+                    if let Some((operation, _)) = policy.owner {
+                        plan.left.push(LeftAlone { policy, operation });
+                    }
+                }
+                (subject, Some(remedy)) => {
+                    if let Some(correction) = correction(subject, remedy, features) {
+                        plan.corrections.push(Planned { rule, correction });
+                    }
+                }
+                (subject, None) => ask(&mut open, rule, subject, remedies),
+            }
+        }
+        plan.corrections.sort_by_key(|planned| {
+            let tag = planned.correction.tag();
+            (tag.is_none(), tag.map(|tag| (tag.repository(), tag.id())))
+        });
+        plan.decisions = open.into_values().collect();
+        plan
+    }
+
+    /// Whether there is nothing to do and nothing to ask.
+    pub fn is_empty(&self) -> bool {
+        self.corrections.is_empty() && self.decisions.is_empty() && self.left.is_empty()
+    }
+
+    /// How many expiry dates would be cleared, and how many would be if it were known whether
+    /// immutable tags may expire.
+    pub fn expiries_at_stake(&self) -> (u64, u64) {
+        let mut cleared = 0;
+        let mut not_known = 0;
+        for planned in &self.corrections {
+            match planned.correction {
+                Correction::Protect(_, ExpiryChange::Cleared(_)) => cleared += 1,
+                Correction::Protect(_, ExpiryChange::NotKnown(_)) => not_known += 1,
+                _ => {}
+            }
+        }
+        (cleared, not_known)
+    }
+
+    /// How many subjects wait for a decision.
+    pub fn undecided(&self) -> u64 {
+        self.decisions
+            .iter()
+            .map(|decision| decision.subjects)
+            .sum()
+    }
+}
+
+fn correction(subject: Subject, remedy: RemedyKind, features: Features) -> Option<Correction> {
+    match (subject, remedy) {
+        (Subject::Tag(tag), RemedyKind::Release) => Some(Correction::Release(target(tag))),
+        (Subject::Tag(tag), RemedyKind::Keep) => Some(Correction::Keep(target(tag))),
+        (Subject::Tag(tag), RemedyKind::Protect) => {
+            let change = expiry_change(tag.ends(), features);
+            Some(Correction::Protect(target(tag), change))
+        }
+        (Subject::Policy(policy), RemedyKind::Delete) => Some(Correction::DeletePolicy(policy)),
+        // Refused where the choice is read, or of no meaning for the subject.
+        _ => None,
+    }
+}
+
+fn target(subject: TagSubject) -> TagTarget {
+    TagTarget { subject }
+}
+
+/// What making a tag immutable does to its expiry.
+fn expiry_change(ends: Option<UnixMillis>, features: Features) -> ExpiryChange {
+    match (ends, features.can_expire) {
+        (None, _) | (_, Stated::On) => ExpiryChange::Untouched,
+        (Some(end), Stated::Off) => ExpiryChange::Cleared(end),
+        (Some(end), Stated::Unknown) => ExpiryChange::NotKnown(end),
+    }
+}
+
+fn ask(
+    open: &mut BTreeMap<(RuleId, String, String), OpenDecision>,
+    rule: RuleId,
+    subject: Subject,
+    options: Vec<RemedyKind>,
+) {
+    let (namespace, repository, name) = match subject {
+        Subject::Tag(tag) => (tag.namespace, tag.repository, tag.row.name),
+        Subject::Policy(policy) => (
+            policy.namespace,
+            policy.repository.unwrap_or_default(),
+            policy.pattern,
+        ),
+    };
+    let decision = open
+        .entry((rule.clone(), namespace.clone(), repository.clone()))
+        .or_insert_with(|| OpenDecision {
+            rule,
+            namespace,
+            repository,
+            subjects: 0,
+            options,
+            examples: Vec::new(),
+        });
+    decision.subjects += 1;
+    if decision.examples.len() < EXAMPLES {
+        decision.examples.push(name);
+    }
+}

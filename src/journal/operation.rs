@@ -1,0 +1,238 @@
+//! Operations: what is or was done, by whom, how far, and whether its worker lives.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::JournalError;
+use super::liveness::LOCK_CLASS;
+use crate::evaluate::{PolicyStanding, WorkerLife};
+use crate::pg::{Columns, Statements};
+use crate::quay::{OperationId, PolicyText, PolicyUuid, RepositoryId, Scope};
+
+/// Who does something and why: stated by the operator, kept for the audit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// `--actor`, or the operating system's user.
+    pub actor: String,
+    /// `--reason`.
+    pub reason: Option<String>,
+    /// Host and process, for whoever looks for the worker.
+    pub worker: String,
+}
+
+/// What an operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A fix run.
+    Fix,
+    /// `policy create`.
+    Create,
+    /// `policy update`.
+    Update,
+    /// `policy delete`.
+    Delete,
+    /// `policy activate`.
+    Activate,
+    /// `policy deactivate`.
+    Deactivate,
+}
+
+impl Kind {
+    /// `operation.kind`.
+    pub fn as_column(self) -> &'static str {
+        match self {
+            Self::Fix => "fix",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Activate => "activate",
+            Self::Deactivate => "deactivate",
+        }
+    }
+
+    pub(super) fn from_column(text: &str) -> Result<Self, JournalError> {
+        Ok(match text {
+            "fix" => Self::Fix,
+            "create" => Self::Create,
+            "update" => Self::Update,
+            "delete" => Self::Delete,
+            "activate" => Self::Activate,
+            "deactivate" => Self::Deactivate,
+            other => return Err(JournalError::Unreadable(format!("kind `{other}`"))),
+        })
+    }
+}
+
+/// How far an operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Changing what there was when it began.
+    Applying,
+    /// Looking for what came meanwhile.
+    Sweeping,
+    /// Making tags mutable that the policy no longer covers.
+    Releasing,
+    /// Taking its own changes back.
+    Undoing,
+    /// Ended, as meant.
+    Done,
+    /// Ended, as if it had never been.
+    RolledBack,
+}
+
+impl Phase {
+    /// `operation.phase`.
+    pub fn as_column(self) -> &'static str {
+        match self {
+            Self::Applying => "applying",
+            Self::Sweeping => "sweeping",
+            Self::Releasing => "releasing",
+            Self::Undoing => "undoing",
+            Self::Done => "done",
+            Self::RolledBack => "rolled_back",
+        }
+    }
+
+    pub(super) fn from_column(text: &str) -> Result<Self, JournalError> {
+        Ok(match text {
+            "applying" => Self::Applying,
+            "sweeping" => Self::Sweeping,
+            "releasing" => Self::Releasing,
+            "undoing" => Self::Undoing,
+            "done" => Self::Done,
+            "rolled_back" => Self::RolledBack,
+            other => return Err(JournalError::Unreadable(format!("phase `{other}`"))),
+        })
+    }
+}
+
+/// An operation that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationRow {
+    /// Its id.
+    pub id: OperationId,
+    /// What it is.
+    pub kind: Kind,
+    /// How far it is.
+    pub phase: Phase,
+    /// What it is about; a fix run is about no single scope.
+    pub scope: Option<Scope>,
+    /// The policy that it is about.
+    pub policy: Option<PolicyUuid>,
+    /// The inactive row that stages an update.
+    pub staged: Option<PolicyUuid>,
+    /// The policy's text as it is to be, or as it was where it is to go.
+    pub text: Option<PolicyText>,
+    /// Whether its worker lives.
+    pub life: WorkerLife,
+    /// Who works, or worked, on it.
+    pub worker: String,
+    /// Since when.
+    pub started: DateTime<Utc>,
+}
+
+/// How long a heartbeat counts where the lock cannot be seen (on a standby), or is for a moment
+/// not held (the worker is reconnecting): three times the interval at which it is written.
+const HEARTBEAT_FRESH: &str = "15 seconds";
+
+/// Every operation that has not ended, with its worker's life: by its lock, or by a fresh
+/// heartbeat; on a standby, where locks of the primary do not show, by the heartbeat against the
+/// time of the last replayed transaction.
+///
+/// # Errors
+/// [`JournalError`] where a row cannot be understood or the server does not answer.
+pub fn unfinished_operations(pg: &mut impl Statements) -> Result<Vec<OperationRow>, JournalError> {
+    let rows = pg.query(
+        &format!(
+            r"
+            SELECT o.id, o.kind, o.phase, o.scope_kind, o.scope_id, o.policy_uuid,
+                coalesce(o.policy_after, o.policy_before), o.worker, o.started_at,
+                o.heartbeat_at > coalesce(pg_last_xact_replay_timestamp(), clock_timestamp())
+                    - interval '{HEARTBEAT_FRESH}'
+                OR EXISTS (
+                    SELECT FROM pg_locks l
+                    WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
+                        AND l.classid = $1::int::oid
+                        AND l.objid = (o.id & 2147483647)::int::oid
+                        AND l.database =
+                            (SELECT oid FROM pg_database WHERE datname = current_database())
+                ),
+                o.options ->> 'staged'
+            FROM quay_doctor.operation o
+            WHERE o.finished_at IS NULL
+            ORDER BY o.id
+            "
+        ),
+        &[&LOCK_CLASS],
+    )?;
+    let mut operations = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let scope_id: Option<i32> = row.read(4)?;
+        let kind: &str = row.read(1)?;
+        let phase: &str = row.read(2)?;
+        let scope_kind: Option<&str> = row.read(3)?;
+        operations.push(OperationRow {
+            id: OperationId(row.read(0)?),
+            kind: Kind::from_column(kind)?,
+            phase: Phase::from_column(phase)?,
+            scope: scope(scope_kind, scope_id)?,
+            policy: row.read::<Option<String>>(5)?.map(PolicyUuid),
+            text: row.read::<Option<String>>(6)?.map(PolicyText),
+            worker: row.read(7)?,
+            started: row.read(8)?,
+            staged: row.read::<Option<String>>(10)?.map(PolicyUuid),
+            life: if row.read(9)? {
+                WorkerLife::Alive
+            } else {
+                WorkerLife::Gone
+            },
+        });
+    }
+    Ok(operations)
+}
+
+pub(super) fn scope(kind: Option<&str>, id: Option<i32>) -> Result<Option<Scope>, JournalError> {
+    match (kind, id) {
+        (None, None) => Ok(None),
+        (Some("namespace"), Some(id)) => Ok(Some(Scope::Namespace(crate::quay::NamespaceId(id)))),
+        (Some("repository"), Some(id)) => Ok(Some(Scope::Repository(RepositoryId(id)))),
+        other => Err(JournalError::Unreadable(format!("scope {other:?}"))),
+    }
+}
+
+/// What the journal knows about policies: which unfinished operation owns one, and which an
+/// operation left inactive on purpose.
+///
+/// # Errors
+/// [`JournalError`] where the server does not answer.
+pub fn policy_standings(
+    pg: &mut impl Statements,
+    unfinished: &[OperationRow],
+) -> Result<HashMap<PolicyUuid, PolicyStanding>, JournalError> {
+    let mut standings: HashMap<PolicyUuid, PolicyStanding> = HashMap::new();
+    // The newest finished operation on a policy says how it was meant to be left.
+    let staged = pg.query(
+        r"
+        SELECT DISTINCT ON (policy_uuid) policy_uuid, kind, coalesce(options ->> 'inactive', 'false')
+        FROM quay_doctor.operation
+        WHERE phase = 'done' AND policy_uuid IS NOT NULL
+        ORDER BY policy_uuid, id DESC
+        ",
+        &[],
+    )?;
+    for row in &staged {
+        let kind: &str = row.read(1)?;
+        let inactive: &str = row.read(2)?;
+        if kind == "deactivate" || inactive == "true" {
+            let uuid = PolicyUuid(row.read(0)?);
+            standings.entry(uuid).or_default().staged = true;
+        }
+    }
+    for operation in unfinished {
+        for uuid in operation.policy.iter().chain(&operation.staged) {
+            standings.entry(uuid.clone()).or_default().owner = Some((operation.id, operation.life));
+        }
+    }
+    Ok(standings)
+}

@@ -1,0 +1,184 @@
+//! Before-images of tags. They belong to the tag row, whichever operation wrote them.
+
+use std::collections::HashMap;
+
+use super::JournalError;
+use crate::pg::{Columns, Statements, WriteTransaction};
+use crate::quay::{Expiry, Immutability, OperationId, RepositoryId, TagId, UnixMillis};
+
+/// The two columns of a tag that this program ever changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TagImage {
+    /// `immutable`.
+    pub immutability: Immutability,
+    /// `lifetime_end_ms`.
+    pub expiry: Expiry,
+}
+
+/// One change of one tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TagChange {
+    /// The tag.
+    pub tag: TagId,
+    /// Its repository.
+    pub repository: RepositoryId,
+    /// As it was, from a locking read.
+    pub before: TagImage,
+    /// As we leave it.
+    pub after: TagImage,
+}
+
+/// Writes changes down, in the transaction that makes them.
+///
+/// # Errors
+/// [`JournalError`] where the rows cannot be written.
+pub fn record_tag_changes(
+    tx: &mut WriteTransaction<'_>,
+    operation: OperationId,
+    changes: &[TagChange],
+) -> Result<(), JournalError> {
+    let tags: Vec<i32> = changes.iter().map(|c| c.tag.0).collect();
+    let repositories: Vec<i32> = changes.iter().map(|c| c.repository.0).collect();
+    let immutable = |image: fn(&TagChange) -> TagImage| -> Vec<bool> {
+        changes
+            .iter()
+            .map(|c| image(c).immutability.as_column())
+            .collect()
+    };
+    let ends = |image: fn(&TagChange) -> TagImage| -> Vec<Option<i64>> {
+        changes
+            .iter()
+            .map(|c| image(c).expiry.0.map(|end| end.0))
+            .collect()
+    };
+    tx.execute(
+        r"
+        INSERT INTO quay_doctor.tag_change
+            (operation_id, tag_id, repository_id, immutable_before, immutable_after,
+             lifetime_end_ms_before, lifetime_end_ms_after)
+        SELECT $1, change.*
+        FROM unnest($2::int[], $3::int[], $4::bool[], $5::bool[], $6::bigint[], $7::bigint[])
+            AS change
+        ",
+        &[
+            &operation.0,
+            &tags,
+            &repositories,
+            &immutable(|c| c.before),
+            &immutable(|c| c.after),
+            &ends(|c| c.before),
+            &ends(|c| c.after),
+        ],
+    )?;
+    Ok(())
+}
+
+/// The expiry that each of these tags had before it was last made immutable, where the journal
+/// knows: the newest change that is not undone, if it made the tag immutable. A tag that was made
+/// immutable since then by somebody else has an expiry that nobody knows.
+///
+/// # Errors
+/// [`JournalError`] where the server does not answer with rows.
+pub fn known_expiries(
+    pg: &mut impl Statements,
+    tags: &[TagId],
+) -> Result<HashMap<TagId, UnixMillis>, JournalError> {
+    let ids: Vec<i32> = tags.iter().map(|id| id.0).collect();
+    let rows = pg.query(
+        r"
+        SELECT DISTINCT ON (tag_id) tag_id, lifetime_end_ms_before, immutable_after
+        FROM quay_doctor.tag_change
+        WHERE tag_id = ANY ($1) AND undone_at IS NULL
+        ORDER BY tag_id, id DESC
+        ",
+        &[&ids],
+    )?;
+    let mut known = HashMap::new();
+    for row in &rows {
+        if let (Some(end), true) = (row.read::<Option<i64>>(1)?, row.read(2)?) {
+            known.insert(TagId(row.read(0)?), UnixMillis(end));
+        }
+    }
+    Ok(known)
+}
+
+/// The newest change of each of these tags that is not undone: whose it is, and what it left.
+///
+/// # Errors
+/// [`JournalError`] where the server does not answer with rows.
+pub fn newest_changes(
+    pg: &mut impl Statements,
+    tags: &[TagId],
+) -> Result<HashMap<TagId, (OperationId, Immutability)>, JournalError> {
+    let ids: Vec<i32> = tags.iter().map(|id| id.0).collect();
+    let rows = pg.query(
+        r"
+        SELECT DISTINCT ON (tag_id) tag_id, operation_id, immutable_after
+        FROM quay_doctor.tag_change
+        WHERE tag_id = ANY ($1) AND undone_at IS NULL
+        ORDER BY tag_id, id DESC
+        ",
+        &[&ids],
+    )?;
+    let mut newest = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let left = Immutability::from_column(row.read(2)?);
+        newest.insert(TagId(row.read(0)?), (OperationId(row.read(1)?), left));
+    }
+    Ok(newest)
+}
+
+/// The changes of an operation that are not undone, newest first, from below `before` on, at most
+/// `limit`, each with its journal id.
+///
+/// # Errors
+/// [`JournalError`] where the server does not answer with rows.
+pub fn changed_tags(
+    pg: &mut impl Statements,
+    operation: OperationId,
+    before: Option<i64>,
+    limit: u32,
+) -> Result<Vec<(i64, TagChange)>, JournalError> {
+    let rows = pg.query(
+        r"
+        SELECT id, tag_id, repository_id, immutable_before, immutable_after,
+            lifetime_end_ms_before, lifetime_end_ms_after
+        FROM quay_doctor.tag_change
+        WHERE operation_id = $1 AND undone_at IS NULL AND ($2::bigint IS NULL OR id < $2)
+        ORDER BY id DESC
+        LIMIT $3
+        ",
+        &[&operation.0, &before, &i64::from(limit)],
+    )?;
+    let mut changes = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let image = |immutable: usize, end: usize| -> Result<TagImage, JournalError> {
+            Ok(TagImage {
+                immutability: Immutability::from_column(row.read(immutable)?),
+                expiry: Expiry(row.read::<Option<i64>>(end)?.map(UnixMillis)),
+            })
+        };
+        changes.push((
+            row.read(0)?,
+            TagChange {
+                tag: TagId(row.read(1)?),
+                repository: RepositoryId(row.read(2)?),
+                before: image(3, 5)?,
+                after: image(4, 6)?,
+            },
+        ));
+    }
+    Ok(changes)
+}
+
+/// Marks changes as undone, in the transaction that undoes them.
+///
+/// # Errors
+/// [`JournalError`] where the rows cannot be written.
+pub fn mark_undone(tx: &mut WriteTransaction<'_>, entries: &[i64]) -> Result<(), JournalError> {
+    tx.execute(
+        "UPDATE quay_doctor.tag_change SET undone_at = clock_timestamp() WHERE id = ANY ($1)",
+        &[&entries],
+    )?;
+    Ok(())
+}

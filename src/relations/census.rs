@@ -1,0 +1,86 @@
+//! Namespaces and repositories: names, and who governs what.
+
+use crate::evaluate::{Namespace, Registry, Repository};
+use crate::pg::{Columns, PgError, Statements};
+use crate::quay::{NamespaceId, RepositoryId};
+
+/// Which part of the registry is meant, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Only this namespace.
+    pub namespace: Option<String>,
+    /// Only this repository of it.
+    pub repository: Option<String>,
+}
+
+/// Reads every namespace and repository that is selected.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer with rows.
+pub fn census(pg: &mut impl Statements, selection: &Selection) -> Result<Registry, PgError> {
+    let mut registry = Registry::default();
+    let namespaces = pg.query(
+        r#"
+        SELECT id, username
+        FROM "user"
+        WHERE NOT robot AND ($1::text IS NULL OR username = $1)
+        "#,
+        &[&selection.namespace],
+    )?;
+    for row in namespaces {
+        let name = row.read(1)?;
+        registry
+            .namespaces
+            .insert(NamespaceId(row.read(0)?), Namespace { name });
+    }
+    let repositories = pg.query(
+        r#"
+        SELECT r.id, r.namespace_user_id, r.name, r.state
+        FROM repository r
+        LEFT JOIN "user" u ON u.id = r.namespace_user_id
+        WHERE ($1::text IS NULL OR u.username = $1) AND ($2::text IS NULL OR r.name = $2)
+        "#,
+        &[&selection.namespace, &selection.repository],
+    )?;
+    for row in repositories {
+        let repository = Repository {
+            namespace: row.read::<Option<i32>>(1)?.map(NamespaceId),
+            name: row.read(2)?,
+            state: row.read::<i32>(3)?.into(),
+        };
+        registry
+            .repositories
+            .insert(RepositoryId(row.read(0)?), repository);
+    }
+    Ok(registry)
+}
+
+/// One repository with its namespace, as they are now.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer with rows.
+pub fn registry_of(pg: &mut impl Statements, id: RepositoryId) -> Result<Registry, PgError> {
+    let mut registry = Registry::default();
+    let row = pg.query_opt(
+        r#"
+        SELECT r.namespace_user_id, r.name, r.state, u.username
+        FROM repository r
+        LEFT JOIN "user" u ON u.id = r.namespace_user_id
+        WHERE r.id = $1
+        "#,
+        &[&id.0],
+    )?;
+    if let Some(row) = row {
+        let namespace = row.read::<Option<i32>>(0)?.map(NamespaceId);
+        let repository = Repository {
+            namespace,
+            name: row.read(1)?,
+            state: row.read::<i32>(2)?.into(),
+        };
+        registry.repositories.insert(id, repository);
+        if let (Some(namespace), Some(name)) = (namespace, row.read(3)?) {
+            registry.namespaces.insert(namespace, Namespace { name });
+        }
+    }
+    Ok(registry)
+}

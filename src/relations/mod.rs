@@ -1,0 +1,35 @@
+//! Quay's relations as SQL: one file a relation, each statement beside the rows it reads or writes.
+//!
+//! Generic over [`crate::pg::Statements`], so that a scan, a second look and a write transaction
+//! read by the same text. Nothing here decides: rows go to `evaluate` as they are.
+
+mod audit;
+mod census;
+mod clock;
+mod evidence;
+mod labels;
+mod policies;
+mod readers;
+mod scope;
+mod tags;
+
+pub use audit::{
+    AuditTrail, MarkedChange, PolicyEntry, made_immutable_at_push, write_marked_changes,
+    write_policy_entry,
+};
+pub use census::{Selection, census, registry_of};
+pub use clock::server_clock;
+pub use evidence::accounts;
+pub use policies::{
+    OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_inactive_policy,
+    delete_policy, hold_policy, insert_policy, lock_policy_tables, lock_scope, policies,
+    restore_policy,
+};
+pub use readers::{PolicyReader, described, policy_readers};
+pub use scope::{
+    NamespaceRow, Page, last_tag_id, namespace_by_name, namespace_name, page_of_tags, pushed_since,
+    repositories_of, repository_by_name,
+};
+pub use tags::{
+    RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, write_tags,
+};

@@ -1,0 +1,67 @@
+//! The outcomes of a plan, of its application and of an undo.
+
+use crate::correction::Plan;
+use crate::evaluate::{RuleOutcome, Status};
+use crate::quay::RunId;
+
+/// A plan and the check that it was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanReport {
+    /// The plan.
+    pub plan: Plan,
+    /// How the rules came out.
+    pub rules: Vec<RuleOutcome>,
+}
+
+impl PlanReport {
+    /// Whether some rule could not be decided: the plan may then lack what it would ask for.
+    pub fn unknown(&self) -> bool {
+        self.rules
+            .iter()
+            .any(|rule| rule.status() == Status::Undecided)
+    }
+}
+
+/// What a run did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApplyReport {
+    /// The run, for `fix undo`.
+    pub run: RunId,
+    /// Corrections carried out.
+    pub applied: u64,
+    /// Corrections whose precondition no longer held.
+    pub skipped: u64,
+    /// Expiry dates that were cleared.
+    pub expirations_cleared: u64,
+    /// Write transactions.
+    pub batches: u64,
+    /// The longest of them, in milliseconds.
+    pub longest_batch_ms: u64,
+    /// Tags released without the expiry that the journal knows: it has passed.
+    pub past_expiries: u64,
+    /// Subjects that wait for a decision.
+    pub undecided: u64,
+    /// Policies that an unfinished operation owns.
+    pub left: u64,
+    /// Whether some rule could not be decided.
+    pub unknown: bool,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// What an undo did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UndoReport {
+    /// The run.
+    pub run: RunId,
+    /// Rows taken back.
+    pub undone: u64,
+    /// Rows that were not.
+    pub refused: u64,
+    /// The first of them: what, and why.
+    pub refusals: Vec<(String, String)>,
+    /// Tags whose expiry has passed and was left out.
+    pub past_expiries: u64,
+    /// How long it took.
+    pub seconds: f64,
+}

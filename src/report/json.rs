@@ -1,0 +1,217 @@
+//! Outcomes as JSON: one object a command, documented by the schemas in docs/.
+
+use serde_json::{Value, json};
+
+use super::{ApplyReport, CheckReport, PlanReport, UndoReport};
+use crate::correction::{Correction, ExpiryChange};
+use crate::evaluate::{Found, RuleOutcome, Subject, Violation};
+
+/// The version of the documents' shape; it grows when a key changes or goes.
+const SHAPE: u32 = 1;
+
+fn head() -> Value {
+    json!({
+        "tool": "quay-doctor",
+        "version": env!("CARGO_PKG_VERSION"),
+        "shape": SHAPE,
+    })
+}
+
+/// Adds the members of the second object to the first.
+fn with(mut object: Value, members: Value) -> Value {
+    if let (Value::Object(object), Value::Object(members)) = (&mut object, members) {
+        object.extend(members);
+    }
+    object
+}
+
+/// A check, after docs/schemas/check.json.
+pub fn check_json(report: &CheckReport) -> Value {
+    let migration = report.database.migration;
+    with(
+        head(),
+        json!({
+            "started_at": report.started,
+            "finished_at": report.finished,
+            "database": {
+                "server_version": report.database.server_version,
+                "alembic_revision": report.database.alembic.join(","),
+                "migration_version": migration,
+                "standby": report.database.standby,
+            },
+            "rules": report.rules.iter().map(rule).collect::<Vec<_>>(),
+            "violations": report.violations.iter().map(violation).collect::<Vec<_>>(),
+            "totals": {
+                "violations": report.total_violations(),
+                "explained": report.total_explained(),
+            },
+            "truncated": report.truncated,
+            "notes": report.notes,
+        }),
+    )
+}
+
+fn rule(outcome: &RuleOutcome) -> Value {
+    json!({
+        "id": outcome.id,
+        "severity": outcome.severity,
+        "status": outcome.status(),
+        "subjects": outcome.subjects,
+        "violations": outcome.violations,
+        "explained": outcome.explained,
+        "undecided": outcome.undecided.subjects,
+        "reason": outcome.reason(),
+    })
+}
+
+fn violation(violation: &Violation) -> Value {
+    json!({
+        "rule": violation.rule,
+        "severity": violation.severity,
+        "subject": subject(&violation.subject),
+        "message": message(violation),
+        "evidence": violation.evidence.iter().map(Found::to_string).collect::<Vec<_>>(),
+        "remedies": violation.remedies,
+    })
+}
+
+fn subject(subject: &Subject) -> Value {
+    match subject {
+        Subject::Tag(tag) => json!({
+            "kind": "tag",
+            "id": tag.row.id,
+            "namespace": tag.namespace,
+            "repository": tag.repository,
+            "name": tag.row.name,
+        }),
+        Subject::Policy(policy) => json!({
+            "kind": "policy",
+            "id": policy.id,
+            "namespace": policy.namespace,
+            "repository": policy.repository,
+            "name": policy.uuid,
+        }),
+    }
+}
+
+/// The sentence about a violation, its subject first.
+pub(super) fn message(violation: &Violation) -> String {
+    match &violation.subject {
+        Subject::Tag(tag) => format!(
+            "{}/{}:{} {}",
+            tag.namespace, tag.repository, tag.row.name, violation.message
+        ),
+        Subject::Policy(policy) => {
+            format!(
+                "policy {} (pattern {}) {}",
+                policy.uuid, policy.pattern, violation.message
+            )
+        }
+    }
+}
+
+/// A plan, after docs/schemas/plan.json.
+pub fn plan_json(report: &PlanReport) -> Value {
+    let plan = &report.plan;
+    let corrections: Vec<Value> = plan
+        .corrections
+        .iter()
+        .map(|planned| {
+            with(
+                json!({ "rule": planned.rule }),
+                correction(&planned.correction),
+            )
+        })
+        .collect();
+    let decisions: Vec<Value> = plan
+        .decisions
+        .iter()
+        .map(|decision| {
+            json!({
+                "rule": decision.rule,
+                "namespace": decision.namespace,
+                "repository": decision.repository,
+                "subjects": decision.subjects,
+                "options": decision.options,
+                "examples": decision.examples,
+            })
+        })
+        .collect();
+    let left: Vec<Value> = plan
+        .left
+        .iter()
+        .map(|left| json!({ "policy": left.policy.uuid, "operation": left.operation }))
+        .collect();
+    let (cleared, not_known) = plan.expiries_at_stake();
+    with(
+        head(),
+        json!({
+            "rules": report.rules.iter().map(rule).collect::<Vec<_>>(),
+            "corrections": corrections,
+            "decisions": decisions,
+            "left_to_recover": left,
+            "totals": {
+                "corrections": plan.corrections.len(),
+                "undecided": plan.undecided(),
+                "expirations_cleared": cleared,
+                "expirations_not_stated": not_known,
+                "beyond": plan.beyond,
+            },
+        }),
+    )
+}
+
+fn correction(correction: &Correction) -> Value {
+    let what = match correction {
+        Correction::Release(tag) | Correction::Protect(tag, _) | Correction::Keep(tag) => {
+            subject(&Subject::Tag(tag.subject.clone()))
+        }
+        Correction::DeletePolicy(policy) => subject(&Subject::Policy(policy.clone())),
+    };
+    let clears = match correction {
+        Correction::Protect(_, ExpiryChange::Cleared(end) | ExpiryChange::NotKnown(end)) => {
+            Some(end)
+        }
+        _ => None,
+    };
+    json!({ "remedy": correction.verb(), "subject": what, "clears_lifetime_end_ms": clears })
+}
+
+/// A run, after docs/schemas/apply.json.
+pub fn apply_json(report: &ApplyReport) -> Value {
+    with(
+        head(),
+        json!({
+            "run": report.run,
+            "applied": report.applied,
+            "skipped": report.skipped,
+            "undecided": report.undecided,
+            "left_to_recover": report.left,
+            "expirations_cleared": report.expirations_cleared,
+            "past_expirations_left_out": report.past_expiries,
+            "batches": report.batches,
+            "longest_batch_ms": report.longest_batch_ms,
+            "seconds": report.seconds,
+        }),
+    )
+}
+
+/// An undo, after docs/schemas/undo.json.
+pub fn undo_json(report: &UndoReport) -> Value {
+    let refusals: Vec<Value> = report
+        .refusals
+        .iter()
+        .map(|(what, why)| json!({ "what": what, "why": why }))
+        .collect();
+    with(
+        head(),
+        json!({
+            "run": report.run,
+            "undone": report.undone,
+            "refused": report.refused,
+            "refusals": refusals,
+            "past_expirations_left_out": report.past_expiries,
+            "seconds": report.seconds,
+        }),
+    )
+}

@@ -1,0 +1,56 @@
+//! What can be wrong with a rule file, or with the choice of rules.
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// A rule cannot be used. Always exit status 2.
+#[derive(Debug, Error, Diagnostic)]
+pub enum RuleError {
+    /// The file is not a rule file: bad TOML, an unknown key, a wrong type.
+    #[error("{file}:{line}: {reason}")]
+    #[diagnostic(help("the keys of a rule file are described in docs/rule-files.md"))]
+    Syntax {
+        /// The file's name.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file is well formed, and means nothing.
+    #[error("{file}: {reason}")]
+    Invalid {
+        /// The file's name.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No rule has this name.
+    #[error("there is no rule `{id}`")]
+    #[diagnostic(help("{help}"))]
+    Unknown {
+        /// The name that was asked for.
+        id: String,
+        /// The nearest name, or all of them.
+        help: String,
+    },
+}
+
+impl RuleError {
+    /// A complaint of the TOML reader, with the line that it points at.
+    pub(super) fn syntax(file: &str, error: &toml::de::Error) -> Self {
+        let rendered = error.to_string();
+        // The reader prints "TOML parse error at line L, column C"; its span is in bytes.
+        let line = rendered
+            .split("line ")
+            .nth(1)
+            .and_then(|rest| rest.split(',').next())
+            .and_then(|number| number.parse().ok())
+            .unwrap_or(1);
+        Self::Syntax {
+            file: file.to_owned(),
+            line,
+            reason: error.message().to_owned(),
+        }
+    }
+}

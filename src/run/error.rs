@@ -1,0 +1,69 @@
+//! Everything that can keep a check or a fix from its end, put together.
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use crate::apply::ApplyError;
+use crate::correction::PlanError;
+use crate::journal::JournalError;
+use crate::pg::PgError;
+use crate::policy::PolicyError;
+use crate::rules::RuleError;
+use crate::scan::ScanError;
+
+/// A run could not go to its end.
+#[derive(Debug, Error, Diagnostic)]
+pub enum RunError {
+    /// The rules.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Rule(#[from] RuleError),
+    /// The scan.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Scan(#[from] ScanError),
+    /// The plan.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Plan(#[from] PlanError),
+    /// The corrections.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Apply(#[from] ApplyError),
+    /// The policy operation.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Policy(#[from] PolicyError),
+    /// The journal.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] JournalError),
+    /// The database.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Pg(#[from] PgError),
+}
+
+impl RunError {
+    /// Whether usage or configuration is wrong, so that the same command cannot ever succeed;
+    /// otherwise the answer is not known, or the work not finished.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Rule(_) | Self::Plan(_) => true,
+            Self::Scan(error) => matches!(
+                error,
+                ScanError::NotQuay { .. }
+                    | ScanError::TooOld { .. }
+                    | ScanError::UnusableActive { .. }
+                    | ScanError::Unknown { .. }
+            ),
+            Self::Apply(error) => error.is_usage(),
+            Self::Policy(error) => error.is_usage(),
+            Self::Journal(error) => matches!(
+                error,
+                JournalError::Absent | JournalError::NoSuchRun(_) | JournalError::NotAFix(_)
+            ),
+            Self::Pg(error) => error.is_configuration(),
+        }
+    }
+}

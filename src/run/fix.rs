@@ -1,0 +1,103 @@
+//! The fix: a check, a plan of its violations; then, only when asked, the plan carried out.
+
+use super::{CheckRequest, Progress, RunError, check};
+use crate::apply::{self, ApplyOptions};
+use crate::config::ConnectionSettings;
+use crate::correction::{Choices, Plan};
+use crate::quay::RunId;
+use crate::report::{ApplyReport, CheckReport, PlanReport, UndoReport};
+use crate::rules::Catalogue;
+
+/// What to fix, and how.
+#[derive(Clone, Debug)]
+pub struct FixRequest {
+    /// The check whose violations are planned for.
+    pub check: CheckRequest,
+    /// The choices among remedies.
+    pub choices: Choices,
+}
+
+/// Plans; changes nothing.
+///
+/// # Errors
+/// [`RunError`] where the check has no answer.
+pub fn plan_fix(
+    settings: &ConnectionSettings,
+    request: &FixRequest,
+    progress: &mut dyn Progress,
+) -> Result<PlanReport, RunError> {
+    let report = check(settings, &request.check, progress)?;
+    let kept = report.violations.len() as u64;
+    let CheckReport {
+        violations, rules, ..
+    } = report;
+    let total: u64 = rules.iter().map(|rule| rule.violations).sum();
+    let mut plan = Plan::new(
+        violations,
+        &request.check.rules,
+        &request.choices,
+        request.check.features,
+    );
+    plan.beyond = total - kept;
+    Ok(PlanReport { plan, rules })
+}
+
+/// Carries a plan out. The whole catalogue judges the rows again, whatever rules were asked for.
+///
+/// # Errors
+/// [`RunError`]; where the run had begun, it says how to take it back.
+pub fn apply_fix(
+    settings: &ConnectionSettings,
+    plan: &PlanReport,
+    options: &ApplyOptions,
+    progress: &mut dyn Progress,
+) -> Result<ApplyReport, RunError> {
+    let started = std::time::Instant::now();
+    let rules = Catalogue::built_in()?;
+    progress.begin("correcting", plan.plan.corrections.len() as u64);
+    let applied = apply::apply(settings, &plan.plan, &rules, options, &mut |done| {
+        progress.reached(done)
+    })?;
+    progress.end();
+    Ok(ApplyReport {
+        run: applied.run,
+        applied: applied.totals.applied,
+        skipped: applied.totals.skipped,
+        expirations_cleared: applied.totals.expirations_cleared,
+        batches: applied.totals.batches,
+        longest_batch_ms: applied.totals.longest_batch_ms,
+        past_expiries: applied.past_expiries,
+        undecided: plan.plan.undecided(),
+        left: plan.plan.left.len() as u64,
+        unknown: plan.unknown(),
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+/// Takes a run back.
+///
+/// # Errors
+/// [`RunError`]; an undo that was cut short is begun again by the same command.
+pub fn undo_fix(
+    settings: &ConnectionSettings,
+    run: RunId,
+    options: &ApplyOptions,
+    progress: &mut dyn Progress,
+) -> Result<UndoReport, RunError> {
+    let started = std::time::Instant::now();
+    progress.begin("taking back", 0);
+    let undone = apply::undo(settings, run, options, &mut |done| progress.reached(done))?;
+    progress.end();
+    Ok(UndoReport {
+        run,
+        undone: undone.undone,
+        refused: undone.refused,
+        refusals: undone
+            .refusals
+            .into_iter()
+            .map(|r| (r.what, r.why))
+            .collect(),
+        past_expiries: undone.past_expiries,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}

@@ -45,7 +45,9 @@ pub use config::{
 pub use correction::Choices;
 pub use demo::{DemoError, Narrator, tell as tell_demo};
 pub use evaluate::{Activity, Features, Stated, Strictness, WorkerLife};
-pub use journal::{Identity, Phase, TagsChoice};
+pub use journal::{
+    HistoryChange, HistoryOf, HistoryRow, Identity, Phase, TagImage, TagPath, TagsChoice,
+};
 pub use migrate::{
     Blame as MigrateBlame, DownReport, Ended as MigrateEnded, Journal as JournalFate, MigrateError,
     Notice as MigrateNotice, Patience, Plan as MigratePlan, ServerRole, Status as MigrateStatus,
@@ -65,7 +67,7 @@ pub use policy::{
     deactivate as policy_deactivate, delete as policy_delete, evaluate as policy_evaluate,
     list as policy_list, preview as policy_preview, update as policy_update,
 };
-pub use quay::{OperationId, Polarity, PolicyUuid};
+pub use quay::{Immutability, OperationId, Polarity, PolicyUuid};
 pub use relations::Selection;
 pub use report::{
     Standing, apply_for_people, apply_json, check_for_people, check_json, harmless,
@@ -73,6 +75,6 @@ pub use report::{
 };
 pub use rules::{Catalogue, RuleError, Severity};
 pub use run::{
-    CheckRequest, FixRequest, NoProgress, Progress, RecoverRequest, Recovered, RunError, apply_fix,
-    check, plan_fix, recover, undo_fix, unfinished,
+    CheckRequest, FixRequest, History, NoProgress, Progress, RecoverRequest, Recovered, RunError,
+    apply_fix, check, plan_fix, read_history, recover, undo_fix, unfinished,
 };

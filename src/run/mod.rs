@@ -6,6 +6,7 @@
 mod check;
 mod error;
 mod fix;
+mod history;
 mod progress;
 mod recover;
 mod second_look;
@@ -13,5 +14,6 @@ mod second_look;
 pub use check::{CheckRequest, check};
 pub use error::RunError;
 pub use fix::{FixRequest, apply_fix, plan_fix, undo_fix};
+pub use history::{History, read_history};
 pub use progress::{NoProgress, Progress};
 pub use recover::{RecoverRequest, Recovered, recover, unfinished};

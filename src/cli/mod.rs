@@ -16,6 +16,7 @@ mod pattern;
 mod policy;
 mod progress;
 mod recover;
+mod signals;
 
 use std::process::ExitCode;
 

@@ -103,6 +103,8 @@ fn recover_fix(
         apply::leave_as_is(settings, id, &request.apply)?;
         return Ok(Recovered::Finished(id));
     }
-    apply::undo(settings, id, &request.apply, &mut |_| {})?;
+    apply::undo(settings, id, &request.apply, &mut |_| {
+        std::ops::ControlFlow::Continue(())
+    })?;
     Ok(Recovered::TakenBack(id))
 }

@@ -159,6 +159,9 @@ impl TagSink for SecondLook<'_> {
             }
         }
         self.progress.reached(self.seen);
+        if self.progress.interrupted() {
+            return Err(RunError::Interrupted);
+        }
         Ok(ControlFlow::Continue(()))
     }
 }

@@ -1,22 +1,20 @@
 //! Whoever watches an operation: progress to stderr, and an ear for Ctrl-C.
 
 use std::io::IsTerminal as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use quay_doctor::{Phase, Watcher};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::cli::Globals;
+use crate::cli::signals::Signals;
 
 /// How often a line is written where nobody sits at a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows how far an operation is.
 pub struct Watch {
-    interrupted: Arc<AtomicBool>,
+    signals: Signals,
     spinner: ProgressBar,
     lines: bool,
     begun: Instant,
@@ -26,15 +24,10 @@ pub struct Watch {
 impl Watch {
     /// A line now and then where stderr is no terminal, nothing where it is not wanted.
     pub fn new(globals: &Globals) -> Self {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // Without it the process ends at once, and `recover` has its work.
-            let _ = signal_hook::flag::register(signal, Arc::clone(&interrupted));
-        }
         let wanted = !globals.quiet && !globals.no_progress;
         let terminal = std::io::stderr().is_terminal();
         Self {
-            interrupted,
+            signals: Signals::listen(),
             spinner: if wanted && terminal {
                 ProgressBar::new_spinner()
             } else {
@@ -69,6 +62,6 @@ impl Watcher for Watch {
     }
 
     fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
+        self.signals.came()
     }
 }

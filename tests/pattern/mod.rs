@@ -1,6 +1,8 @@
 //! Patterns: decided as Quay decides them.
 
 mod differential;
+mod facts;
 mod generate;
 mod oracle;
+mod sql;
 mod visible;

@@ -4,5 +4,6 @@ mod differential;
 mod facts;
 mod generate;
 mod oracle;
+mod program;
 mod sql;
 mod visible;

@@ -1,4 +1,5 @@
 //! The real Python module as a child process, asked for expected decisions.
+#![allow(clippy::print_stdout)] // Which module it was is part of the result.
 
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};

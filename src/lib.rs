@@ -52,13 +52,16 @@ pub use migrate::{
     up as migrate_up, verify as migrate_verify,
 };
 pub use pg::PgError;
-pub use quay::OperationId;
+pub use quay::{OperationId, PolicyUuid};
 pub use relations::Selection;
 pub use report::{
-    Standing, apply_for_people, apply_json, check_for_people, check_json, plan_for_people,
-    plan_json, undo_for_people, undo_json,
+    Settling, Standing, apply_for_people, apply_json, check_for_people, check_json,
+    examples_for_people, plan_for_people, plan_json, rule_list, rule_page, undo_for_people,
+    undo_json,
 };
-pub use rules::{Catalogue, RuleError, Severity};
+pub use rules::{Catalogue, Rule, RuleError, Severity, rules_in};
 pub use run::{
-    CheckRequest, FixRequest, NoProgress, Progress, RunError, apply_fix, check, plan_fix, undo_fix,
+    CheckRequest, Event, FixRequest, NoProgress, Progress, RunError, apply_fix, check,
+    check_telling, plan_fix, undo_fix,
 };
+pub use scan::Shard;

@@ -11,6 +11,7 @@ mod globals;
 mod migrate;
 mod output;
 mod progress;
+mod rules;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ enum Verb {
     Check(check::CheckArgs),
     Fix(fix::FixArgs),
     Demo(demo::DemoArgs),
+    Rules(rules::RulesArgs),
     /// Bring the database's schema to a version: look, plan, go up, go down, verify
     Migrate(migrate::Migrate),
 }
@@ -49,6 +51,7 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::run(&args, &cli.globals),
         Verb::Fix(args) => fix::run(&args, &cli.globals),
         Verb::Demo(args) => demo::run(&args, &cli.globals),
+        Verb::Rules(args) => rules::run(&args, &cli.globals),
         Verb::Migrate(verb) => verb.run(&cli.globals),
     };
     exit::code(ended)

@@ -1,30 +1,19 @@
 //! The policies of a registry by scope, their patterns compiled once, and their decision on a tag.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
-use super::{Activity, PolicyRow, Why};
-use crate::pattern::{self, Compiled};
-use crate::quay::{NamespaceId, Polarity, RepositoryId, Scope};
+use super::reading::Readings;
+use super::{Acceptance, Activity, PolicyRow, Reading, Registry, Why};
+use crate::quay::{NamespaceId, PolicyUuid, RepositoryId, Scope};
 
 /// Every policy row of a snapshot.
 #[derive(Default)]
 pub struct PolicyBook {
     rows: Vec<PolicyRow>,
-    active: HashMap<Scope, Vec<ActivePolicy>>,
-}
-
-/// An active policy, ready to decide.
-struct ActivePolicy {
-    row: usize,
-    reading: Reading,
-}
-
-/// What becomes of a stored policy when Quay evaluates it.
-enum Reading {
-    Decides(Arc<Compiled>, Polarity),
-    /// Quay raises.
-    Raises(String),
+    readings: Vec<Reading>,
+    /// Places of active rows, in the order in which Quay evaluates them.
+    active: HashMap<Scope, Vec<usize>>,
+    accepted: HashSet<PolicyUuid>,
 }
 
 /// Whether the active policies make a tag immutable.
@@ -39,34 +28,43 @@ pub enum Decision<'b> {
 }
 
 impl PolicyBook {
-    /// Sorts the rows by scope and compiles the patterns of the active ones, each text once.
+    /// Sorts the rows by scope and compiles their patterns, each text once.
     pub fn new(rows: Vec<PolicyRow>) -> Self {
-        let mut compiled: HashMap<String, Arc<Compiled>> = HashMap::new();
-        let mut active: HashMap<Scope, Vec<ActivePolicy>> = HashMap::new();
-        for (index, row) in rows.iter().enumerate() {
-            if row.activity != Activity::Active {
-                continue;
+        let mut read = Readings::default();
+        let readings = rows.iter().map(|row| read.reading(&row.text)).collect();
+        let mut active: HashMap<Scope, Vec<usize>> = HashMap::new();
+        for (place, row) in rows.iter().enumerate() {
+            if row.activity == Activity::Active {
+                active.entry(row.scope).or_default().push(place);
             }
-            let reading = match row.text.parse() {
-                Ok(policy) => {
-                    let pattern = compiled
-                        .entry(policy.pattern)
-                        .or_insert_with_key(|text| Arc::new(pattern::compile(text)));
-                    Reading::Decides(Arc::clone(pattern), policy.polarity)
-                }
-                Err(unusable) => Reading::Raises(unusable.to_string()),
-            };
-            active.entry(row.scope).or_default().push(ActivePolicy {
-                row: index,
-                reading,
-            });
         }
-        Self { rows, active }
+        Self {
+            rows,
+            readings,
+            active,
+            accepted: HashSet::new(),
+        }
+    }
+
+    /// The same, with policies of which the operator has accepted that they cannot be decided.
+    pub fn accepting(mut self, accepted: &HashSet<PolicyUuid>) -> Self {
+        self.accepted = accepted.clone();
+        self
     }
 
     /// Every policy, active or not.
     pub fn rows(&self) -> &[PolicyRow] {
         &self.rows
+    }
+
+    /// Every policy with what became of its text.
+    pub fn read_rows(&self) -> impl Iterator<Item = (&PolicyRow, &Reading)> {
+        self.rows.iter().zip(&self.readings)
+    }
+
+    /// Whether the operator has accepted that this policy cannot be decided.
+    pub fn is_accepted(&self, row: &PolicyRow) -> bool {
+        self.accepted.contains(&row.uuid)
     }
 
     /// Whether this book holds exactly these rows for these scopes, so that it decides there as
@@ -86,43 +84,88 @@ impl PolicyBook {
         namespace: Option<NamespaceId>,
         tag: &str,
     ) -> Decision<'_> {
-        let of_repository = self.active.get(&Scope::Repository(repository));
-        let of_namespace = namespace.and_then(|id| self.active.get(&Scope::Namespace(id)));
-        let mut unknown = None;
-        for policy in of_repository.into_iter().chain(of_namespace).flatten() {
-            let row = &self.rows[policy.row];
-            match policy.reading.decide(row, tag) {
+        self.decide_by(repository, namespace, tag, |_| true)
+    }
+
+    /// The same, as if only some policies were there.
+    pub fn decide_by(
+        &self,
+        repository: RepositoryId,
+        namespace: Option<NamespaceId>,
+        tag: &str,
+        counts: impl Fn(&PolicyRow) -> bool,
+    ) -> Decision<'_> {
+        let mut unknown: Option<Why> = None;
+        for (row, reading) in self.active_on(repository, namespace) {
+            if !counts(row) {
+                continue;
+            }
+            match reading.decide(tag) {
                 Ok(true) => return Decision::Immutable(row),
                 Ok(false) => {}
-                Err(why) => unknown = unknown.or(Some(why)),
+                Err(why) => {
+                    let why = why.about(row, self.acceptance(row));
+                    // What is not accepted outweighs what is.
+                    if unknown.as_ref().is_none_or(Why::is_accepted) {
+                        unknown = Some(why);
+                    }
+                }
             }
         }
         unknown.map_or(Decision::Mutable, Decision::Unknown)
     }
-}
 
-impl Reading {
-    fn decide(&self, row: &PolicyRow, tag: &str) -> Result<bool, Why> {
-        let undecided = |reason: String| Why::Pattern {
-            policy: row.uuid.0.clone(),
-            reason,
-        };
-        match self {
-            Self::Raises(reason) => Err(Why::Policy {
-                policy: row.uuid.0.clone(),
-                reason: reason.clone(),
-            }),
-            Self::Decides(compiled, polarity) => {
-                let matches = match compiled.as_ref() {
-                    Compiled::Valid(matcher) => matcher
-                        .decide(tag)
-                        .map_err(|why| undecided(why.to_string()))?,
-                    // To Quay a pattern that does not compile is one that matches nothing.
-                    Compiled::Invalid(_) => false,
-                    Compiled::Undecidable(why) => return Err(undecided(why.to_string())),
-                };
-                Ok(polarity.applies(matches))
-            }
+    /// The active policies that a push into the repository meets, in their order.
+    pub fn active_on(
+        &self,
+        repository: RepositoryId,
+        namespace: Option<NamespaceId>,
+    ) -> impl Iterator<Item = (&PolicyRow, &Reading)> {
+        let of_repository = self.active.get(&Scope::Repository(repository));
+        let of_namespace = namespace.and_then(|id| self.active.get(&Scope::Namespace(id)));
+        of_repository
+            .into_iter()
+            .chain(of_namespace)
+            .flatten()
+            .map(|place| (&self.rows[*place], &self.readings[*place]))
+    }
+
+    /// Whether the operator has accepted that this policy cannot be decided, in a word.
+    pub(super) fn acceptance(&self, row: &PolicyRow) -> Acceptance {
+        if self.is_accepted(row) {
+            Acceptance::Accepted
+        } else {
+            Acceptance::NotAccepted
         }
+    }
+
+    /// Of the policies of one scope with this one's pattern, the one that would be kept where it
+    /// is another: an active one before an inactive one, then the lowest id.
+    pub fn elder_twin(&self, row: &PolicyRow, reading: &Reading) -> Option<&PolicyRow> {
+        let pattern = reading.pattern()?;
+        self.read_rows()
+            .filter(|(other, read)| other.scope == row.scope && read.pattern() == Some(pattern))
+            .map(|(other, _)| other)
+            .min_by_key(|other| (other.activity == Activity::Inactive, other.id))
+            .filter(|kept| kept.id != row.id)
+    }
+
+    /// The active policy of the repository's namespace that decides the same by the same pattern.
+    pub fn covering(
+        &self,
+        row: &PolicyRow,
+        reading: &Reading,
+        registry: &Registry,
+    ) -> Option<&PolicyRow> {
+        let Scope::Repository(repository) = row.scope else {
+            return None;
+        };
+        let namespace = registry.namespace_of(repository)?;
+        self.read_rows()
+            .filter(|(other, _)| {
+                other.scope == Scope::Namespace(namespace) && other.activity == Activity::Active
+            })
+            .find(|(_, read)| reading.decides_like(read))
+            .map(|(other, _)| other)
     }
 }

@@ -11,8 +11,8 @@ mod labels;
 mod policies;
 mod tags;
 
-pub use audit::{AuditTrail, MarkedChange, write_marked_changes};
-pub use census::{Selection, census, registry_of};
+pub use audit::{AuditLog, AuditTrail, MarkedChange, audit_log, write_marked_changes};
+pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
 pub use evidence::accounts;
 pub use policies::{

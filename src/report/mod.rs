@@ -6,11 +6,16 @@
 mod check;
 mod fix;
 mod harmless;
-mod human;
+mod human_check;
+mod human_fix;
 mod json;
+mod rule_page;
+mod words;
 
-pub use check::{CheckReport, DatabaseFacts, Standing};
+pub use check::{CheckReport, DatabaseFacts, Settling, Standing};
 pub use fix::{ApplyReport, PlanReport, UndoReport};
 pub use harmless::harmless;
-pub use human::{apply_for_people, check_for_people, plan_for_people, undo_for_people};
+pub use human_check::check_for_people;
+pub use human_fix::{apply_for_people, plan_for_people, undo_for_people};
 pub use json::{apply_json, check_json, plan_json, undo_json};
+pub use rule_page::{examples_for_people, rule_index, rule_list, rule_page};

@@ -6,10 +6,13 @@
 mod check;
 mod error;
 mod fix;
+mod notes;
 mod progress;
+mod request;
 mod second_look;
 
-pub use check::{CheckRequest, check};
+pub use check::{Event, Told, check, check_telling};
 pub use error::RunError;
 pub use fix::{FixRequest, apply_fix, plan_fix, undo_fix};
 pub use progress::{NoProgress, Progress};
+pub use request::CheckRequest;

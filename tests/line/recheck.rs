@@ -1,26 +1,19 @@
 //! What has changed since the plan, or since the run, is looked at again and never forced.
 
-use std::time::Duration;
-
 use quay_doctor::{
     ApplyOptions, Catalogue, CheckRequest, Choices, Features, FixRequest, Identity, NoProgress,
-    Progress, RunError, Selection, Stated, Strictness, apply_fix, check, plan_fix,
+    Progress, RunError, Stated, apply_fix, check, plan_fix,
 };
 
 use super::stage::{BOTH_FAILURES, RELEASE, Stage};
 
 fn request() -> CheckRequest {
-    CheckRequest {
-        rules: Catalogue::built_in().expect("valid rules"),
-        selection: Selection::default(),
-        features: Features {
-            immutable_tags: Stated::On,
-            can_expire: Stated::Off,
-        },
-        strictness: Strictness::Lenient,
-        stale_after: Duration::from_secs(3_600),
-        keep: 10_000,
-    }
+    let mut request = CheckRequest::of(Catalogue::built_in().expect("valid rules"));
+    request.features = Features {
+        immutable_tags: Stated::On,
+        can_expire: Stated::Off,
+    };
+    request
 }
 
 fn release() -> FixRequest {

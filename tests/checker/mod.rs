@@ -1,0 +1,3 @@
+//! The checker: every rule, its examples and its page, its evidence, its formats.
+
+mod catalogue;

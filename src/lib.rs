@@ -42,7 +42,7 @@ pub use config::{
 };
 pub use correction::Choices;
 pub use demo::{DemoError, Narrator, tell as tell_demo};
-pub use evaluate::{Features, Stated, Strictness};
+pub use evaluate::{ExampleOutcome, Features, Stated, Strictness, try_examples};
 pub use journal::Identity;
 pub use migrate::{
     Blame as MigrateBlame, DownReport, Ended as MigrateEnded, Journal as JournalFate, MigrateError,
@@ -50,6 +50,10 @@ pub use migrate::{
     UpReport, Verification, default_export_path, down as migrate_down,
     hand_over as migrate_hand_over, plan as migrate_plan, status as migrate_status,
     up as migrate_up, verify as migrate_verify,
+};
+pub use pattern::{
+    Compiled, Engine, Explanation, InvalidPattern, Matcher, PatternSet, SqlCondition, SqlText,
+    Undecidable, compile as compile_pattern, explain as explain_pattern,
 };
 pub use pg::PgError;
 pub use quay::{OperationId, PolicyUuid};

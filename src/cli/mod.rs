@@ -10,6 +10,7 @@ mod fix;
 mod globals;
 mod migrate;
 mod output;
+mod pattern;
 mod progress;
 mod rules;
 
@@ -38,6 +39,8 @@ enum Verb {
     Rules(rules::RulesArgs),
     /// Bring the database's schema to a version: look, plan, go up, go down, verify
     Migrate(migrate::Migrate),
+    /// Decide and explain tag patterns without a database
+    Pattern(pattern::Pattern),
 }
 
 /// Reads the command line, runs the verb, renders what went wrong.
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(&args, &cli.globals),
         Verb::Rules(args) => rules::run(&args, &cli.globals),
         Verb::Migrate(verb) => verb.run(&cli.globals),
+        Verb::Pattern(verb) => verb.run(&cli.globals),
     };
     exit::code(ended)
 }

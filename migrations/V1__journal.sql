@@ -15,7 +15,7 @@ CREATE TABLE quay_doctor.operation (
     kind text NOT NULL
         CHECK (kind IN ('fix', 'create', 'update', 'delete', 'activate', 'deactivate')),
     phase text NOT NULL
-        CHECK (phase IN ('applying', 'sweeping', 'undoing', 'done', 'rolled_back')),
+        CHECK (phase IN ('applying', 'sweeping', 'releasing', 'undoing', 'done', 'rolled_back')),
     -- The run that a policy operation belongs to, where a fix started it.
     parent_id bigint,
     scope_kind text CHECK (scope_kind IN ('namespace', 'repository')),

@@ -18,6 +18,7 @@ pub mod evaluate;
 pub mod report;
 
 // floor 3: the database
+pub mod ground;
 pub mod journal;
 pub mod pg;
 pub mod relations;
@@ -25,6 +26,7 @@ pub mod relations;
 // floor 4: what reads and writes
 pub mod apply;
 pub mod migrate;
+pub mod policy;
 pub mod sandbox;
 pub mod scan;
 
@@ -42,8 +44,10 @@ pub use config::{
 };
 pub use correction::Choices;
 pub use demo::{DemoError, Narrator, tell as tell_demo};
-pub use evaluate::{ExampleOutcome, Features, Stated, Strictness, try_examples};
-pub use journal::Identity;
+pub use evaluate::{
+    Activity, ExampleOutcome, Features, Stated, Strictness, WorkerLife, try_examples,
+};
+pub use journal::{Identity, Phase, TagsChoice};
 pub use migrate::{
     Blame as MigrateBlame, DownReport, Ended as MigrateEnded, Journal as JournalFate, MigrateError,
     Notice as MigrateNotice, Patience, Plan as MigratePlan, ServerRole, Status as MigrateStatus,
@@ -56,16 +60,23 @@ pub use pattern::{
     Undecidable, compile as compile_pattern, explain as explain_pattern,
 };
 pub use pg::PgError;
-pub use quay::{OperationId, PolicyUuid};
+pub use policy::{
+    Create, Ended as PolicyEnded, Evaluated, Found, How, Impact, NewPattern, OnFault,
+    Outcome as PolicyOutcome, Pick, PolicyError, PolicyOptions, PolicyState, PolicyView, Strategy,
+    Update, Watcher, activate as policy_activate, create as policy_create,
+    deactivate as policy_deactivate, delete as policy_delete, evaluate as policy_evaluate,
+    list as policy_list, preview as policy_preview, update as policy_update,
+};
+pub use quay::{OperationId, Polarity, PolicyUuid};
 pub use relations::Selection;
 pub use report::{
     Settling, Standing, apply_for_people, apply_json, check_for_people, check_json,
-    examples_for_people, plan_for_people, plan_json, rule_list, rule_page, undo_for_people,
-    undo_json,
+    examples_for_people, harmless, plan_for_people, plan_json, rule_list, rule_page,
+    undo_for_people, undo_json,
 };
 pub use rules::{Catalogue, Rule, RuleError, Severity, rules_in};
 pub use run::{
-    CheckRequest, Event, FixRequest, NoProgress, Progress, RunError, apply_fix, check,
-    check_telling, plan_fix, undo_fix,
+    CheckRequest, Event, FixRequest, NoProgress, Progress, RecoverRequest, Recovered, RunError,
+    apply_fix, check, check_telling, plan_fix, recover, undo_fix, unfinished,
 };
 pub use scan::Shard;

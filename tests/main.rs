@@ -10,6 +10,7 @@
 
 mod checker;
 mod connection;
+mod floors;
 mod line;
 mod migrate;
 mod pattern;

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::guard::{Guard, Protection};
+use super::guard::Guard;
 use super::run::Site;
 use super::{ApplyError, PastExpiry};
 use crate::correction::{Correction, Planned};
 use crate::evaluate::{Stated, TagRow};
+use crate::ground::Protection;
 use crate::journal::{
     FixTotals, Phase, TagChange, TagImage, known_expiries, liveness_held, record_kept,
 };
@@ -48,7 +49,14 @@ pub(super) fn carry_out(
     } else {
         Protection::OnlyGiven
     };
-    let guard = Guard::enter(&mut tx, repository, protection, site.schema, site.options)?;
+    let guard = Guard::enter(
+        &mut tx,
+        repository,
+        protection,
+        site.schema,
+        site.run,
+        site.options,
+    )?;
     let ids: Vec<TagId> = planned
         .iter()
         .filter_map(|p| p.correction.tag().map(|tag| tag.id()))
@@ -81,14 +89,7 @@ pub(super) fn carry_out(
             Step::Held => outcome.held.push(planned.clone()),
         }
     }
-    guard.write(
-        &mut tx,
-        site.run,
-        &look.rows,
-        &changes,
-        site.options,
-        site.options.audit,
-    )?;
+    guard.write(&mut tx, &look.rows, &changes)?;
     record_kept(&mut tx, site.run.id, repository, &kept, &site.options.who)?;
     guard.judge_again(&mut tx, site.rules, &changes, &violated, &accounts)?;
     if !liveness_held(&mut tx, site.run.id)? {

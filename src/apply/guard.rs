@@ -1,71 +1,48 @@
-//! The grounds of one batch: its locks, what is judged by under them, and the write itself.
+//! The guard of one batch: the rules judged on its ground, before the write and after it.
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::Utc;
-
 use super::{ApplyError, ApplyOptions, AuditDetail};
-use crate::evaluate::{Account, Evaluator, Moment, PolicyBook, Registry, Strictness, TagRow};
-use crate::journal::{FixRun, OperationRow, TagChange, record_tag_changes, unfinished_operations};
+use crate::evaluate::{Account, Evaluator, Moment, Strictness, TagRow};
+use crate::ground::{Ground, Protection};
+use crate::journal::{FixRun, TagChange, record_tag_changes};
 use crate::pg::{Statements, WriteTransaction};
 use crate::quay::{RepositoryId, TagId};
 use crate::relations::{
-    MarkedChange, PoliciesOf, PolicySchema, RowLock, accounts, lock_policy_tables, lock_repository,
-    policies, registry_of, server_clock, tags_by_id, write_marked_changes, write_tags,
+    MarkedChange, PolicySchema, RowLock, tags_by_id, write_marked_changes, write_tags,
 };
 use crate::rules::{Catalogue, RuleId};
 
-/// Whether a batch takes somebody's protection away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protection {
-    /// Some tag becomes mutable.
-    TakenAway,
-    /// Nothing but immutability is given.
-    OnlyGiven,
-}
-
-/// What a batch is judged by, read under its locks.
-pub(super) struct Guard {
-    registry: Registry,
-    policies: PolicyBook,
-    operations: Vec<OperationRow>,
+/// A batch's ground, and the moment as of which it is judged.
+pub(super) struct Guard<'a> {
+    ground: Ground,
     pub(super) moment: Moment,
+    run: &'a FixRun,
+    options: &'a ApplyOptions,
 }
 
-impl Guard {
-    /// Takes the batch's locks, each in a statement of its own and before anything is read: both
-    /// policy tables where protection is taken away, then Quay's lock on the repository. Then
-    /// reads policies, operations and clock as they are now.
+impl<'a> Guard<'a> {
+    /// Enters the batch's ground.
     pub(super) fn enter(
         tx: &mut WriteTransaction<'_>,
         repository: RepositoryId,
         protection: Protection,
         schema: PolicySchema,
-        options: &ApplyOptions,
+        run: &'a FixRun,
+        options: &'a ApplyOptions,
     ) -> Result<Self, ApplyError> {
-        if protection == Protection::TakenAway {
-            lock_policy_tables(tx)?;
-        }
-        lock_repository(tx, repository)?;
-        let registry = registry_of(tx, repository)?;
-        let of = PoliciesOf::Scopes {
-            repositories: vec![repository],
-            namespaces: registry.namespace_of(repository).into_iter().collect(),
+        let ground = Ground::enter(tx, repository, protection, schema)?;
+        let moment = Moment {
+            now: ground.now,
+            stale_after: options.stale_after,
+            features: options.features,
+            strictness: Strictness::Lenient,
         };
-        let policies = PolicyBook::new(policies(tx, schema, &of)?);
-        let operations = unfinished_operations(tx)?;
-        // Of two clocks the later: what may already be dead is treated as dead.
-        let now = server_clock(tx)?.max(Utc::now());
         Ok(Self {
-            registry,
-            policies,
-            operations,
-            moment: Moment {
-                now,
-                stale_after: options.stale_after,
-                features: options.features,
-                strictness: Strictness::Lenient,
-            },
+            ground,
+            moment,
+            run,
+            options,
         })
     }
 
@@ -75,7 +52,7 @@ impl Guard {
         pg: &mut impl Statements,
         rows: &[TagRow],
     ) -> Result<HashMap<TagId, Account>, ApplyError> {
-        Ok(accounts(pg, &self.registry, rows, &self.operations, true)?)
+        Ok(self.ground.accounts(pg, rows, self.run.id)?)
     }
 
     /// The rules that each row violates, evidence considered.
@@ -85,8 +62,8 @@ impl Guard {
         rows: &[TagRow],
         accounts: &HashMap<TagId, Account>,
     ) -> HashMap<TagId, BTreeSet<RuleId>> {
-        let mut evaluator =
-            Evaluator::new(rules.rules(), &self.registry, &self.policies, self.moment);
+        let (registry, policies) = (&self.ground.registry, &self.ground.policies);
+        let mut evaluator = Evaluator::new(rules.rules(), registry, policies, self.moment);
         let mut violated: HashMap<TagId, BTreeSet<RuleId>> = HashMap::new();
         for row in rows {
             let candidates = evaluator.tag(row);
@@ -101,49 +78,29 @@ impl Guard {
     pub(super) fn write(
         &self,
         tx: &mut WriteTransaction<'_>,
-        run: &FixRun,
         rows: &HashMap<TagId, TagRow>,
         changes: &[TagChange],
-        options: &ApplyOptions,
-        audit: AuditDetail,
     ) -> Result<(), ApplyError> {
-        record_tag_changes(tx, run.id, changes)?;
-        self.write_rows(tx, run, rows, changes, options, audit)
+        record_tag_changes(tx, self.run.id, changes)?;
+        self.write_rows(tx, rows, changes)
     }
 
     /// Writes the rows and their audit entries alone; an undo journals by marking.
     pub(super) fn write_rows(
         &self,
         tx: &mut WriteTransaction<'_>,
-        run: &FixRun,
         rows: &HashMap<TagId, TagRow>,
         changes: &[TagChange],
-        options: &ApplyOptions,
-        audit: AuditDetail,
     ) -> Result<(), ApplyError> {
         write_tags(tx, changes)?;
-        if audit == AuditDetail::PerTag {
+        if self.options.audit == AuditDetail::PerTag {
             let entries: Vec<MarkedChange> = changes
                 .iter()
-                .filter_map(|change| self.entry(rows, change))
+                .filter_map(|change| self.ground.entry(rows.get(&change.tag)?, change))
                 .collect();
-            write_marked_changes(tx, run.id, &options.who.actor, &entries)?;
+            write_marked_changes(tx, self.run.id, &self.options.who.actor, &entries)?;
         }
         Ok(())
-    }
-
-    fn entry(&self, rows: &HashMap<TagId, TagRow>, change: &TagChange) -> Option<MarkedChange> {
-        let row = rows.get(&change.tag)?;
-        let (namespace_name, repository_name) = self.registry.repository_names(row.repository);
-        Some(MarkedChange {
-            tag: row.name.clone(),
-            repository: row.repository,
-            repository_name: repository_name.to_owned(),
-            namespace: self.registry.namespace_of(row.repository)?,
-            namespace_name: namespace_name.to_owned(),
-            before: change.before.immutability,
-            after: change.after.immutability,
-        })
     }
 
     /// Judges the rows that were touched once more; an error where one violates a rule that it did
@@ -165,8 +122,9 @@ impl Guard {
                 .find(|rule| was.is_none_or(|was| !was.contains(rule)));
             if let Some(rule) = fresh {
                 let repository = rows.first().map(|row| row.repository);
+                let registry = &self.ground.registry;
                 let (namespace, name) =
-                    repository.map_or(("", ""), |id| self.registry.repository_names(id));
+                    repository.map_or(("", ""), |id| registry.repository_names(id));
                 return Err(ApplyError::WouldViolate {
                     repository: format!("{namespace}/{name}"),
                     rule: rule.0.clone(),

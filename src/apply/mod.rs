@@ -16,4 +16,4 @@ mod undo;
 pub use error::ApplyError;
 pub use options::{ApplyOptions, AuditDetail, PastExpiry};
 pub use run::{Applied, apply};
-pub use undo::{Refusal, Undone, undo};
+pub use undo::{Refusal, Undone, leave_as_is, undo};

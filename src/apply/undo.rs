@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::guard::{Guard, Protection};
+use super::guard::Guard;
 use super::pace::Pace;
 use super::run::{back_off, end, open, passes, too_much_at_once};
 use super::{ApplyError, ApplyOptions, PastExpiry};
 use crate::config::ConnectionSettings;
 use crate::evaluate::{Account, Found, TagRow};
+use crate::ground::Protection;
 use crate::journal::{
     FixRun, FixTotals, JournalError, Phase, TagChange, TagImage, changed_policies, changed_tags,
     fix_run, hold_liveness, liveness_held, mark_policy_undone, mark_undone, run_state,
@@ -92,6 +93,31 @@ pub fn undo(
     };
     end(&mut session, &run, phase)?;
     Ok(outcome)
+}
+
+/// Ends a run that was cut off as it is: what it did stays.
+///
+/// # Errors
+/// [`ApplyError`], also where its worker lives.
+pub fn leave_as_is(
+    settings: &ConnectionSettings,
+    id: RunId,
+    options: &ApplyOptions,
+) -> Result<(), ApplyError> {
+    let (mut session, _) = open(settings)?;
+    let state = run_state(&mut session, id)?;
+    if !hold_liveness(&mut session, id)? {
+        return Err(JournalError::Live {
+            id,
+            worker: state.worker,
+        }
+        .into());
+    }
+    let mut tx = session.begin()?;
+    let run = fix_run(&mut tx, id, &options.who.worker)?;
+    run.end(&mut tx, Phase::Done)?;
+    tx.commit()?;
+    Ok(())
 }
 
 fn take_over(
@@ -216,7 +242,14 @@ impl Work<'_> {
         } else {
             Protection::OnlyGiven
         };
-        let guard = Guard::enter(&mut tx, repository, protection, self.schema, self.options)?;
+        let guard = Guard::enter(
+            &mut tx,
+            repository,
+            protection,
+            self.schema,
+            self.run,
+            self.options,
+        )?;
         let ids: Vec<TagId> = entries.iter().map(|(_, change)| change.tag).collect();
         let there = tags_by_id(&mut tx, &ids, RowLock::None)?;
         let locked = tags_by_id(&mut tx, &ids, RowLock::SkipLocked)?;
@@ -242,14 +275,7 @@ impl Work<'_> {
                 Err(why) => refused.push((change.tag, why)),
             }
         }
-        guard.write_rows(
-            &mut tx,
-            self.run,
-            &rows,
-            &changes,
-            self.options,
-            self.options.audit,
-        )?;
+        guard.write_rows(&mut tx, &rows, &changes)?;
         mark_undone(&mut tx, &marks)?;
         if !liveness_held(&mut tx, self.run.id)? {
             return Err(ApplyError::LivenessLost(self.run.id));

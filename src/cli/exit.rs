@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::process::ExitCode;
 
 use miette::{Diagnostic, Report};
-use quay_doctor::{ConfigError, DemoError, PgError, RuleError, RunError};
+use quay_doctor::{ConfigError, DemoError, PgError, PolicyError, RuleError, RunError};
 use regex::Regex;
 
 /// How a verb ended that ran to its end.
@@ -55,6 +55,23 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// An error and what lies behind it, in one line.
+    pub fn told(error: &dyn std::error::Error) -> String {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            let more = error.to_string();
+            if !text.contains(&more) {
+                text.push_str(": ");
+                text.push_str(&more);
+            }
+            source = error.source();
+        }
+        text
+    }
+}
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self::usage(error)
@@ -80,6 +97,12 @@ impl From<RuleError> for Failure {
 impl From<DemoError> for Failure {
     fn from(error: DemoError) -> Self {
         Self::unknown(error)
+    }
+}
+
+impl From<PolicyError> for Failure {
+    fn from(error: PolicyError) -> Self {
+        RunError::from(error).into()
     }
 }
 

@@ -52,11 +52,13 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "FILE")]
     quay_config: Option<PathBuf>,
 
-    /// Whether Quay runs with FEATURE_IMMUTABLE_TAGS
+    /// Whether Quay runs with FEATURE_IMMUTABLE_TAGS; by default what QUAY_DOCTOR_IMMUTABLE_TAGS or
+    /// Quay's config.yaml says
     #[arg(long, global = true, value_name = "true|false")]
     immutable_tags: Option<bool>,
 
-    /// Whether Quay runs with FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE
+    /// Whether Quay runs with FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE; by default what
+    /// QUAY_DOCTOR_IMMUTABLE_TAGS_CAN_EXPIRE or Quay's config.yaml says
     #[arg(long, global = true, value_name = "true|false")]
     immutable_tags_can_expire: Option<bool>,
 

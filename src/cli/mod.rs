@@ -8,10 +8,13 @@ mod demo;
 mod exit;
 mod fix;
 mod globals;
+mod manual;
 mod migrate;
 mod output;
 mod pattern;
+mod policy;
 mod progress;
+mod recover;
 mod rules;
 
 use std::process::ExitCode;
@@ -33,14 +36,23 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    Check(check::CheckArgs),
-    Fix(fix::FixArgs),
-    Demo(demo::DemoArgs),
-    Rules(rules::RulesArgs),
     /// Bring the database's schema to a version: look, plan, go up, go down, verify
     Migrate(migrate::Migrate),
+    Check(check::CheckArgs),
+    Fix(fix::FixArgs),
+    Policy(policy::PolicyArgs),
+    Recover(recover::RecoverArgs),
     /// Decide and explain tag patterns without a database
     Pattern(pattern::Pattern),
+    Rules(rules::RulesArgs),
+    Demo(demo::DemoArgs),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
+}
+
+/// The command line as clap knows it, for completions and man pages.
+fn command_line() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
 }
 
 /// Reads the command line, runs the verb, renders what went wrong.
@@ -53,6 +65,10 @@ pub fn main() -> ExitCode {
     let ended: Result<Exit, Failure> = match cli.verb {
         Verb::Check(args) => check::run(&args, &cli.globals),
         Verb::Fix(args) => fix::run(&args, &cli.globals),
+        Verb::Policy(args) => policy::run(&args, &cli.globals),
+        Verb::Recover(args) => recover::run(&args, &cli.globals),
+        Verb::Completions(args) => manual::completions(&args),
+        Verb::Man(args) => manual::man(&args),
         Verb::Demo(args) => demo::run(&args, &cli.globals),
         Verb::Rules(args) => rules::run(&args, &cli.globals),
         Verb::Migrate(verb) => verb.run(&cli.globals),

@@ -24,6 +24,11 @@ pub fn json(document: &Value) -> Result<(), Failure> {
     write(format!("{document:#}\n").as_bytes())
 }
 
+/// Writes bytes as they are.
+pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    write(bytes)
+}
+
 fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(bytes)

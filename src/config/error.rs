@@ -81,9 +81,7 @@ pub enum ConfigError {
     },
     /// Quay keeps its data in something else than PostgreSQL.
     #[error("Quay's configuration {} names a {kind} database; quay-doctor works on PostgreSQL only", file.display())]
-    #[diagnostic(help(
-        "Quay supports tag immutability policies on PostgreSQL; migrate the database first"
-    ))]
+    #[diagnostic(help("there is nothing that quay-doctor could do for this registry"))]
     NotPostgres {
         /// The file.
         file: PathBuf,

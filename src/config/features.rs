@@ -152,6 +152,22 @@ mod tests {
     }
 
     #[test]
+    fn quays_configuration_counts_last() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "FEATURE_IMMUTABLE_TAGS: true\nFEATURE_IMMUTABLE_TAGS_CAN_EXPIRE: true\n";
+        std::fs::write(file.path(), text).unwrap();
+        let quay = QuayConfig::read(file.path()).unwrap();
+        let environment = Environment::empty().with(CAN_EXPIRE, "false");
+        let features =
+            QuayFeatures::resolve(FeatureFlags::default(), &environment, Some(&quay)).unwrap();
+        assert_eq!(features.immutable_tags.known(), Some(true));
+        assert_eq!(
+            features.can_expire,
+            Feature::Off(Origin::Variable(CAN_EXPIRE))
+        );
+    }
+
+    #[test]
     fn a_variable_that_is_neither_true_nor_false_is_refused() {
         let environment = Environment::empty().with(CAN_EXPIRE, "yes");
         let refused = QuayFeatures::resolve(FeatureFlags::default(), &environment, None);

@@ -143,4 +143,13 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_page_on_connecting_names_every_keyword() {
+        let page = include_str!("../../docs/connecting.md");
+        for keyword in KEYWORDS {
+            let name = format!("`{}`", keyword.name);
+            assert!(page.contains(&name), "{name} is not explained");
+        }
+    }
 }

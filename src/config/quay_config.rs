@@ -1,7 +1,8 @@
 //! Quay's own config.yaml: its database and the two feature flags.
 //!
 //! Facts from Quay's sources: `DB_URI` is SQLAlchemy's URL, not libpq's (data/database.py, which
-//! takes driver, user, password, host, port and database from it); `DB_CONNECTION_ARGS` are
+//! takes driver, user, password, host, port and database from it, and no parameter after a `?`);
+//! `DB_CONNECTION_ARGS` are
 //! keyword arguments for psycopg2, which hands them to libpq; a feature flag that is a text is on
 //! where the text is "true" (features/__init__.py).
 
@@ -158,8 +159,13 @@ impl QuayConfig {
         }
         let mut parameters = Parameters::default();
         self.set_arguments(&mut parameters, &origin)?;
-        // As in Quay, the URL counts before the arguments.
-        let words = url::parse(&encode_password(rest))
+        // As in Quay, the URL counts before the arguments, and what follows a ? does not count.
+        let credentials = rest.find('@').unwrap_or(0);
+        let end = rest[credentials..].find('?').map(|at| credentials + at);
+        if end.is_some() {
+            tracing::warn!("the parameters of DB_URI are ignored, as Quay ignores them");
+        }
+        let words = url::parse(&encode_password(&rest[..end.unwrap_or(rest.len())]))
             .map_err(|reason| Self::bad(&self.path, format!("its DB_URI: {reason}")))?;
         parameters.set_words(&words, &origin)?;
         Ok(parameters)
@@ -267,6 +273,16 @@ mod tests {
             assert_eq!(settings.connect_timeout.unwrap().as_secs(), 3);
             assert_eq!(settings.tls.mode, crate::config::TlsMode::Require);
         }
+    }
+
+    #[test]
+    fn the_parameters_of_the_url_do_not_count_as_they_do_not_in_quay() {
+        let settings =
+            connection("DB_URI: postgresql://q:a?b@db1/quay?sslmode=require&x=y\n").unwrap();
+        assert_eq!(settings.tls.mode, crate::config::TlsMode::Prefer);
+        assert_eq!(settings.database, "quay");
+        let password = settings.targets[0].password.as_ref().unwrap();
+        assert_eq!(password.secret.reveal(), "a?b");
     }
 
     #[test]

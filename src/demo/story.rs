@@ -11,16 +11,16 @@ use crate::correction::Choices;
 use crate::evaluate::{Features, Stated};
 use crate::journal::Identity;
 use crate::migrate::{self, Patience};
-use crate::pg::{Columns, ReadSession, Statements, WriteSession};
+use crate::pg::{Columns, ReadSession, Statements};
 use crate::quay::NamespaceId;
 use crate::report::{
     CheckReport, apply_for_people, check_for_people, plan_for_people, undo_for_people,
 };
 use crate::rules::Catalogue;
 use crate::run::{CheckRequest, FixRequest, NoProgress, apply_fix, check, plan_fix, undo_fix};
+use crate::sandbox::Cluster;
 use crate::sandbox::quays_way::{self, Fault, PolicyFate};
 use crate::sandbox::world::World;
-use crate::sandbox::{Cluster, fixture};
 
 /// The database that the story plays in.
 const DATABASE: &str = "quay";
@@ -66,11 +66,8 @@ pub fn tell(to: &mut dyn Narrator) -> Result<Ending, DemoError> {
     let stage = Stage {
         settings: cluster.settings(DATABASE)?,
     };
-    let mut session = WriteSession::open(&stage.settings)?;
-    fixture::load_schema(&mut session)?;
     World::parse(include_str!("../../fixtures/worlds/demo.toml"))?
-        .seed(&mut session, Utc::now())?;
-    drop(session);
+        .settle(&stage.settings, Utc::now())?;
     go_on(to)?;
 
     stage.faults(to)?;

@@ -2,15 +2,20 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::reading::Readings;
+use std::sync::{Arc, OnceLock};
+
 use super::{Acceptance, Activity, PolicyRow, Reading, Registry, Why};
-use crate::quay::{NamespaceId, PolicyUuid, RepositoryId, Scope};
+use crate::pattern::{self, Compiled, SqlCondition};
+use crate::quay::{
+    NamespaceId, Polarity, PolicyRowId, PolicyText, PolicyUuid, RepositoryId, Scope,
+};
 
 /// Every policy row of a snapshot.
 #[derive(Default)]
 pub struct PolicyBook {
+    narrowing: Option<SqlCondition>,
     rows: Vec<PolicyRow>,
-    readings: Vec<Reading>,
+    readings: Vec<OnceLock<Reading>>,
     /// Places of active rows, in the order in which Quay evaluates them.
     active: HashMap<Scope, Vec<usize>>,
     accepted: HashSet<PolicyUuid>,
@@ -30,15 +35,28 @@ pub enum Decision<'b> {
 impl PolicyBook {
     /// Sorts the rows by scope and compiles their patterns, each text once.
     pub fn new(rows: Vec<PolicyRow>) -> Self {
-        let mut read = Readings::default();
-        let readings = rows.iter().map(|row| read.reading(&row.text)).collect();
+        let mut compiled: HashMap<String, Arc<Compiled>> = HashMap::new();
+        Self::with(rows, |text| {
+            let pattern = compiled.entry(text.to_owned());
+            Arc::clone(pattern.or_insert_with_key(|text| Arc::new(pattern::compile(text))))
+        })
+    }
+
+    /// The same with patterns that the caller compiles, and may keep. Only those of active
+    /// policies are compiled before somebody asks.
+    pub fn with(rows: Vec<PolicyRow>, mut compile: impl FnMut(&str) -> Arc<Compiled>) -> Self {
         let mut active: HashMap<Scope, Vec<usize>> = HashMap::new();
+        let mut readings = Vec::with_capacity(rows.len());
         for (place, row) in rows.iter().enumerate() {
+            let reading = OnceLock::new();
             if row.activity == Activity::Active {
                 active.entry(row.scope).or_default().push(place);
+                reading.get_or_init(|| Reading::of(&row.text, &mut compile));
             }
+            readings.push(reading);
         }
         Self {
+            narrowing: None,
             rows,
             readings,
             active,
@@ -52,6 +70,35 @@ impl PolicyBook {
         self
     }
 
+    /// A book of one active policy that may not be in any table: what a text would decide.
+    pub fn of_one(scope: Scope, text: PolicyText) -> Self {
+        let narrowing = text.parse().ok().and_then(|policy| {
+            match (policy.polarity, pattern::compile(&policy.pattern)) {
+                (Polarity::Matching, Compiled::Valid(matcher)) => matcher.sql(),
+                _ => None,
+            }
+        });
+        let row = PolicyRow {
+            id: PolicyRowId(0),
+            uuid: PolicyUuid(String::new()),
+            scope,
+            namespace: NamespaceId(0),
+            text,
+            activity: Activity::Active,
+            created: None,
+        };
+        Self {
+            narrowing,
+            ..Self::new(vec![row])
+        }
+    }
+
+    /// A condition in SQL that holds for exactly the names that this book of one policy makes
+    /// immutable, where there is one.
+    pub fn narrowing(&self) -> Option<&SqlCondition> {
+        self.narrowing.as_ref()
+    }
+
     /// Every policy, active or not.
     pub fn rows(&self) -> &[PolicyRow] {
         &self.rows
@@ -59,7 +106,16 @@ impl PolicyBook {
 
     /// Every policy with what became of its text.
     pub fn read_rows(&self) -> impl Iterator<Item = (&PolicyRow, &Reading)> {
-        self.rows.iter().zip(&self.readings)
+        (0..self.rows.len()).map(|place| self.read_row(place))
+    }
+
+    fn read_row(&self, place: usize) -> (&PolicyRow, &Reading) {
+        let row = &self.rows[place];
+        let compile = |text: &str| Arc::new(pattern::compile(text));
+        (
+            row,
+            self.readings[place].get_or_init(|| Reading::of(&row.text, compile)),
+        )
     }
 
     /// Whether the operator has accepted that this policy cannot be decided.
@@ -127,7 +183,7 @@ impl PolicyBook {
             .into_iter()
             .chain(of_namespace)
             .flatten()
-            .map(|place| (&self.rows[*place], &self.readings[*place]))
+            .map(|place| self.read_row(*place))
     }
 
     /// Whether the operator has accepted that this policy cannot be decided, in a word.

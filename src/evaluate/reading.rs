@@ -1,6 +1,5 @@
 //! What becomes of a stored policy when Quay evaluates it, as far as that can be told here.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Acceptance, PolicyRow, Why};
@@ -41,30 +40,19 @@ impl NoDecision {
     }
 }
 
-/// Reads policies, compiling each pattern once.
-#[derive(Default)]
-pub(super) struct Readings {
-    compiled: HashMap<String, Arc<Compiled>>,
-}
-
-impl Readings {
-    pub(super) fn reading(&mut self, text: &PolicyText) -> Reading {
+impl Reading {
+    /// Reads a text.
+    pub(super) fn of(text: &PolicyText, mut compile: impl FnMut(&str) -> Arc<Compiled>) -> Self {
         match text.parse() {
             Ok(policy) => {
-                let compiled = self
-                    .compiled
-                    .entry(policy.pattern.clone())
-                    .or_insert_with_key(|text| Arc::new(pattern::compile(text)));
-                let compiled = Arc::clone(compiled);
-                Reading::Pattern(policy, compiled)
+                let compiled = compile(&policy.pattern);
+                Self::Pattern(policy, compiled)
             }
-            Err(Unusable::PythonOnly) => Reading::NotTold(Unusable::PythonOnly.to_string()),
-            Err(unusable) => Reading::Raises(unusable),
+            Err(Unusable::PythonOnly) => Self::NotTold(Unusable::PythonOnly.to_string()),
+            Err(unusable) => Self::Raises(unusable),
         }
     }
-}
 
-impl Reading {
     /// Whether the policy makes a tag immutable.
     pub(super) fn decide(&self, tag: &str) -> Result<bool, NoDecision> {
         match self {

@@ -96,6 +96,32 @@ pub fn record_kept(
     Ok(())
 }
 
+/// Declares that every tag of a scope that a policy's text makes immutable stays so.
+///
+/// # Errors
+/// [`JournalError`] where the row cannot be written.
+pub fn record_kept_policy(
+    tx: &mut WriteTransaction<'_>,
+    operation: OperationId,
+    scope: Scope,
+    text: &PolicyText,
+    who: &Identity,
+) -> Result<(), JournalError> {
+    let (kind, id) = match scope {
+        Scope::Namespace(id) => ("namespace", id.0),
+        Scope::Repository(id) => ("repository", id.0),
+    };
+    tx.execute(
+        r"
+        INSERT INTO quay_doctor.kept
+            (operation_id, scope_kind, scope_id, policy_text, actor, reason)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ",
+        &[&operation.0, &kind, &id, &text.0, &who.actor, &who.reason],
+    )?;
+    Ok(())
+}
+
 /// Withdraws everything that an operation declared; how many declarations there were.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 //! The lock dies with the connection, so a killed worker holds nothing. Each batch looks in
 //! `pg_locks` that its own backend still holds it: a pooler may have given the connection another.
 
-use crate::pg::{PgError, Statements};
+use crate::pg::{Columns, PgError, Statements};
 use crate::quay::OperationId;
 
 /// The first key of our two-key advisory locks: "QDop" in ASCII.
@@ -23,7 +23,7 @@ pub fn hold_liveness(pg: &mut impl Statements, operation: OperationId) -> Result
         "SELECT pg_try_advisory_lock($1, $2)",
         &[&LOCK_CLASS, &key(operation)],
     )?;
-    Ok(row.try_get(0)?)
+    row.read(0)
 }
 
 /// Whether this very backend holds the liveness lock.
@@ -43,5 +43,23 @@ pub fn liveness_held(pg: &mut impl Statements, operation: OperationId) -> Result
         ",
         &[&LOCK_CLASS, &key(operation)],
     )?;
-    Ok(row.try_get(0)?)
+    row.read(0)
+}
+
+/// The backend that holds an operation's liveness lock.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn holder_of(pg: &mut impl Statements, operation: OperationId) -> Result<Option<i32>, PgError> {
+    let row = pg.query_opt(
+        r"
+        SELECT pid
+        FROM pg_locks
+        WHERE locktype = 'advisory' AND objsubid = 2 AND granted
+            AND classid = $1::int::oid AND objid = $2::int::oid
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        ",
+        &[&LOCK_CLASS, &key(operation)],
+    )?;
+    row.map(|row| row.read(0)).transpose()
 }

@@ -51,7 +51,7 @@ impl Kind {
         }
     }
 
-    fn from_column(text: &str) -> Result<Self, JournalError> {
+    pub(super) fn from_column(text: &str) -> Result<Self, JournalError> {
         Ok(match text {
             "fix" => Self::Fix,
             "create" => Self::Create,
@@ -71,6 +71,8 @@ pub enum Phase {
     Applying,
     /// Looking for what came meanwhile.
     Sweeping,
+    /// Making tags mutable that the policy no longer covers.
+    Releasing,
     /// Taking its own changes back.
     Undoing,
     /// Ended, as meant.
@@ -85,6 +87,7 @@ impl Phase {
         match self {
             Self::Applying => "applying",
             Self::Sweeping => "sweeping",
+            Self::Releasing => "releasing",
             Self::Undoing => "undoing",
             Self::Done => "done",
             Self::RolledBack => "rolled_back",
@@ -95,6 +98,7 @@ impl Phase {
         Ok(match text {
             "applying" => Self::Applying,
             "sweeping" => Self::Sweeping,
+            "releasing" => Self::Releasing,
             "undoing" => Self::Undoing,
             "done" => Self::Done,
             "rolled_back" => Self::RolledBack,
@@ -116,6 +120,8 @@ pub struct OperationRow {
     pub scope: Option<Scope>,
     /// The policy that it is about.
     pub policy: Option<PolicyUuid>,
+    /// The inactive row that stages an update.
+    pub staged: Option<PolicyUuid>,
     /// The policy's text as it is to be, or as it was where it is to go.
     pub text: Option<PolicyText>,
     /// Whether its worker lives.
@@ -151,7 +157,8 @@ pub fn unfinished_operations(pg: &mut impl Statements) -> Result<Vec<OperationRo
                         AND l.objid = (o.id & 2147483647)::int::oid
                         AND l.database =
                             (SELECT oid FROM pg_database WHERE datname = current_database())
-                )
+                ),
+                o.options ->> 'staged'
             FROM quay_doctor.operation o
             WHERE o.finished_at IS NULL
             ORDER BY o.id
@@ -174,6 +181,7 @@ pub fn unfinished_operations(pg: &mut impl Statements) -> Result<Vec<OperationRo
             text: row.read::<Option<String>>(6)?.map(PolicyText),
             worker: row.read(7)?,
             started: row.read(8)?,
+            staged: row.read::<Option<String>>(10)?.map(PolicyUuid),
             life: if row.read(9)? {
                 WorkerLife::Alive
             } else {
@@ -222,7 +230,7 @@ pub fn policy_standings(
         }
     }
     for operation in unfinished {
-        if let Some(uuid) = &operation.policy {
+        for uuid in operation.policy.iter().chain(&operation.staged) {
             standings.entry(uuid.clone()).or_default().owner = Some((operation.id, operation.life));
         }
     }

@@ -102,6 +102,32 @@ pub fn known_expiries(
     Ok(known)
 }
 
+/// The newest change of each of these tags that is not undone: whose it is, and what it left.
+///
+/// # Errors
+/// [`JournalError`] where the server does not answer with rows.
+pub fn newest_changes(
+    pg: &mut impl Statements,
+    tags: &[TagId],
+) -> Result<HashMap<TagId, (OperationId, Immutability)>, JournalError> {
+    let ids: Vec<i32> = tags.iter().map(|id| id.0).collect();
+    let rows = pg.query(
+        r"
+        SELECT DISTINCT ON (tag_id) tag_id, operation_id, immutable_after
+        FROM quay_doctor.tag_change
+        WHERE tag_id = ANY ($1) AND undone_at IS NULL
+        ORDER BY tag_id, id DESC
+        ",
+        &[&ids],
+    )?;
+    let mut newest = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let left = Immutability::from_column(row.read(2)?);
+        newest.insert(TagId(row.read(0)?), (OperationId(row.read(1)?), left));
+    }
+    Ok(newest)
+}
+
 /// The changes of an operation that are not undone, newest first, from below `before` on, at most
 /// `limit`, each with its journal id.
 ///

@@ -2,6 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+/// Nobody waits longer, whatever was asked for; and a clock can be that far ahead.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The moment at which a wait that begins now ends.
+pub(super) fn deadline(wait: Duration) -> Instant {
+    Instant::now() + wait.min(LONGEST_WAIT)
+}
+
 /// The next pause of a loop that tries again.
 pub(super) struct Backoff {
     next: Duration,
@@ -45,6 +53,12 @@ mod tests {
             let pause = backoff.pause();
             assert!(pause >= full / 2 && pause <= full, "{pause:?} of {full:?}");
         }
+    }
+
+    #[test]
+    fn a_wait_without_measure_ends_within_a_day() {
+        let left = deadline(Duration::MAX).saturating_duration_since(Instant::now());
+        assert!(left > LONGEST_WAIT / 2 && left <= LONGEST_WAIT);
     }
 
     #[test]

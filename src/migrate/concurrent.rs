@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::MigrateError;
 use super::catalogue::Embedded;
 use super::decide::{self, Ascent, Descent};
+use super::holders::Holders;
+use super::notice::{Notice, Sink};
 use super::scene::OwnSchema;
 use super::script::{Step, Subject};
 use super::session::{self, Patience};
@@ -21,8 +23,9 @@ pub(super) fn build(
     known: &Embedded,
     record: &str,
     patience: &Patience,
+    notices: Sink<'_>,
 ) -> Result<Vec<String>, MigrateError> {
-    let remarks = mend(session, known, patience)?;
+    let remarks = mend(session, known, patience, notices)?;
     let mut transaction = session.begin()?;
     transaction.run(record)?;
     transaction.commit()?;
@@ -34,6 +37,7 @@ pub(super) fn mend(
     session: &mut WriteSession,
     known: &Embedded,
     patience: &Patience,
+    notices: Sink<'_>,
 ) -> Result<Vec<String>, MigrateError> {
     let mut remarks = Vec::new();
     for step in known.steps_up()? {
@@ -45,12 +49,16 @@ pub(super) fn mend(
         match decide::ascend(step.subject, &state, OwnSchema::Present)? {
             Ascent::Keep(remark) => remarks.extend(remark),
             Ascent::Mark => mark(session, &step)?,
-            Ascent::Run => create(session, known, table, &step, patience)?,
+            Ascent::Run => {
+                announce(session, table, patience, notices)?;
+                create(session, known, table, &step, patience)?;
+            }
             Ascent::Rebuild => {
                 remarks.push(format!(
                     "{} was INVALID, left by a build that was cut short: dropped and built again",
                     step.subject
                 ));
+                announce(session, table, patience, notices)?;
                 drop_index(session, known, table, patience.index)?;
                 create(session, known, table, &step, patience)?;
             }
@@ -64,12 +72,14 @@ pub(super) fn take_down(
     session: &mut WriteSession,
     known: &Embedded,
     patience: &Patience,
+    notices: Sink<'_>,
 ) -> Result<Vec<String>, MigrateError> {
     let mut remarks = Vec::new();
     let state = SchemaState::read(session)?;
     for step in known.steps_down()? {
         match (step.subject, decide::descend(step.subject, &state)) {
             (Subject::Index(table), Descent::Run) => {
+                announce(session, table, patience, notices)?;
                 drop_index(session, known, table, patience.index)?;
             }
             (_, Descent::Keep(remark)) => remarks.extend(remark),
@@ -83,6 +93,22 @@ pub(super) fn take_down(
     )?;
     transaction.commit()?;
     Ok(remarks)
+}
+
+/// Says what is about to take time, and for whom it may have to wait.
+fn announce(
+    session: &mut WriteSession,
+    table: PolicyTable,
+    patience: &Patience,
+    notices: Sink<'_>,
+) -> Result<(), PgError> {
+    let waits_for = Holders::of_old_transactions(session)?;
+    notices(&Notice::IndexWork {
+        index: active_index_name(table),
+        at_most: patience.index,
+        waits_for,
+    });
+    Ok(())
 }
 
 fn create(

@@ -154,7 +154,7 @@ fn take_down(
     report: &mut DownReport,
 ) -> Result<(), MigrateError> {
     if known.way == Way::Concurrently {
-        let remarks = concurrent::take_down(session, known, patience)?;
+        let remarks = concurrent::take_down(session, known, patience, notices)?;
         report.remarks.extend(remarks);
         return Ok(());
     }

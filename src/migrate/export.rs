@@ -49,6 +49,10 @@ pub(super) fn write(
         let _ = std::fs::remove_file(path);
     }
     let rows = written?;
+    if let Some(folder) = path.parent() {
+        // The name has to survive a crash as well; not every system can make sure of that.
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    }
     Ok(Exported {
         path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
         rows,

@@ -80,6 +80,21 @@ impl Holders {
         Self::named(&rows)
     }
 
+    /// Whose transactions have been open for a while: a concurrent build waits for them. Only as
+    /// far as the role may see it, so none does not mean that there is none.
+    pub(super) fn of_old_transactions(db: &mut impl Statements) -> Result<Self, PgError> {
+        let rows = db.query(
+            "SELECT pid, application_name, xact_start::timestamptz(0)::text, NULL::text
+             FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()
+               AND xact_start < clock_timestamp() - interval '1 second'
+             ORDER BY xact_start
+             LIMIT $1",
+            &[&NAMED_AT_MOST],
+        )?;
+        Self::named(&rows)
+    }
+
     fn named(rows: &[Row]) -> Result<Self, PgError> {
         let holders: Result<_, PgError> = rows
             .iter()

@@ -6,9 +6,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::MigrateError;
+use super::backoff::{self, Backoff};
 use super::holders::Holders;
 use super::notice::{Notice, Sink};
-use super::{MigrateError, backoff::Backoff};
 use crate::pg::{PgError, Statements, WriteSession};
 
 /// The two keys. Quay's own advisory locks have one 64-bit key, which is another key space.
@@ -21,14 +22,14 @@ pub(super) fn take(
     wait: Duration,
     notices: Sink<'_>,
 ) -> Result<(), MigrateError> {
-    let began = Instant::now();
+    let deadline = backoff::deadline(wait);
     let mut backoff = Backoff::between(Duration::from_millis(50), Duration::from_millis(500));
     let mut told = false;
     while !try_lock(session)? {
-        let waited = began.elapsed();
-        if !told || waited >= wait {
+        let out_of_patience = Instant::now() >= deadline;
+        if !told || out_of_patience {
             let holders = Holders::of_advisory_lock(session, CLASS, OBJECT)?;
-            if waited >= wait {
+            if out_of_patience {
                 return Err(MigrateError::AnotherMigrator {
                     holders,
                     waited: wait,
@@ -40,7 +41,7 @@ pub(super) fn take(
             });
             told = true;
         }
-        backoff.sleep_until(began + wait);
+        backoff.sleep_until(deadline);
     }
     Ok(())
 }

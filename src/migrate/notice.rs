@@ -30,8 +30,15 @@ pub enum Notice {
         /// Its name.
         name: &'static str,
     },
-    /// Something is left out or left standing, for this reason.
-    Remark(String),
+    /// A concurrent build or drop begins, which waits for transactions that are open.
+    IndexWork {
+        /// The index.
+        index: &'static str,
+        /// How long it may take.
+        at_most: Duration,
+        /// Those that have been open for a while.
+        waits_for: Holders,
+    },
     /// Something may be wrong and did not stop us.
     Warning(String),
 }
@@ -48,7 +55,17 @@ impl fmt::Display for Notice {
                 "the tables are locked, trying again for at most {at_most:?}: {holders}"
             ),
             Self::Begins { version, name } => write!(f, "V{version} {name} …"),
-            Self::Remark(text) => f.write_str(text),
+            Self::IndexWork {
+                index,
+                at_most,
+                waits_for,
+            } => {
+                write!(f, "{index}, for at most {at_most:?}")?;
+                match waits_for.0.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, "; open transactions that it may wait for: {waits_for}"),
+                }
+            }
             Self::Warning(text) => write!(f, "warning: {text}"),
         }
     }

@@ -7,7 +7,7 @@ use super::decide::{self, Ascent};
 use super::notice::{Notice, Sink};
 use super::scene::{self, OwnSchema, Scene};
 use super::script::Subject;
-use super::session::{Patience, milliseconds};
+use super::session::{BOUNDED, Patience, milliseconds};
 use super::{MigrateError, concurrent, history, transactional, up, verify};
 use crate::config::ConnectionSettings;
 use crate::pg::ReadSession;
@@ -55,6 +55,7 @@ pub fn plan(
     let target = up::valid(target)?;
     let mut session = ReadSession::open(settings)?;
     let mut snapshot = session.snapshot()?;
+    snapshot.run(BOUNDED)?;
     let scene = Scene::read_whole(&mut snapshot)?;
     let due = up::due(&scene, target);
     let mut plan = Plan {

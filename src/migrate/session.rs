@@ -44,6 +44,9 @@ pub(super) const BRIEFLY: [&str; 2] = [
     "SET LOCAL idle_in_transaction_session_timeout = '5s';",
 ];
 
+/// Set at the head of a snapshot that only looks.
+pub(super) const BOUNDED: &str = "SET LOCAL statement_timeout = '30s'";
+
 /// Opens a session that is the only migrator, on a server that accepts writes.
 pub(super) fn open(
     settings: &ConnectionSettings,

@@ -89,7 +89,10 @@ impl Store<'_> {
                 let notices = &mut *self.notices;
                 transactional::apply(self.session, known, record, self.patience, notices)?
             }
-            Way::Concurrently => concurrent::build(self.session, known, record, self.patience)?,
+            Way::Concurrently => {
+                let notices = &mut *self.notices;
+                concurrent::build(self.session, known, record, self.patience, notices)?
+            }
         };
         Ok(queries.len())
     }

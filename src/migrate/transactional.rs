@@ -1,8 +1,8 @@
 //! Migrations that commit as a whole, together with their history row.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::backoff::Backoff;
+use super::backoff::{self, Backoff};
 use super::catalogue::{Embedded, Way};
 use super::decide::{self, Ascent};
 use super::holders::Holders;
@@ -75,12 +75,8 @@ pub(super) fn retrying<T>(
     notices: Sink<'_>,
     mut attempt: impl FnMut(&mut WriteSession) -> Result<T, MigrateError>,
 ) -> Result<T, MigrateError> {
-    let began = Instant::now();
-    let deadline = began + patience.tables;
-    let mut backoff = Backoff::between(
-        std::time::Duration::from_millis(20),
-        std::time::Duration::from_secs(1),
-    );
+    let deadline = backoff::deadline(patience.tables);
+    let mut backoff = Backoff::between(Duration::from_millis(20), Duration::from_secs(1));
     let mut told = false;
     loop {
         let failed = match attempt(session) {

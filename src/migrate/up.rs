@@ -79,7 +79,7 @@ fn ascend(
             remarks,
         });
     }
-    report.mended = mend(&mut session, &scene, patience)?;
+    report.mended = mend(&mut session, &scene, patience, notices)?;
     look_back(&mut session)?;
     lock::release(&mut session)?;
     Ok(())
@@ -131,6 +131,7 @@ fn mend(
     session: &mut WriteSession,
     scene: &Scene,
     patience: &Patience,
+    notices: Sink<'_>,
 ) -> Result<Vec<String>, MigrateError> {
     let mut mended = Vec::new();
     for known in MIGRATIONS
@@ -139,7 +140,7 @@ fn mend(
     {
         if scene.history.row(known.version).is_some() && verify::indexes_differ(&scene.state) {
             rights::require(session, std::iter::once(known), scene.own_schema)?;
-            mended.extend(concurrent::mend(session, known, patience)?);
+            mended.extend(concurrent::mend(session, known, patience, notices)?);
         }
     }
     Ok(mended)

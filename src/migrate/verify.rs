@@ -9,6 +9,7 @@ use super::MigrateError;
 use super::catalogue::{JOURNAL_ONLY, LATEST};
 use super::scene::Scene;
 use super::script::{PolicyColumn, Subject};
+use super::session::BOUNDED;
 use crate::config::ConnectionSettings;
 use crate::journal::{
     IndexValidity, LiveColumn, LiveIndex, Nullness, Origin, SCHEMA, SchemaState,
@@ -59,6 +60,7 @@ impl fmt::Display for Difference {
 pub fn verify(settings: &ConnectionSettings) -> Result<Verification, MigrateError> {
     let mut session = ReadSession::open(settings)?;
     let mut snapshot = session.snapshot()?;
+    snapshot.run(BOUNDED)?;
     differences(&mut snapshot)
 }
 

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use postgres::config::{SslMode, SslNegotiation};
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use rustls::pki_types::ServerName;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::handshake::{Handshake, Progress, Protection};
 use super::refusal::{Next, Refusal};
@@ -31,7 +30,7 @@ const MOST_ADDRESSES: usize = 16;
 pub(super) fn open(settings: &ConnectionSettings) -> Result<Client, PgError> {
     let opening = Opening {
         settings,
-        protections: protections(settings)?,
+        ways: ways(settings)?,
     };
     match settings.target_session {
         // Once round for a standby, and once for whatever there is.
@@ -43,37 +42,54 @@ pub(super) fn open(settings: &ConnectionSettings) -> Result<Client, PgError> {
     .map_err(|refusals| PgError::connect(settings, &refusals))
 }
 
-/// The protections to try at one address, in order; the modes that allow a plain connection have
-/// two (libpq's table in "SSL Mode Descriptions").
-fn protections(settings: &ConnectionSettings) -> Result<Vec<Protection>, PgError> {
+/// What is tried at one address: `allow` and `prefer` have a second way (libpq's table in "SSL Mode
+/// Descriptions").
+struct Ways {
+    first: Protection,
+    second: Option<Protection>,
+}
+
+impl Ways {
+    fn only(first: Protection) -> Self {
+        Self {
+            first,
+            second: None,
+        }
+    }
+}
+
+fn ways(settings: &ConnectionSettings) -> Result<Ways, PgError> {
     let over_network = |target: &Target| matches!(target.host, Host::Network { .. });
     if settings.tls.mode == TlsMode::Disable || !settings.targets.iter().any(over_network) {
-        return Ok(vec![Protection::Plain]);
+        return Ok(Ways::only(Protection::Plain));
     }
     let connector = match tls::connector(&settings.tls) {
         Ok(connector) => connector,
         Err(error) if settings.tls.mode <= TlsMode::Prefer => {
             tracing::warn!(%error, "TLS cannot be used: connecting without");
-            return Ok(vec![Protection::Plain]);
+            return Ok(Ways::only(Protection::Plain));
         }
         Err(error) => return Err(error),
     };
-    let required = |connector: MakeRustlsConnect| match settings.tls.start {
-        TlsStart::Direct => Protection::Direct(connector),
-        TlsStart::Negotiated => Protection::Required(connector),
-    };
-    Ok(match settings.tls.mode {
-        TlsMode::Disable => vec![Protection::Plain],
-        TlsMode::Allow => vec![Protection::Plain, required(connector)],
-        TlsMode::Prefer => vec![Protection::Preferred(connector), Protection::Plain],
-        TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => vec![required(connector)],
+    Ok(match (settings.tls.mode, settings.tls.start) {
+        (TlsMode::Disable, _) => Ways::only(Protection::Plain),
+        (TlsMode::Allow, _) => Ways {
+            first: Protection::Plain,
+            second: Some(Protection::Required(connector)),
+        },
+        (TlsMode::Prefer, _) => Ways {
+            first: Protection::Preferred(connector),
+            second: Some(Protection::Plain),
+        },
+        (_, TlsStart::Negotiated) => Ways::only(Protection::Required(connector)),
+        (_, TlsStart::Direct) => Ways::only(Protection::Direct(connector)),
     })
 }
 
 /// One attempt to get a session, over all servers.
 struct Opening<'s> {
     settings: &'s ConnectionSettings,
-    protections: Vec<Protection>,
+    ways: Ways,
 }
 
 /// Each server that gave no session, and why.
@@ -125,7 +141,8 @@ impl Opening<'_> {
             }
         }
         // A look-up that succeeds has at least one address.
-        Err(last.unwrap_or_else(Refusal::timed_out))
+        let none = || Refusal::unknown_name(&std::io::ErrorKind::NotFound.into());
+        Err(last.unwrap_or_else(none))
     }
 
     fn try_address(
@@ -147,8 +164,7 @@ impl Opening<'_> {
             Ok(_) => name.to_owned(),
             Err(_) => address.to_string(),
         };
-        let mut refusals = Vec::new();
-        for protection in &self.protections {
+        let attempt = |protection: &Protection| {
             let progress = Arc::new(Progress::default());
             let handshake = Handshake {
                 protection: protection.clone(),
@@ -163,34 +179,30 @@ impl Opening<'_> {
                 .connect(handshake)
                 .map_err(|error| Refusal::of_driver(&error, target))
                 .and_then(|client| prepare(client, target, wanted));
-            let refusal = match opened {
-                Ok(client) => {
-                    progress.finish();
-                    let encrypted = progress.is_encrypted();
-                    tracing::debug!(server = %target, %address, encrypted, "session opened");
-                    return Ok(client);
-                }
-                Err(refusal) => refusal,
-            };
-            let again = self.may_change_protection(&refusal, &progress);
-            refusals.push(refusal);
-            if !again {
-                break;
+            let encrypted = progress.is_encrypted();
+            if opened.is_ok() {
+                progress.finish();
+                tracing::debug!(server = %target, %address, encrypted, "session opened");
             }
+            opened.map_err(|refusal| (refusal, encrypted))
+        };
+        let (first, encrypted) = match attempt(&self.ways.first) {
+            Ok(client) => return Ok(client),
+            Err(refused) => refused,
+        };
+        match &self.ways.second {
+            Some(second) if self.is_worth_another_way(&first, encrypted) => {
+                attempt(second).map_err(|(second, _)| self.with_and_without_tls(first, second))
+            }
+            _ => Err(first),
         }
-        Err(self.with_and_without_tls(refusals))
     }
 
-    /// One account of both attempts of `allow` and `prefer`. The attempt with TLS is the one that
-    /// somebody wants to hear about.
-    fn with_and_without_tls(&self, refusals: Vec<Refusal>) -> Refusal {
-        let mut refusals = refusals.into_iter();
-        let (Some(first), second) = (refusals.next(), refusals.next()) else {
-            return Refusal::timed_out();
-        };
-        let Some(second) = second.filter(|second| second.sentence != first.sentence) else {
+    /// One account of both ways. The one with TLS is the one that somebody wants to hear about.
+    fn with_and_without_tls(&self, first: Refusal, second: Refusal) -> Refusal {
+        if first.sentence == second.sentence {
             return first;
-        };
+        }
         let (with, without) = match self.settings.tls.mode {
             TlsMode::Allow => (second, first),
             _ => (first, second),
@@ -201,13 +213,12 @@ impl Opening<'_> {
         }
     }
 
-    /// Whether the other protection of `allow` and `prefer` is worth a try: the server refused, or
-    /// TLS failed. A server that is not there is no more there without TLS.
-    fn may_change_protection(&self, refusal: &Refusal, progress: &Progress) -> bool {
+    /// Whether the second way is worth a try: the server refused, or TLS failed. A server that is
+    /// not there is no more there without TLS.
+    fn is_worth_another_way(&self, refusal: &Refusal, encrypted: bool) -> bool {
         match self.settings.tls.mode {
             TlsMode::Allow => refusal.sqlstate.is_some(),
-            TlsMode::Prefer => progress.is_encrypted() && refusal.next == Next::Nothing,
-            _ => false,
+            _ => encrypted && refusal.next == Next::Nothing,
         }
     }
 
@@ -234,7 +245,7 @@ impl Opening<'_> {
         std::thread::Builder::new()
             .name("pg-connect".into())
             .spawn(open)
-            .map_err(|_| Refusal::timed_out())?;
+            .map_err(|error| Refusal::no_thread(&error))?;
         let limit = self.settings.connect_timeout.unwrap_or(Duration::MAX);
         let client = receiver
             .recv_timeout(limit)

@@ -217,7 +217,7 @@ fn statement_help(class: FaultClass) -> Option<String> {
             "the standby cancelled the query to replay changes: raise max_standby_streaming_delay, or use the primary"
         }
         FaultClass::Privilege => {
-            "the role lacks a right on this table: see the README for what each command needs"
+            "the role lacks a right on this table, or row-level security hides rows from it: see the README for what each command needs"
         }
         FaultClass::MissingObject => "is this Quay's database, and are its migrations done?",
         FaultClass::ReadOnly => "this server accepts no writes: connect to the primary",

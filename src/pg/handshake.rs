@@ -102,7 +102,7 @@ impl TlsConnect<Socket> for Handshake {
 impl Handshake {
     async fn shake(self, socket: Socket) -> Result<Wire, HandshakeError> {
         let mut stream = Timed::new(socket, self.deadline, Arc::clone(&self.progress));
-        let tls = match self.protection {
+        let mut tls = match self.protection {
             Protection::Plain => return Ok(Wire::plain(stream)),
             Protection::Direct(tls) => tls,
             Protection::Preferred(tls) => match ask(&mut stream).await? {
@@ -115,7 +115,6 @@ impl Handshake {
             },
         };
         self.progress.encrypted.store(true, Ordering::Release);
-        let mut tls = tls;
         let Ok(connect) = <MakeRustlsConnect as MakeTlsConnect<TimedSocket>>::make_tls_connect(
             &mut tls,
             &self.server_name,

@@ -66,6 +66,15 @@ impl Refusal {
         )
     }
 
+    /// The machine is at its own limit.
+    pub fn no_thread(error: &io::Error) -> Self {
+        Self::new(
+            Next::Nothing,
+            format!("this machine starts no further thread ({error})"),
+            "look at the limits of processes and memory of this user",
+        )
+    }
+
     /// The session would do, on another kind of server.
     pub fn wrong_session(wanted: &str, found: &str) -> Self {
         Self::new(
@@ -139,7 +148,7 @@ fn help_for(answer: &DbError, target: &Target) -> String {
             None => "set PGPASSWORD, or write a line for it into ~/.pgpass".into(),
         },
         "28000" if says.contains("no encryption") => {
-            "the server's pg_hba.conf admits this user from here only with TLS: use sslmode=require, or add a line there".into()
+            "the server's pg_hba.conf does not admit this user, database and address without TLS: add a line there, or try sslmode=require".into()
         }
         "28000" if says.contains("certificate") => {
             "the server wants a client certificate: name it with sslcert and its key with sslkey".into()

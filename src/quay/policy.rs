@@ -90,6 +90,36 @@ impl PolicyText {
     }
 }
 
+impl StoredPolicy {
+    /// The text that Quay itself would store: `json.dumps` of both keys, everything beyond
+    /// printable ASCII escaped.
+    pub fn to_text(&self) -> PolicyText {
+        let mut pattern = String::with_capacity(self.pattern.len());
+        for c in self.pattern.chars() {
+            match c {
+                '"' => pattern.push_str("\\\""),
+                '\\' => pattern.push_str("\\\\"),
+                '\n' => pattern.push_str("\\n"),
+                '\r' => pattern.push_str("\\r"),
+                '\t' => pattern.push_str("\\t"),
+                '\u{8}' => pattern.push_str("\\b"),
+                '\u{c}' => pattern.push_str("\\f"),
+                ' '..='~' => pattern.push(c),
+                other => {
+                    let mut units = [0; 2];
+                    for unit in other.encode_utf16(&mut units) {
+                        pattern.push_str(&format!("\\u{unit:04x}"));
+                    }
+                }
+            }
+        }
+        let matches = self.polarity == Polarity::Matching;
+        PolicyText(format!(
+            "{{\"tag_pattern\": \"{pattern}\", \"tag_pattern_matches\": {matches}}}"
+        ))
+    }
+}
+
 /// Python's `bool(value)`: the string "false" is true, null and 0 are false.
 fn python_truth(value: &Value) -> bool {
     match value {
@@ -144,6 +174,21 @@ mod tests {
         assert_eq!(parse(r#"{"tag_pattern": 7}"#), Err(Unusable::NoPattern));
         let python = parse(r#"{"tag_pattern": "v", "tag_pattern_matches": NaN}"#);
         assert_eq!(python, Err(Unusable::PythonOnly));
+    }
+
+    #[test]
+    fn the_stored_text_is_what_python_would_dump() {
+        // json.dumps({"tag_pattern": 'v"\\.é\U0001f600\x7f\n', "tag_pattern_matches": False})
+        let policy = StoredPolicy {
+            pattern: "v\"\\.\u{e9}\u{1f600}\u{7f}\n".to_owned(),
+            polarity: Polarity::NotMatching,
+        };
+        let text = policy.to_text();
+        assert_eq!(
+            text.0,
+            r#"{"tag_pattern": "v\"\\.\u00e9\ud83d\ude00\u007f\n", "tag_pattern_matches": false}"#
+        );
+        assert_eq!(text.parse(), Ok(policy));
     }
 
     #[test]

@@ -205,3 +205,89 @@ pub fn write_marked_changes(
     )?;
     Ok(())
 }
+
+/// An entry about a policy, as Quay would have written it, and marked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyEntry<'a> {
+    /// Its kind.
+    pub kind: AuditKind,
+    /// The namespace; the entry's account.
+    pub namespace: NamespaceId,
+    /// The namespace's name.
+    pub namespace_name: &'a str,
+    /// The repository of a repository's policy, with its name.
+    pub repository: Option<(RepositoryId, &'a str)>,
+    /// What the kind says beyond that.
+    pub says: serde_json::Value,
+}
+
+/// Writes an entry about a policy into `logentry3`, in the transaction that makes it true.
+///
+/// # Errors
+/// [`PgError`] where the row cannot be written.
+pub fn write_policy_entry(
+    tx: &mut WriteTransaction<'_>,
+    operation: OperationId,
+    entry: &PolicyEntry<'_>,
+) -> Result<(), PgError> {
+    let mut metadata = serde_json::json!({ "namespace": entry.namespace_name });
+    if let Some((_, name)) = entry.repository {
+        metadata["repo"] = name.into();
+    }
+    if let Some(says) = entry.says.as_object() {
+        for (key, value) in says {
+            metadata[key] = value.clone();
+        }
+    }
+    metadata[MARK_KEY] = serde_json::json!(operation);
+    tx.execute(
+        r"
+        INSERT INTO logentry3 (kind_id, account_id, repository_id, datetime, metadata_json)
+        SELECT k.id, $2, $3, timezone('utc', clock_timestamp()), $4
+        FROM logentrykind k
+        WHERE k.name = $1
+        ",
+        &[
+            &entry.kind.name(),
+            &entry.namespace.0,
+            &entry.repository.map(|(id, _)| id.0),
+            &metadata.to_string(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Which of these tag names Quay says to have made immutable by a policy at a push since a time:
+/// `tag_made_immutable_by_policy`, which names namespace and tag and, by a defect, no repository.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer with rows.
+pub fn made_immutable_at_push(
+    pg: &mut impl Statements,
+    namespace: NamespaceId,
+    since: chrono::DateTime<chrono::Utc>,
+) -> Result<std::collections::HashSet<String>, PgError> {
+    let since = since.naive_utc() - ZONE_DOUBT;
+    let rows = pg.query(
+        r"
+        SELECT e.metadata_json
+        FROM logentry3 e
+        JOIN logentrykind k ON k.id = e.kind_id AND k.name = $1
+        WHERE e.account_id = $2 AND e.datetime >= $3
+        ",
+        &[
+            &AuditKind::TagMadeImmutableByPolicy.name(),
+            &namespace.0,
+            &since,
+        ],
+    )?;
+    let mut names = std::collections::HashSet::new();
+    for row in &rows {
+        let metadata: serde_json::Value =
+            serde_json::from_str(row.read(0)?).unwrap_or(serde_json::Value::Null);
+        if let Some(name) = metadata["tag"].as_str() {
+            names.insert(name.to_owned());
+        }
+    }
+    Ok(names)
+}

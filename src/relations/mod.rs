@@ -9,14 +9,26 @@ mod clock;
 mod evidence;
 mod labels;
 mod policies;
+mod readers;
+mod scope;
 mod tags;
 
-pub use audit::{AuditLog, AuditTrail, MarkedChange, audit_log, write_marked_changes};
+pub use audit::{
+    AuditLog, AuditTrail, MarkedChange, PolicyEntry, audit_log, made_immutable_at_push,
+    write_marked_changes, write_policy_entry,
+};
 pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
 pub use evidence::accounts;
 pub use policies::{
-    PoliciesOf, PolicySchema, delete_inactive_policy, lock_policy_tables, policies, restore_policy,
+    OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_inactive_policy,
+    delete_policy, hold_policy, insert_policy, lock_policy_tables, lock_scope, policies,
+    restore_policy,
+};
+pub use readers::{PolicyReader, described, policy_readers};
+pub use scope::{
+    NamespaceRow, Page, last_tag_id, namespace_by_name, namespace_name, page_of_tags, pushed_since,
+    repositories_of, repository_by_name,
 };
 pub use tags::{
     RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, write_tags,

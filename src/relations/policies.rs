@@ -175,3 +175,178 @@ pub fn restore_policy(
     )?;
     Ok(restored == 1)
 }
+
+/// A policy row as an operation of ours compares it: its text and whether it is active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnRow {
+    /// `policy`.
+    pub text: PolicyText,
+    /// `active`.
+    pub activity: Activity,
+}
+
+/// Reads a policy row and holds it `FOR SHARE`: until the transaction ends nobody changes or
+/// deletes it. `None` where it is gone.
+///
+/// # Errors
+/// [`PgError`] where the statement fails.
+pub fn hold_policy(
+    tx: &mut WriteTransaction<'_>,
+    table: PolicyTable,
+    uuid: &PolicyUuid,
+) -> Result<Option<OwnRow>, PgError> {
+    let name = table.name();
+    let row = tx.query_opt(
+        &format!("SELECT policy, active FROM {name} WHERE uuid = $1 FOR SHARE"),
+        &[&uuid.0],
+    )?;
+    row.map(|row| {
+        let active: bool = row.read(1)?;
+        Ok(OwnRow {
+            text: PolicyText(row.read(0)?),
+            activity: if active {
+                Activity::Active
+            } else {
+                Activity::Inactive
+            },
+        })
+    })
+    .transpose()
+}
+
+/// Writes a new policy row; the whole row.
+///
+/// # Errors
+/// [`PgError`] where the statement fails.
+pub fn insert_policy(
+    tx: &mut WriteTransaction<'_>,
+    scope: Scope,
+    namespace: NamespaceId,
+    uuid: &PolicyUuid,
+    text: &PolicyText,
+    activity: Activity,
+) -> Result<(PolicyRowId, serde_json::Value), PgError> {
+    let active = activity == Activity::Active;
+    let row = match scope {
+        Scope::Namespace(id) => tx.query_one(
+            r"
+            INSERT INTO namespaceimmutabilitypolicy AS p (uuid, namespace_id, policy, active)
+            VALUES ($1, $2, $3, $4)
+            RETURNING id, to_jsonb(p)
+            ",
+            &[&uuid.0, &id.0, &text.0, &active],
+        )?,
+        Scope::Repository(id) => tx.query_one(
+            r"
+            INSERT INTO repositoryimmutabilitypolicy AS p
+                (uuid, repository_id, namespace_id, policy, active)
+            VALUES ($1, $2, $3, $4, $5)
+            RETURNING id, to_jsonb(p)
+            ",
+            &[&uuid.0, &id.0, &namespace.0, &text.0, &active],
+        )?,
+    };
+    Ok((PolicyRowId(row.read(0)?), row.read(1)?))
+}
+
+/// Gives a policy row its new text and activity where it is still as expected; its id and both
+/// images, or `None`.
+///
+/// # Errors
+/// [`PgError`] where the statement fails.
+pub fn change_policy(
+    tx: &mut WriteTransaction<'_>,
+    table: PolicyTable,
+    uuid: &PolicyUuid,
+    from: &OwnRow,
+    to: &OwnRow,
+) -> Result<Option<PolicyImages>, PgError> {
+    let name = table.name();
+    let active = |row: &OwnRow| row.activity == Activity::Active;
+    let row = tx.query_opt(
+        &format!(
+            r"
+            WITH before AS (
+                SELECT id, to_jsonb(p) AS row
+                FROM {name} p
+                WHERE uuid = $1 AND policy = $2 AND active = $3
+                FOR NO KEY UPDATE
+            )
+            UPDATE {name} p
+            SET policy = $4, active = $5
+            FROM before
+            WHERE p.id = before.id
+            RETURNING p.id, before.row, to_jsonb(p)
+            "
+        ),
+        &[
+            &uuid.0,
+            &from.text.0,
+            &active(from),
+            &to.text.0,
+            &active(to),
+        ],
+    )?;
+    row.map(|row| {
+        Ok(PolicyImages {
+            id: PolicyRowId(row.read(0)?),
+            before: row.read(1)?,
+            after: row.read(2)?,
+        })
+    })
+    .transpose()
+}
+
+/// A policy row before and after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyImages {
+    /// The row.
+    pub id: PolicyRowId,
+    /// As it was.
+    pub before: serde_json::Value,
+    /// As it is.
+    pub after: serde_json::Value,
+}
+
+/// Deletes a policy row where it is still as expected; its id and the row as it was, or `None`.
+///
+/// # Errors
+/// [`PgError`] where the statement fails.
+pub fn delete_policy(
+    tx: &mut WriteTransaction<'_>,
+    table: PolicyTable,
+    uuid: &PolicyUuid,
+    expected: &OwnRow,
+) -> Result<Option<(PolicyRowId, serde_json::Value)>, PgError> {
+    let name = table.name();
+    let row = tx.query_opt(
+        &format!(
+            "DELETE FROM {name} p WHERE uuid = $1 AND policy = $2 AND active = $3 \
+             RETURNING id, to_jsonb(p)"
+        ),
+        &[
+            &uuid.0,
+            &expected.text.0,
+            &(expected.activity == Activity::Active),
+        ],
+    )?;
+    row.map(|row| Ok((PolicyRowId(row.read(0)?), row.read(1)?)))
+        .transpose()
+}
+
+/// Holds a scope against other operations that begin, until the transaction ends: a check for
+/// duplicates and an insert are two statements, and two at once could both succeed.
+///
+/// # Errors
+/// [`PgError`], of class lock time-out where somebody holds it for longer than we wait.
+pub fn lock_scope(tx: &mut WriteTransaction<'_>, scope: Scope) -> Result<(), PgError> {
+    let key = match scope {
+        Scope::Namespace(id) => format!("quay-doctor scope namespace {id}"),
+        Scope::Repository(id) => format!("quay-doctor scope repository {id}"),
+    };
+    tx.query_one(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+        &[&key],
+    )?;
+    Ok(())
+}

@@ -7,6 +7,7 @@ use crate::apply::ApplyError;
 use crate::correction::PlanError;
 use crate::journal::JournalError;
 use crate::pg::{FaultClass, PgError};
+use crate::policy::PolicyError;
 use crate::rules::RuleError;
 use crate::scan::ScanError;
 
@@ -29,6 +30,10 @@ pub enum RunError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Apply(#[from] ApplyError),
+    /// The policy operation.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Policy(#[from] PolicyError),
     /// The journal.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -63,6 +68,7 @@ impl RunError {
                     | ScanError::Unknown { .. }
             ),
             Self::Apply(error) => error.is_usage(),
+            Self::Policy(error) => error.is_usage(),
             Self::Journal(error) => matches!(
                 error,
                 JournalError::Absent | JournalError::NoSuchRun(_) | JournalError::NotAFix(_)

@@ -8,6 +8,7 @@ mod error;
 mod fix;
 mod notes;
 mod progress;
+mod recover;
 mod request;
 mod second_look;
 
@@ -15,4 +16,5 @@ pub use check::{Event, Told, check, check_telling};
 pub use error::RunError;
 pub use fix::{FixRequest, apply_fix, plan_fix, undo_fix};
 pub use progress::{NoProgress, Progress};
+pub use recover::{RecoverRequest, Recovered, recover, unfinished};
 pub use request::CheckRequest;

@@ -178,7 +178,7 @@ fn words() -> impl Strategy<Value = String> {
 
 proptest! {
     // Each case starts psql.
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_url_says_to_the_server_what_it_says_through_psql(url in url()) {

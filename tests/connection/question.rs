@@ -107,13 +107,21 @@ impl Asked {
 /// held against what each test expects, and against nothing else.
 fn psql() -> Option<PathBuf> {
     let own = Programs::find().and_then(|programs| programs.path(Program::Psql));
-    let of_the_path = || {
-        let folders = std::env::var_os("PATH")?;
-        std::env::split_paths(&folders)
-            .map(|folder| folder.join("psql"))
-            .find(|path| path.is_file())
+    // Debian's is a link to a wrapper that sets variables of its own; it would be asked as well.
+    let is_itself = |path: &PathBuf| {
+        std::fs::canonicalize(path).is_ok_and(|real| real.file_name() == Some("psql".as_ref()))
     };
-    let found = own.ok().or_else(of_the_path);
+    let debians = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
+    let debians = debians.flatten().map(|version| version.path().join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = own.ok().or_else(|| {
+        std::env::split_paths(&path)
+            .chain(debians)
+            .map(|folder| folder.join("psql"))
+            .find(is_itself)
+    });
     if found.is_none() {
         eprintln!("no psql on this machine: nothing to compare with");
     }

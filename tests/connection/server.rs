@@ -12,7 +12,7 @@ use super::question::Asked;
 pub fn server() -> Cluster {
     let cluster = Cluster::builder()
         .setting("password_encryption", "scram-sha-256")
-        .hba("host all scram,odd all scram-sha-256\nlocal all scram scram-sha-256")
+        .hba("host all banned all reject\nhost all scram,odd all scram-sha-256\nlocal all scram scram-sha-256")
         .start()
         .expect("a cluster");
     cluster.create_database("quay").expect("a database");
@@ -24,6 +24,7 @@ pub fn server() -> Cluster {
         "CREATE DATABASE root",
         "CREATE ROLE scram LOGIN PASSWORD 'right'",
         r#"CREATE ROLE odd LOGIN PASSWORD 'a:b/c@d?e%f g\h''i'"#,
+        "CREATE ROLE banned LOGIN",
         "CREATE ROLE full_up LOGIN CONNECTION LIMIT 0",
     ] {
         session.run(statement).expect(statement);

@@ -42,6 +42,11 @@ fn every_refusal_is_one_clear_sentence_with_a_hint_and_without_the_password() {
             "user",
         ),
         (
+            "postgresql://banned:hunter2@127.0.0.1:PORT/quay",
+            "pg_hba.conf rejects connection",
+            "does not admit this user",
+        ),
+        (
             "postgresql://full_up:hunter2@127.0.0.1:PORT/quay",
             "too many connections for role",
             "try again later",

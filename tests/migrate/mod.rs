@@ -4,6 +4,7 @@ mod adoption;
 mod down;
 mod history;
 mod indexes;
+mod kills;
 mod locks;
 mod plan;
 mod promise;

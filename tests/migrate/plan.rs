@@ -177,6 +177,19 @@ fn every_document_has_the_head_that_the_documentation_promises() {
 }
 
 #[test]
+fn a_look_that_fails_is_a_document_too() {
+    let stage = Stage::empty();
+    for verb in ["status", "plan", "verify"] {
+        let ended = stage.migrate(&[verb, "--format", "json"]).exits(2);
+        let json = ended.json();
+        assert!(json["result"].is_null());
+        let message = json["error"]["message"].as_str().expect("a message");
+        assert!(message.contains("not Quay's database"), "{message}");
+        assert!(json["error"]["help"].as_str().is_some());
+    }
+}
+
+#[test]
 fn status_shows_the_journals_size() {
     let mut stage = Stage::with_policies();
     stage.migrate(&["up"]).exits(0);

@@ -74,10 +74,10 @@ fn every_departure_from_the_promise_is_drift_and_is_named() {
             "relation mine: no migration made it",
         ),
         (
-            "ALTER TABLE quay_doctor.operation DROP CONSTRAINT operation_phase_check",
-            "ALTER TABLE quay_doctor.operation ADD CONSTRAINT operation_phase_check
-             CHECK (phase IN ('applying', 'sweeping', 'undoing', 'done', 'rolled_back'))",
-            "constraint operation.operation_phase_check: missing",
+            "ALTER TABLE quay_doctor.policy_change DROP CONSTRAINT policy_change_check",
+            "ALTER TABLE quay_doctor.policy_change ADD CONSTRAINT policy_change_check
+             CHECK (row_before IS NOT NULL OR row_after IS NOT NULL)",
+            "constraint policy_change.policy_change_check: missing",
         ),
         (
             "ALTER TABLE repositoryimmutabilitypolicy ALTER COLUMN active SET DEFAULT false",

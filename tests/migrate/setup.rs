@@ -1,12 +1,17 @@
 //! The wrong server, database or role: one clear sentence, a hint, status 2, nothing changed.
 
 use quay_doctor::pg::WriteSession;
-use quay_doctor::sandbox::{Cluster, fixture};
+use quay_doctor::sandbox::{Cluster, Program, Programs, fixture, skipped};
 
 use super::stage::{Stage, run};
 
 #[test]
 fn a_standby_is_read_and_never_written() {
+    let programs = Programs::find().expect("a server's programs");
+    if !programs.has(Program::PgBasebackup) {
+        skipped("this package of PostgreSQL has no pg_basebackup");
+        return;
+    }
     let mut primary = Cluster::start().expect("a cluster");
     let settings = primary.settings("postgres").expect("settings");
     let mut session = WriteSession::open(&settings).expect("a session");
@@ -236,6 +241,20 @@ fn a_role_that_may_only_read_can_look_at_status_plan_and_verify() {
         .exits(2)
         .complains_of(&["may not do this"]);
     role.drop(&mut stage);
+}
+
+#[test]
+fn a_server_set_to_read_only_is_told_from_a_broken_one() {
+    let mut stage = Stage::with_policies();
+    let database = stage.database.name().to_owned();
+    stage.sql(&format!(
+        "ALTER DATABASE {database} SET default_transaction_read_only = on"
+    ));
+    stage
+        .migrate(&["up"])
+        .exits(2)
+        .complains_of(&["read-only", "accepts no writes"]);
+    assert_eq!(stage.value("SELECT to_regnamespace('quay_doctor')"), "NULL");
 }
 
 #[test]

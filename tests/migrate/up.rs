@@ -210,6 +210,23 @@ fn a_migrator_that_waits_holds_no_transaction_and_goes_on_when_the_lock_is_free(
 }
 
 #[test]
+fn a_wait_without_measure_is_no_panic() {
+    let stage = Stage::with_policies();
+    let long = "500000000years";
+    stage
+        .migrate(&[
+            "up",
+            "--wait",
+            long,
+            "--lock-wait",
+            long,
+            "--index-timeout",
+            long,
+        ])
+        .exits(0);
+}
+
+#[test]
 fn quiet_means_that_nothing_but_complaints_comes_to_stderr() {
     let stage = Stage::with_policies();
     let ended = stage.migrate(&["up", "--quiet"]).exits(0);

@@ -19,7 +19,7 @@ struct Document<'r, R> {
     version: &'static str,
     format: u32,
     command: &'static str,
-    result: &'r R,
+    result: Option<&'r R>,
     error: Option<Fault>,
 }
 
@@ -32,7 +32,7 @@ struct Fault {
 /// The document, pretty, with its newline.
 pub(super) fn document<R: Serialize>(
     command: &'static str,
-    result: &R,
+    result: Option<&R>,
     fault: Option<&MigrateError>,
 ) -> String {
     let document = Document {

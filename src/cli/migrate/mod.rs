@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use quay_doctor::{
-    ConnectionSettings, JournalFate, MigrateBlame, MigrateEnded, MigrateError, MigrateNotice,
-    Patience, default_export_path, migrate_down, migrate_hand_over, migrate_plan, migrate_status,
-    migrate_up, migrate_verify,
+    JournalFate, MigrateBlame, MigrateEnded, MigrateError, MigrateNotice, Patience,
+    default_export_path, migrate_down, migrate_hand_over, migrate_plan, migrate_status, migrate_up,
+    migrate_verify,
 };
 use serde::Serialize;
 
@@ -95,11 +95,18 @@ impl Migrate {
         let settings = globals.connection()?;
         match self.what {
             What::Status => {
-                let status = migrate_status(&settings)?;
-                show(globals, "migrate status", &status, human::status)?;
-                Ok(pending(!status.is_up_to_date()))
+                let looked = migrate_status(&settings);
+                show(globals, "migrate status", looked, human::status, |status| {
+                    !status.is_up_to_date()
+                })
             }
-            What::Plan { to } => plan(globals, &settings, to),
+            What::Plan { to } => {
+                let patience = Patience::default();
+                let looked = migrate_plan(&settings, to, &patience, &mut tell(globals));
+                show(globals, "migrate plan", looked, human::plan, |plan| {
+                    !plan.is_empty()
+                })
+            }
             What::Up { to, waits } => {
                 let ended = migrate_up(&settings, to, &waits.patience(), &mut tell(globals));
                 finish(globals, "migrate up", ended, human::up)
@@ -115,9 +122,10 @@ impl Migrate {
                 finish(globals, "migrate down", ended, human::down)
             }
             What::Verify => {
-                let found = migrate_verify(&settings)?;
-                show(globals, "migrate verify", &found, human::verify)?;
-                Ok(pending(!found.differences.is_empty()))
+                let looked = migrate_verify(&settings);
+                show(globals, "migrate verify", looked, human::verify, |found| {
+                    !found.differences.is_empty()
+                })
             }
             What::HandOver { waits } => {
                 let ended = migrate_hand_over(&settings, &waits.patience(), &mut tell(globals));
@@ -127,27 +135,10 @@ impl Migrate {
     }
 }
 
-fn plan(
-    globals: &Globals,
-    settings: &ConnectionSettings,
-    to: Option<i32>,
-) -> Result<Exit, Failure> {
-    let plan = migrate_plan(settings, to, &Patience::default(), &mut tell(globals))?;
-    show(globals, "migrate plan", &plan, human::plan)?;
-    Ok(pending(!plan.is_empty()))
-}
-
 fn journal_fate(drop_journal: Option<Option<PathBuf>>) -> JournalFate {
     match drop_journal {
         None => JournalFate::DropIfUnneeded,
         Some(file) => JournalFate::ExportTo(file.unwrap_or_else(default_export_path)),
-    }
-}
-
-fn pending(something: bool) -> Exit {
-    match something {
-        true => Exit::SomethingToDo,
-        false => Exit::AllWell,
     }
 }
 
@@ -175,7 +166,7 @@ fn finish<R: Serialize>(
     };
     print(&match globals.format {
         Format::Human => human(&ended.report, end),
-        Format::Json => json::document(verb, &ended.report, ended.fault.as_ref()),
+        Format::Json => json::document(verb, Some(&ended.report), ended.fault.as_ref()),
     })?;
     match ended.fault {
         None => Ok(Exit::AllWell),
@@ -183,15 +174,27 @@ fn finish<R: Serialize>(
     }
 }
 
+/// Shows what was looked at, or in JSON why it could not be.
 fn show<R: Serialize>(
     globals: &Globals,
     verb: &'static str,
-    report: &R,
+    looked: Result<R, MigrateError>,
     human: impl Fn(&R) -> String,
-) -> Result<(), Failure> {
-    print(&match globals.format {
-        Format::Human => human(report),
-        Format::Json => json::document(verb, report, None),
+    something_to_do: impl Fn(&R) -> bool,
+) -> Result<Exit, Failure> {
+    match &looked {
+        Ok(report) => print(&match globals.format {
+            Format::Human => human(report),
+            Format::Json => json::document(verb, Some(report), None),
+        })?,
+        Err(fault) if globals.format == Format::Json => {
+            print(&json::document::<R>(verb, None, Some(fault)))?;
+        }
+        Err(_) => {}
+    }
+    Ok(match something_to_do(&looked?) {
+        true => Exit::SomethingToDo,
+        false => Exit::AllWell,
     })
 }
 

@@ -9,8 +9,10 @@ use super::audit::Kinds;
 use super::block::Layout;
 use super::index;
 use super::rows::{Lookups, Rows};
+use crate::config::ConnectionSettings;
 use crate::pg::{PgError, Statements, WriteSession, WriteTransaction};
 use crate::sandbox::SandboxError;
+use crate::sandbox::fixture::load_schema;
 
 /// From this many tags on, indexes are built after the rows instead of with them.
 const MANY_TAGS: i64 = 20_000;
@@ -85,6 +87,20 @@ impl World {
         transaction.commit()?;
         session.run("ANALYZE")?;
         Ok(seeded)
+    }
+
+    /// Creates Quay's tables in an empty database and writes the world into them.
+    ///
+    /// # Errors
+    /// [`SandboxError`] where the database is not empty, or does not do what is asked.
+    pub fn settle(
+        &self,
+        settings: &ConnectionSettings,
+        now: DateTime<Utc>,
+    ) -> Result<Seeded, SandboxError> {
+        let mut session = WriteSession::open(settings)?;
+        load_schema(&mut session)?;
+        self.seed(&mut session, now)
     }
 
     fn know_their_kinds(&self, kinds: &Kinds) -> Result<(), SandboxError> {

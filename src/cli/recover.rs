@@ -1,0 +1,143 @@
+//! `recover`: finishes or undoes what was interrupted.
+
+use std::time::Duration;
+
+use clap::Args;
+use quay_doctor::{
+    ApplyOptions, Found, How, OperationId, RecoverRequest, Recovered, WorkerLife, harmless,
+    recover, unfinished,
+};
+use serde_json::json;
+
+use super::policy::{Carrying, Watch};
+use super::{Exit, Failure, Format, Globals, output};
+
+/// Finishes or takes back what was interrupted: policy operations and fix runs
+#[derive(Args, Debug)]
+pub struct RecoverArgs {
+    /// Only this operation
+    operation: Option<i64>,
+
+    /// Only look: what was interrupted, since when, and how far it is
+    #[arg(long, conflicts_with_all = ["resume", "roll_back"])]
+    list: bool,
+
+    /// Finish everything
+    #[arg(long, conflicts_with = "roll_back")]
+    resume: bool,
+
+    /// Take everything back that is not yet activated
+    #[arg(long)]
+    roll_back: bool,
+
+    /// How long to wait for a worker that may be alive
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    wait: Duration,
+
+    #[command(flatten)]
+    carrying: Carrying,
+}
+
+/// Runs the verb.
+pub fn run(args: &RecoverArgs, globals: &Globals) -> Result<Exit, Failure> {
+    let settings = globals.connection()?;
+    if args.list {
+        let found = unfinished(&settings)?;
+        return list(&found, globals.format);
+    }
+    let how = match (args.resume, args.roll_back) {
+        (true, _) => How::Resume,
+        (_, true) => How::RollBack,
+        _ => How::Default,
+    };
+    let request = RecoverRequest {
+        only: args.operation.map(OperationId),
+        how,
+        wait: args.wait,
+        policy: args.carrying.options(globals)?,
+        apply: ApplyOptions::new(globals.identity()),
+    };
+    let mut watch = Watch::new(globals);
+    let recovered = recover(&settings, &request, &mut watch)?;
+    watch.end();
+    account(&recovered, globals.format)
+}
+
+fn list(found: &[Found], format: Format) -> Result<Exit, Failure> {
+    match format {
+        Format::Json => {
+            let rows: Vec<_> = found
+                .iter()
+                .map(|found| {
+                    let operation = &found.operation;
+                    json!({
+                        "operation": operation.id,
+                        "kind": operation.kind.as_column(),
+                        "phase": operation.phase.as_column(),
+                        "policy": operation.policy,
+                        "worker": operation.worker,
+                        "alive": operation.life == WorkerLife::Alive,
+                        "started_at": operation.started,
+                        "tags_changed": found.changed,
+                    })
+                })
+                .collect();
+            output::json(&json!({ "unfinished": rows }))?;
+        }
+        Format::Human => {
+            let mut text = String::new();
+            for found in found {
+                let operation = &found.operation;
+                let life = match operation.life {
+                    WorkerLife::Alive => "at work",
+                    WorkerLife::Gone => "interrupted",
+                };
+                text.push_str(&format!(
+                    "operation {} ({}): {life}, {}, {} tags changed, since {} by {}\n",
+                    operation.id,
+                    operation.kind.as_column(),
+                    operation.phase.as_column(),
+                    found.changed,
+                    operation.started.format("%Y-%m-%d %H:%M:%S UTC"),
+                    harmless(&operation.worker),
+                ));
+            }
+            if found.is_empty() {
+                text.push_str("Nothing is unfinished.\n");
+            }
+            output::text(&text)?;
+        }
+    }
+    Ok(if found.is_empty() {
+        Exit::AllWell
+    } else {
+        Exit::Unknown
+    })
+}
+
+fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
+    let mut rest = false;
+    let (mut text, mut rows) = (String::new(), Vec::new());
+    for one in recovered {
+        let (id, became, error) = match one {
+            Recovered::Finished(id) => (id, "finished", None),
+            Recovered::TakenBack(id) => (id, "taken back", None),
+            Recovered::Elsewhere(id) => (id, "ended by somebody else", None),
+            Recovered::Left(id, error) => {
+                rest = true;
+                (id, "left", Some(Failure::told(error)))
+            }
+        };
+        rows.push(json!({ "operation": id, "became": became, "error": error }));
+        let why = error.map(|error| format!(": {error}")).unwrap_or_default();
+        text.push_str(&format!("operation {id}: {became}{}\n", harmless(&why)));
+    }
+    if recovered.is_empty() {
+        text.push_str("Nothing is unfinished.\n");
+    }
+    match format {
+        Format::Json => output::json(&json!({ "recovered": rows }))?,
+        Format::Human => output::text(&text)?,
+    }
+    Ok(if rest { Exit::Unknown } else { Exit::AllWell })
+}

@@ -1,0 +1,106 @@
+//! The ground of a write: one repository under its locks, and what is judged by under them.
+//!
+//! Shared by everything that changes tags, so that locks are taken in one order and in one place.
+//! It takes locks and reads; it never writes and never decides.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::evaluate::{Account, PolicyBook, Registry, TagRow};
+use crate::journal::{JournalError, OperationRow, TagChange, unfinished_operations};
+use crate::pg::{Statements, WriteTransaction};
+use crate::quay::{OperationId, RepositoryId, TagId, UnixMillis};
+use crate::relations::{
+    MarkedChange, PoliciesOf, PolicySchema, accounts, lock_policy_tables, lock_repository,
+    policies, registry_of, server_clock,
+};
+
+/// Whether a batch takes somebody's protection away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// Some tag becomes mutable.
+    TakenAway,
+    /// Nothing but immutability is given.
+    OnlyGiven,
+}
+
+/// What a batch is judged by, read under its locks.
+pub struct Ground {
+    /// The repository and its namespace.
+    pub registry: Registry,
+    /// Their policies.
+    pub policies: PolicyBook,
+    /// Of the server's clock and ours the later: what may already be dead is treated as dead.
+    pub now: DateTime<Utc>,
+    operations: Vec<OperationRow>,
+}
+
+impl Ground {
+    /// Takes the batch's locks, each in a statement of its own and before anything is read: both
+    /// policy tables where protection is taken away, then Quay's lock on the repository. Then
+    /// reads policies, operations and clock as they are now.
+    ///
+    /// # Errors
+    /// [`JournalError`], of class lock time-out where somebody is in the way for too long.
+    pub fn enter(
+        tx: &mut WriteTransaction<'_>,
+        repository: RepositoryId,
+        protection: Protection,
+        schema: PolicySchema,
+    ) -> Result<Self, JournalError> {
+        if protection == Protection::TakenAway {
+            lock_policy_tables(tx)?;
+        }
+        lock_repository(tx, repository)?;
+        let registry = registry_of(tx, repository)?;
+        let of = PoliciesOf::Scopes {
+            repositories: vec![repository],
+            namespaces: registry.namespace_of(repository).into_iter().collect(),
+        };
+        Ok(Self {
+            policies: PolicyBook::new(policies(tx, schema, &of)?),
+            registry,
+            now: server_clock(tx)?.max(Utc::now()),
+            operations: unfinished_operations(tx)?,
+        })
+    }
+
+    /// The moment in Quay's unit.
+    pub fn now_millis(&self) -> UnixMillis {
+        UnixMillis(self.now.timestamp_millis())
+    }
+
+    /// The evidence about rows; an operation is no evidence for itself.
+    ///
+    /// # Errors
+    /// [`JournalError`] where a row cannot be understood or the server does not answer.
+    pub fn accounts(
+        &self,
+        pg: &mut impl Statements,
+        rows: &[TagRow],
+        ours: OperationId,
+    ) -> Result<HashMap<TagId, Account>, JournalError> {
+        let others: Vec<OperationRow> = self
+            .operations
+            .iter()
+            .filter(|operation| operation.id != ours)
+            .cloned()
+            .collect();
+        accounts(pg, &self.registry, rows, &others, true)
+    }
+
+    /// The audit entry of a change, where the repository has a namespace to log it under.
+    pub fn entry(&self, row: &TagRow, change: &TagChange) -> Option<MarkedChange> {
+        let (namespace_name, repository_name) = self.registry.repository_names(row.repository);
+        Some(MarkedChange {
+            tag: row.name.clone(),
+            repository: row.repository,
+            repository_name: repository_name.to_owned(),
+            namespace: self.registry.namespace_of(row.repository)?,
+            namespace_name: namespace_name.to_owned(),
+            before: change.before.immutability,
+            after: change.after.immutability,
+        })
+    }
+}

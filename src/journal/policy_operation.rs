@@ -1,0 +1,408 @@
+//! A policy operation's row: begun, advanced by compare-and-set, taken over, ended.
+//!
+//! The row is the only truth about how far an operation is: after every reconnection phase, cursor
+//! and fence are read from it, never remembered. A failover may have lost the last batches.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::JournalError;
+use super::operation::{Identity, Kind, Phase, scope};
+use crate::pg::{Columns, Row, Statements, WriteTransaction};
+use crate::quay::{OperationId, PolicyText, PolicyUuid, RepositoryId, Scope, TagId};
+
+/// What becomes of tags that a policy no longer covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TagsChoice {
+    /// They stay immutable; that is written down as evidence.
+    Keep,
+    /// They become mutable again where nothing else makes them immutable.
+    Release,
+}
+
+/// What an operation was asked for beyond its configuration; whoever takes it over needs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationOptions {
+    /// Whether the policy is meant to stay inactive.
+    #[serde(default)]
+    pub inactive: bool,
+    /// What becomes of tags that are no longer covered.
+    #[serde(default)]
+    pub tags: Option<TagsChoice>,
+    /// The inactive row that stages an update.
+    #[serde(default)]
+    pub staged: Option<PolicyUuid>,
+    /// Whether immutable tags may expire, where it was stated.
+    #[serde(default)]
+    pub can_expire: Option<bool>,
+    /// Whether the Quay in front of the database knows the column `active`, where it was stated.
+    #[serde(default)]
+    pub quay_knows_active: Option<bool>,
+    /// Whether Quay's audit log is to be written.
+    #[serde(default)]
+    pub audit: bool,
+    /// `atomic` or `phased`.
+    #[serde(default)]
+    pub strategy: String,
+}
+
+/// Where the walk over a scope has arrived: everything up to and with this row is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The tag's name.
+    pub name: String,
+    /// The tag.
+    pub tag: TagId,
+}
+
+/// What an operation has done so far, or a batch adds to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Live tags that the pattern makes immutable, as far as they were looked at.
+    pub matched: u64,
+    /// Tags changed.
+    pub changed: u64,
+    /// Expiry dates cleared.
+    pub expirations_cleared: u64,
+    /// Write transactions.
+    pub batches: u64,
+    /// The longest of them, in milliseconds.
+    pub longest_batch_ms: u64,
+}
+
+/// An operation as its row has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyOperation {
+    /// Its id.
+    pub id: OperationId,
+    /// What it is.
+    pub kind: Kind,
+    /// How far it is.
+    pub phase: Phase,
+    /// What the policy governs.
+    pub scope: Scope,
+    /// The policy.
+    pub policy: PolicyUuid,
+    /// Its text before, where there was one.
+    pub before: Option<PolicyText>,
+    /// Its text after, where there is to be one.
+    pub after: Option<PolicyText>,
+    /// What else was asked for.
+    pub options: OperationOptions,
+    /// Where the walk is.
+    pub cursor: Option<Cursor>,
+    /// `tag_id_seq`'s last value before it began: later rows were pushed since.
+    pub last_tag_id_before: i64,
+    /// What every batch compares.
+    pub fence: Uuid,
+    /// Who works, or worked, on it.
+    pub worker: String,
+    /// Who asked for it.
+    pub actor: String,
+    /// When it began.
+    pub started: DateTime<Utc>,
+    /// What it has done.
+    pub sums: Sums,
+}
+
+/// What a new operation is.
+#[derive(Clone, Debug)]
+pub struct NewOperation<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// The phase that it begins in.
+    pub phase: Phase,
+    /// What the policy governs.
+    pub scope: Scope,
+    /// The namespace's name and, for a repository's policy, the repository's.
+    pub names: (&'a str, Option<&'a str>),
+    /// The policy.
+    pub policy: &'a PolicyUuid,
+    /// Its text before.
+    pub before: Option<&'a PolicyText>,
+    /// Its text after.
+    pub after: Option<&'a PolicyText>,
+    /// What else was asked for.
+    pub options: &'a OperationOptions,
+    /// `tag_id_seq`'s last value, read before the policy row was written.
+    pub last_tag_id_before: i64,
+    /// Made by the caller, who can find the row by it where the answer to COMMIT is lost.
+    pub fence: Uuid,
+}
+
+/// Writes the row of a new operation.
+///
+/// # Errors
+/// [`JournalError`] where it cannot be written.
+pub fn begin_operation(
+    tx: &mut WriteTransaction<'_>,
+    new: &NewOperation<'_>,
+    who: &Identity,
+) -> Result<OperationId, JournalError> {
+    let (scope_kind, scope_id) = match new.scope {
+        Scope::Namespace(id) => ("namespace", id.0),
+        Scope::Repository(id) => ("repository", id.0),
+    };
+    let ended = matches!(new.phase, Phase::Done | Phase::RolledBack);
+    let row = tx.query_one(
+        r"
+        INSERT INTO quay_doctor.operation
+            (kind, phase, scope_kind, scope_id, namespace_name, repository_name, policy_uuid,
+             policy_before, policy_after, options, last_tag_id_before, fence, worker, actor,
+             reason, tool_version, finished_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+            CASE WHEN $17 THEN clock_timestamp() END)
+        RETURNING id
+        ",
+        &[
+            &new.kind.as_column(),
+            &new.phase.as_column(),
+            &scope_kind,
+            &scope_id,
+            &new.names.0,
+            &new.names.1,
+            &new.policy.0,
+            &new.before.map(|text| &text.0),
+            &new.after.map(|text| &text.0),
+            &serde_json::json!(new.options),
+            &new.last_tag_id_before,
+            &new.fence,
+            &who.worker,
+            &who.actor,
+            &who.reason,
+            &env!("CARGO_PKG_VERSION"),
+            &ended,
+        ],
+    )?;
+    Ok(OperationId(row.read(0)?))
+}
+
+const COLUMNS: &str = "id, kind, phase, scope_kind, scope_id, policy_uuid, policy_before, \
+     policy_after, options, cursor_repository_id, cursor_name, cursor_tag_id, \
+     last_tag_id_before, fence, worker, actor, started_at, tags_matched, tags_changed, \
+     expirations_cleared, batches, longest_batch_ms";
+
+/// Reads an operation; none where there is no such row: a failover may have lost it.
+///
+/// # Errors
+/// [`JournalError`] where it cannot be understood, or is no policy operation.
+pub fn operation(
+    pg: &mut impl Statements,
+    id: OperationId,
+) -> Result<Option<PolicyOperation>, JournalError> {
+    let row = pg.query_opt(
+        &format!("SELECT {COLUMNS} FROM quay_doctor.operation WHERE id = $1 AND kind <> 'fix'"),
+        &[&id.0],
+    )?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Finds the operation that began with this fence: how a lost answer to its COMMIT is settled.
+///
+/// # Errors
+/// [`JournalError`] where it cannot be understood.
+pub fn operation_by_fence(
+    pg: &mut impl Statements,
+    fence: Uuid,
+) -> Result<Option<PolicyOperation>, JournalError> {
+    let row = pg.query_opt(
+        &format!("SELECT {COLUMNS} FROM quay_doctor.operation WHERE fence = $1 AND kind <> 'fix'"),
+        &[&fence],
+    )?;
+    row.as_ref().map(read).transpose()
+}
+
+/// The unfinished operation that owns a policy row: its own, or the one that stages its update.
+///
+/// # Errors
+/// [`JournalError`] where it cannot be understood.
+pub fn owner_of(
+    pg: &mut impl Statements,
+    policy: &PolicyUuid,
+) -> Result<Option<PolicyOperation>, JournalError> {
+    let row = pg.query_opt(
+        &format!(
+            r"
+            SELECT {COLUMNS} FROM quay_doctor.operation
+            WHERE finished_at IS NULL AND kind <> 'fix'
+                AND (policy_uuid = $1 OR options ->> 'staged' = $1)
+            ORDER BY id
+            LIMIT 1
+            "
+        ),
+        &[&policy.0],
+    )?;
+    row.as_ref().map(read).transpose()
+}
+
+fn read(row: &Row) -> Result<PolicyOperation, JournalError> {
+    let id = OperationId(row.read(0)?);
+    let missing = |what: &str| JournalError::Unreadable(format!("operation {id} has no {what}"));
+    let options: serde_json::Value = row.read(8)?;
+    let count = |column: usize| -> Result<u64, JournalError> {
+        Ok(u64::try_from(row.read::<i64>(column)?).unwrap_or(0))
+    };
+    let cursor = match (
+        row.read::<Option<i32>>(9)?,
+        row.read::<Option<String>>(10)?,
+        row.read::<Option<i32>>(11)?,
+    ) {
+        (Some(repository), Some(name), Some(tag)) => Some(Cursor {
+            repository: RepositoryId(repository),
+            name,
+            tag: TagId(tag),
+        }),
+        _ => None,
+    };
+    Ok(PolicyOperation {
+        id,
+        kind: Kind::from_column(row.read(1)?)?,
+        phase: Phase::from_column(row.read(2)?)?,
+        scope: scope(row.read(3)?, row.read(4)?)?.ok_or_else(|| missing("scope"))?,
+        policy: row
+            .read::<Option<String>>(5)?
+            .map(PolicyUuid)
+            .ok_or_else(|| missing("policy"))?,
+        before: row.read::<Option<String>>(6)?.map(PolicyText),
+        after: row.read::<Option<String>>(7)?.map(PolicyText),
+        options: serde_json::from_value(options)
+            .map_err(|error| JournalError::Unreadable(format!("options of {id}: {error}")))?,
+        cursor,
+        last_tag_id_before: row.read::<Option<i64>>(12)?.unwrap_or(i64::MAX),
+        fence: row.read(13)?,
+        worker: row.read(14)?,
+        actor: row.read(15)?,
+        started: row.read(16)?,
+        sums: Sums {
+            matched: count(17)?,
+            changed: count(18)?,
+            expirations_cleared: count(19)?,
+            batches: count(20)?,
+            longest_batch_ms: count(21)?,
+        },
+    })
+}
+
+/// Where an operation goes: the phase and the place that a transaction leaves it in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The phase.
+    pub phase: Phase,
+    /// The place of the walk.
+    pub cursor: Option<Cursor>,
+    /// What the transaction adds to the sums.
+    pub sums: Sums,
+    /// What went wrong, where the operation ends or turns back because of it.
+    pub error: Option<String>,
+}
+
+/// Moves an operation on: a compare-and-set on fence, phase and cursor that ends every transaction
+/// of it. A plain read before the write would be no check: somebody may take over in between.
+///
+/// # Errors
+/// [`JournalError::Fenced`] where the row is no longer as `from` has it.
+pub fn advance(
+    tx: &mut WriteTransaction<'_>,
+    from: &PolicyOperation,
+    step: &Step,
+) -> Result<(), JournalError> {
+    let parts = |cursor: &Option<Cursor>| match cursor {
+        Some(cursor) => (
+            Some(cursor.repository.0),
+            Some(cursor.name.clone()),
+            Some(cursor.tag.0),
+        ),
+        None => (None, None, None),
+    };
+    let (was, goes) = (parts(&from.cursor), parts(&step.cursor));
+    let ended = matches!(step.phase, Phase::Done | Phase::RolledBack);
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let advanced = tx.execute(
+        r"
+        UPDATE quay_doctor.operation
+        SET phase = $7, cursor_repository_id = $8, cursor_name = $9, cursor_tag_id = $10,
+            tags_matched = tags_matched + $11, tags_changed = tags_changed + $12,
+            expirations_cleared = expirations_cleared + $13, batches = batches + $14,
+            longest_batch_ms = greatest(longest_batch_ms, $15),
+            error = coalesce($16, error), heartbeat_at = clock_timestamp(),
+            finished_at = CASE WHEN $17 THEN clock_timestamp() END
+        WHERE id = $1 AND fence = $2 AND phase = $3
+            AND cursor_repository_id IS NOT DISTINCT FROM $4
+            AND cursor_name IS NOT DISTINCT FROM $5
+            AND cursor_tag_id IS NOT DISTINCT FROM $6
+        ",
+        &[
+            &from.id.0,
+            &from.fence,
+            &from.phase.as_column(),
+            &was.0,
+            &was.1,
+            &was.2,
+            &step.phase.as_column(),
+            &goes.0,
+            &goes.1,
+            &goes.2,
+            &signed(step.sums.matched),
+            &signed(step.sums.changed),
+            &signed(step.sums.expirations_cleared),
+            &signed(step.sums.batches),
+            &signed(step.sums.longest_batch_ms),
+            &step.error,
+            &ended,
+        ],
+    )?;
+    if advanced == 1 {
+        Ok(())
+    } else {
+        Err(JournalError::Fenced(from.id))
+    }
+}
+
+/// Says that the worker lives, while it waits.
+///
+/// # Errors
+/// [`JournalError::Fenced`] where somebody else has taken the operation over.
+pub fn heartbeat(
+    tx: &mut WriteTransaction<'_>,
+    operation: &PolicyOperation,
+) -> Result<(), JournalError> {
+    let beaten = tx.execute(
+        "UPDATE quay_doctor.operation SET heartbeat_at = clock_timestamp()
+         WHERE id = $1 AND fence = $2",
+        &[&operation.id.0, &operation.fence],
+    )?;
+    if beaten == 1 {
+        Ok(())
+    } else {
+        Err(JournalError::Fenced(operation.id))
+    }
+}
+
+/// Takes an unfinished operation over from whoever held this fence; the fence that holds now.
+///
+/// # Errors
+/// [`JournalError::Fenced`] where somebody else was faster, or it has ended.
+pub fn take_over(
+    tx: &mut WriteTransaction<'_>,
+    operation: &PolicyOperation,
+    worker: &str,
+) -> Result<Uuid, JournalError> {
+    let fence = Uuid::new_v4();
+    let taken = tx.execute(
+        r"
+        UPDATE quay_doctor.operation
+        SET fence = $3, worker = $4, heartbeat_at = clock_timestamp()
+        WHERE id = $1 AND fence = $2 AND finished_at IS NULL
+        ",
+        &[&operation.id.0, &operation.fence, &fence, &worker],
+    )?;
+    if taken == 1 {
+        Ok(fence)
+    } else {
+        Err(JournalError::Fenced(operation.id))
+    }
+}

@@ -1,0 +1,152 @@
+//! `policy evaluate`: what Quay would decide at a push, with active policies only.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Pick;
+use super::PolicyError;
+use super::target::find;
+use crate::evaluate::{Activity, Decision, PolicyBook, PolicyRow};
+use crate::journal::SchemaState;
+use crate::pattern::{self, Compiled};
+use crate::pg::{Columns, ReadSession, Statements};
+use crate::quay::{NamespaceId, PolicyRowId, PolicyText, PolicyUuid, RepositoryId, Scope};
+
+/// What was decided on one tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluated {
+    /// The tag's name.
+    pub tag: String,
+    /// Whether a push of it becomes immutable; none where that cannot be decided.
+    pub immutable: Option<bool>,
+    /// The policy that decided.
+    pub policy: Option<PolicyUuid>,
+    /// Why it cannot be decided.
+    pub why: Option<String>,
+}
+
+/// Evaluates pushes: one query a push, whatever the number of policies; compiled patterns are kept.
+pub struct PolicyEvaluator {
+    compiled: HashMap<String, Arc<Compiled>>,
+    /// The policies of the last scope, while their rows stay the same.
+    last: Option<(Vec<PolicyRow>, PolicyBook)>,
+    sql: String,
+}
+
+/// How many compiled patterns are kept; then all are forgotten.
+const KEPT: usize = 10_000;
+
+impl PolicyEvaluator {
+    /// An evaluator for a database of this schema.
+    pub fn new(schema: &SchemaState) -> Self {
+        // The new indexes begin with the scope and then `active`: inactive rows are not read.
+        let active = if schema.knows_active() {
+            "AND active"
+        } else {
+            ""
+        };
+        Self {
+            compiled: HashMap::new(),
+            last: None,
+            sql: format!(
+                "SELECT 0, id, uuid, policy FROM repositoryimmutabilitypolicy \
+                 WHERE repository_id = $1 {active} \
+                 UNION ALL \
+                 SELECT 1, id, uuid, policy FROM namespaceimmutabilitypolicy \
+                 WHERE namespace_id = $2 {active} \
+                 ORDER BY 1, 2"
+            ),
+        }
+    }
+
+    /// The statement that one push takes, for whoever explains it.
+    pub fn statement(&self) -> &str {
+        &self.sql
+    }
+
+    /// Decides on pushes into a repository.
+    ///
+    /// # Errors
+    /// [`PolicyError`] where the database does not answer.
+    pub fn evaluate(
+        &mut self,
+        pg: &mut impl Statements,
+        repository: RepositoryId,
+        namespace: NamespaceId,
+        tags: &[&str],
+    ) -> Result<Vec<Evaluated>, PolicyError> {
+        let mut rows = Vec::new();
+        for row in pg.query(&self.sql, &[&repository.0, &namespace.0])? {
+            rows.push(PolicyRow {
+                id: PolicyRowId(row.read(1)?),
+                uuid: PolicyUuid(row.read(2)?),
+                scope: match row.read::<i32>(0)? {
+                    0 => Scope::Repository(repository),
+                    _ => Scope::Namespace(namespace),
+                },
+                namespace,
+                text: PolicyText(row.read(3)?),
+                activity: Activity::Active,
+                created: None,
+            });
+        }
+        let book = match self.last.take() {
+            Some((same, book)) if same == rows => book,
+            _ => self.compile(&rows),
+        };
+        let decided = tags
+            .iter()
+            .map(|tag| evaluated(tag, &book.decide(repository, Some(namespace), tag)))
+            .collect();
+        self.last = Some((rows, book));
+        Ok(decided)
+    }
+
+    fn compile(&mut self, rows: &[PolicyRow]) -> PolicyBook {
+        if self.compiled.len() > KEPT {
+            self.compiled.clear();
+        }
+        PolicyBook::with(rows.to_vec(), |text| {
+            let kept = self.compiled.entry(text.to_owned());
+            Arc::clone(kept.or_insert_with_key(|text| Arc::new(pattern::compile(text))))
+        })
+    }
+}
+
+fn evaluated(tag: &str, decision: &Decision<'_>) -> Evaluated {
+    let (immutable, policy, why) = match decision {
+        Decision::Immutable(row) => (Some(true), Some(row.uuid.clone()), None),
+        Decision::Mutable => (Some(false), None, None),
+        Decision::Unknown(why) => (None, None, Some(why.to_string())),
+    };
+    Evaluated {
+        tag: tag.to_owned(),
+        immutable,
+        policy,
+        why,
+    }
+}
+
+/// Decides on pushes into a repository that is named.
+///
+/// # Errors
+/// [`PolicyError`] where a name is unknown or the database does not answer.
+pub fn evaluate(
+    settings: &crate::config::ConnectionSettings,
+    namespace: &str,
+    repository: &str,
+    tags: &[&str],
+) -> Result<Vec<Evaluated>, PolicyError> {
+    let mut session = ReadSession::open(settings)?;
+    let mut snapshot = session.snapshot()?;
+    let schema = SchemaState::read(&mut snapshot)?;
+    let pick = Pick {
+        namespace: namespace.to_owned(),
+        repository: Some(repository.to_owned()),
+    };
+    let target = find(&mut snapshot, &pick)?;
+    let Some((id, _)) = target.repository() else {
+        return Ok(Vec::new());
+    };
+    PolicyEvaluator::new(&schema).evaluate(&mut snapshot, id, target.namespace, tags)
+}

@@ -1,0 +1,192 @@
+//! Marking tags immutable: one batch of one repository.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use chrono::Utc;
+
+use super::safeguard::Safeguard;
+use super::walk::{Batch, Work};
+use super::worker::Worker;
+use super::{PolicyError, PolicyOptions, own_row};
+use crate::evaluate::TagRow;
+use crate::journal::{
+    PolicyOperation, Step, Sums, TagChange, TagImage, newest_changes, record_tag_changes,
+};
+use crate::pg::WriteTransaction;
+use crate::quay::{Expiry, Immutability, OperationId, RepositoryId, TagId, UnixMillis, is_alive};
+use crate::relations::{
+    RowLock, lock_repository, names_alive_twice, server_clock, tags_by_id, write_tags,
+};
+
+/// What became of rows that were to be marked.
+pub(super) struct Marked {
+    pub(super) sums: Sums,
+    /// Rows that somebody else holds.
+    pub(super) held: Vec<TagId>,
+}
+
+impl Worker<'_> {
+    /// Marks a batch; the rows that somebody else holds.
+    pub(super) fn mark_batch(
+        &mut self,
+        work: Work,
+        batch: &Batch<'_>,
+    ) -> Result<Vec<TagId>, PolicyError> {
+        let begun = Instant::now();
+        let mut tx = self.session.begin()?;
+        lock_repository(&mut tx, batch.repository)?;
+        own_row::compare(&mut tx, &self.operation)?;
+        let marked = mark(&mut tx, &self.operation, self.options, work, batch.tags)?;
+        let mut sums = marked.sums;
+        sums.batches = 1;
+        sums.longest_batch_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let step = Step {
+            phase: self.operation.phase,
+            cursor: batch
+                .cursor
+                .clone()
+                .or_else(|| self.operation.cursor.clone()),
+            sums,
+            error: None,
+        };
+        Self::finish(&mut self.operation, tx, step)?;
+        Ok(marked.held)
+    }
+}
+
+/// Marks rows in a transaction that holds their repository's lock: locks them, looks again, writes
+/// their before-images and then the rows.
+pub(super) fn mark(
+    tx: &mut WriteTransaction<'_>,
+    operation: &PolicyOperation,
+    options: &PolicyOptions,
+    work: Work,
+    tags: &[TagId],
+) -> Result<Marked, PolicyError> {
+    let locked = tags_by_id(tx, tags, RowLock::SkipLocked)?;
+    let held = if locked.len() < tags.len() {
+        let had: HashSet<TagId> = locked.iter().map(|row| row.id).collect();
+        let there = tags_by_id(tx, tags, RowLock::None)?;
+        there
+            .iter()
+            .map(|row| row.id)
+            .filter(|id| !had.contains(id))
+            .collect()
+    } else {
+        Vec::new()
+    };
+    let now = UnixMillis(server_clock(tx)?.max(Utc::now()).timestamp_millis());
+    let mutable: Vec<TagRow> = locked
+        .into_iter()
+        .filter(|row| {
+            row.immutability == Immutability::Mutable && is_alive(row.hidden, row.expiry, now)
+        })
+        .collect();
+    let ids: Vec<TagId> = mutable.iter().map(|row| row.id).collect();
+    let expiring: Vec<TagId> = mutable
+        .iter()
+        .filter(|row| row.expiry.0.is_some())
+        .map(|row| row.id)
+        .collect();
+    let look = Look {
+        operation,
+        now,
+        margin: i64::try_from(options.clock_margin.as_millis()).unwrap_or(i64::MAX),
+        twins: names_alive_twice(tx, &expiring, now)?,
+        newest: if work == Work::Sweep {
+            newest_changes(tx, &ids)?
+        } else {
+            HashMap::new()
+        },
+    };
+    let mut changes = Vec::with_capacity(mutable.len());
+    for row in &mutable {
+        if let Some(change) = look.change(row)? {
+            changes.push(change);
+        }
+    }
+    record_tag_changes(tx, operation.id, &changes)?;
+    write_tags(tx, &changes)?;
+    let cleared =
+        |change: &&TagChange| change.before.expiry.0.is_some() && change.after.expiry.0.is_none();
+    Ok(Marked {
+        sums: Sums {
+            matched: mutable.len() as u64,
+            changed: changes.len() as u64,
+            expirations_cleared: changes.iter().filter(cleared).count() as u64,
+            ..Sums::default()
+        },
+        held,
+    })
+}
+
+/// What is known about a batch's rows under lock.
+struct Look<'a> {
+    operation: &'a PolicyOperation,
+    now: UnixMillis,
+    margin: i64,
+    twins: HashSet<TagId>,
+    newest: HashMap<TagId, (OperationId, Immutability)>,
+}
+
+impl Look<'_> {
+    /// The change that makes a row immutable; none where it has to be left alone for now.
+    fn change(&self, row: &TagRow) -> Result<Option<TagChange>, PolicyError> {
+        if Safeguard::TakenOff.is_on() && self.was_taken_off(row.id) {
+            return Ok(None);
+        }
+        let Some(expiry) = self.expiry(row)? else {
+            return Ok(None);
+        };
+        Ok(Some(TagChange {
+            tag: row.id,
+            repository: row.repository,
+            before: TagImage {
+                immutability: row.immutability,
+                expiry: row.expiry,
+            },
+            after: TagImage {
+                immutability: Immutability::Immutable,
+                expiry,
+            },
+        }))
+    }
+
+    /// A row that our own journal says we marked, and that is mutable now: an administrator took
+    /// it off. Unless an operation of ours released it since.
+    fn was_taken_off(&self, tag: TagId) -> bool {
+        self.newest.get(&tag).is_some_and(|(operation, left)| {
+            *operation == self.operation.id && *left == Immutability::Immutable
+        })
+    }
+
+    /// The expiry of the row when it is immutable; `None` where it ends within the clocks' margin,
+    /// or may have been ended by a push already: with skewed clocks it would be brought back.
+    fn expiry(&self, row: &TagRow) -> Result<Option<Expiry>, PolicyError> {
+        let Some(end) = row.expiry.0 else {
+            return Ok(Some(Expiry(None)));
+        };
+        match self.operation.options.can_expire {
+            Some(true) => Ok(Some(row.expiry)),
+            Some(false) => {
+                let soon = end.0 <= self.now.0.saturating_add(self.margin);
+                let leave = (soon && Safeguard::ClockMargin.is_on())
+                    || (self.twins.contains(&row.id) && Safeguard::Twins.is_on());
+                Ok((!leave).then_some(Expiry(None)))
+            }
+            None => Err(PolicyError::ExpiryNotStated { tags: 1 }),
+        }
+    }
+}
+
+/// Locks every repository of an atomic operation in id order; their rows are never waited for.
+pub(super) fn lock_all(
+    tx: &mut WriteTransaction<'_>,
+    repositories: &[RepositoryId],
+) -> Result<(), PolicyError> {
+    for repository in repositories {
+        lock_repository(tx, *repository)?;
+    }
+    Ok(())
+}

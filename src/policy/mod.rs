@@ -1,0 +1,35 @@
+//! Policy operations that no fault leaves half done: create, update, delete, activate, deactivate.
+//!
+//! An operation is a row in the journal and a walk in phases; every transaction ends with a
+//! compare-and-set on that row, so that whoever continues (this worker after a lost connection, or
+//! `recover` after a crash) reads from it what is left to do. The rules are told in
+//! docs/protocol.md; each safeguard can be switched off in test builds, where a test shows what
+//! then goes wrong.
+
+mod activate;
+mod begin;
+mod error;
+mod evaluate;
+mod mark;
+mod outcome;
+mod own_row;
+mod recover;
+mod release;
+mod request;
+mod roll_back;
+mod safeguard;
+mod settle;
+mod target;
+mod validate;
+mod view;
+mod walk;
+mod worker;
+
+pub use begin::{activate, create, deactivate, delete, update};
+pub use error::PolicyError;
+pub use evaluate::{Evaluated, PolicyEvaluator, evaluate};
+pub use outcome::{Ended, Outcome};
+pub use recover::{Found, How, interrupted, recover};
+pub use request::{Create, NewPattern, OnFault, Pick, PolicyOptions, Strategy, Update};
+pub use view::{Impact, PolicyState, PolicyView, list, preview};
+pub use worker::Watcher;

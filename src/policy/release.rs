@@ -1,0 +1,185 @@
+//! Releasing tags that a policy no longer covers: one batch of one repository.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use super::safeguard::{Safeguard, point};
+use super::walk::{Batch, Work};
+use super::worker::Worker;
+use super::{PolicyError, own_row};
+use crate::evaluate::{Account, Decision, Found, TagRow};
+use crate::ground::{Ground, Protection};
+use crate::journal::{
+    Phase, PolicyOperation, Step, Sums, TagChange, TagImage, known_expiries, record_tag_changes,
+};
+use crate::pg::WriteTransaction;
+use crate::quay::{Expiry, Immutability, PolicyText, TagId, UnixMillis, is_alive};
+use crate::relations::{MarkedChange, RowLock, tags_by_id, write_marked_changes, write_tags};
+
+impl Worker<'_> {
+    /// Releases what only the policy as it was made immutable; then the operation is done.
+    pub(super) fn release(&mut self) -> Result<(), PolicyError> {
+        point("before-release");
+        self.settle()?;
+        let text: PolicyText = self.operation.before.clone().ok_or_else(|| {
+            crate::journal::JournalError::Unreadable(format!(
+                "operation {} has no text to release by",
+                self.operation.id
+            ))
+        })?;
+        self.walk(Work::Release, &text)?;
+        self.done()
+    }
+
+    /// Releases a batch; the rows that somebody else holds.
+    pub(super) fn release_batch(&mut self, batch: &Batch<'_>) -> Result<Vec<TagId>, PolicyError> {
+        let begun = Instant::now();
+        let mut tx = self.session.begin()?;
+        let ground = Ground::enter(
+            &mut tx,
+            batch.repository,
+            protection(Protection::TakenAway),
+            self.schema,
+        )?;
+        own_row::compare(&mut tx, &self.operation)?;
+        let (rows, held) = lock_rows(&mut tx, batch.tags)?;
+        let accounts = ground.accounts(&mut tx, &rows, self.operation.id)?;
+        let ids: Vec<TagId> = rows.iter().map(|row| row.id).collect();
+        let known = known_expiries(&mut tx, &ids)?;
+        let now = ground.now_millis();
+        let mut changes = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let immutable = row.immutability == Immutability::Immutable;
+            if !immutable
+                || !is_alive(row.hidden, row.expiry, now)
+                || is_held(&ground, row, &accounts)
+            {
+                continue;
+            }
+            let (expiry, passed) = expiry_restored(
+                row,
+                known.get(&row.id),
+                now,
+                self.options.restore_past_expiry,
+            );
+            self.past_expiries += u64::from(passed);
+            changes.push(TagChange {
+                tag: row.id,
+                repository: row.repository,
+                before: TagImage {
+                    immutability: row.immutability,
+                    expiry: row.expiry,
+                },
+                after: TagImage {
+                    immutability: Immutability::Mutable,
+                    expiry,
+                },
+            });
+        }
+        record_tag_changes(&mut tx, self.operation.id, &changes)?;
+        write(&mut tx, &self.operation, &ground, &rows, &changes)?;
+        let sums = Sums {
+            matched: rows.len() as u64,
+            changed: changes.len() as u64,
+            batches: 1,
+            longest_batch_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ..Sums::default()
+        };
+        let cursor = batch
+            .cursor
+            .clone()
+            .or_else(|| self.operation.cursor.clone());
+        let step = Step {
+            phase: self.operation.phase,
+            cursor,
+            sums,
+            error: None,
+        };
+        Self::finish(&mut self.operation, tx, step)?;
+        Ok(held)
+    }
+}
+
+/// Writes rows and, where that is wanted, a marked audit entry for each. An undo makes nothing
+/// that Quay's log has not been told of: it writes none.
+pub(super) fn write(
+    tx: &mut WriteTransaction<'_>,
+    operation: &PolicyOperation,
+    ground: &Ground,
+    rows: &[TagRow],
+    changes: &[TagChange],
+) -> Result<(), PolicyError> {
+    write_tags(tx, changes)?;
+    if operation.options.audit && operation.phase != Phase::Undoing {
+        let rows: HashMap<TagId, &TagRow> = rows.iter().map(|row| (row.id, row)).collect();
+        let entries: Vec<MarkedChange> = changes
+            .iter()
+            .filter_map(|change| ground.entry(rows.get(&change.tag)?, change))
+            .collect();
+        write_marked_changes(tx, operation.id, &operation.actor, &entries)?;
+    }
+    Ok(())
+}
+
+/// SHARE mode, unless a test has switched it off.
+pub(super) fn protection(wanted: Protection) -> Protection {
+    if Safeguard::ShareMode.is_on() {
+        wanted
+    } else {
+        Protection::OnlyGiven
+    }
+}
+
+/// Locks rows without waiting; those that were had, and those that somebody else holds.
+pub(super) fn lock_rows(
+    tx: &mut WriteTransaction<'_>,
+    tags: &[TagId],
+) -> Result<(Vec<TagRow>, Vec<TagId>), PolicyError> {
+    let locked = tags_by_id(tx, tags, RowLock::SkipLocked)?;
+    if locked.len() == tags.len() {
+        return Ok((locked, Vec::new()));
+    }
+    let had: HashSet<TagId> = locked.iter().map(|row| row.id).collect();
+    let there = tags_by_id(tx, tags, RowLock::None)?;
+    let held = there
+        .iter()
+        .map(|row| row.id)
+        .filter(|id| !had.contains(id))
+        .collect();
+    Ok((locked, held))
+}
+
+/// Whether something that is there now makes the tag immutable, or may: an active policy, a label,
+/// a user's act, a declaration. What cannot be decided holds.
+pub(super) fn is_held(ground: &Ground, row: &TagRow, accounts: &HashMap<TagId, Account>) -> bool {
+    let namespace = ground.registry.namespace_of(row.repository);
+    let by_policy = !matches!(
+        ground.policies.decide(row.repository, namespace, &row.name),
+        Decision::Mutable
+    );
+    by_policy
+        || accounts.get(&row.id).into_iter().flatten().any(|found| {
+            matches!(
+                found,
+                Found::Label
+                    | Found::SetByUser(_)
+                    | Found::Kept { .. }
+                    | Found::LiveOperation { .. }
+            )
+        })
+}
+
+/// The expiry of a tag that is released: its own, or the one that the journal knows; and whether
+/// that one has passed and was left out.
+pub(super) fn expiry_restored(
+    row: &TagRow,
+    known: Option<&UnixMillis>,
+    now: UnixMillis,
+    restore_past: bool,
+) -> (Expiry, bool) {
+    match known {
+        _ if row.expiry.0.is_some() => (row.expiry, false),
+        Some(end) if *end <= now && !restore_past => (Expiry(None), true),
+        known => (Expiry(known.copied()), false),
+    }
+}

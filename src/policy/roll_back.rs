@@ -1,0 +1,283 @@
+//! Turning back: the policy row goes first, then whoever read it is waited for, then the journal
+//! is undone, newest change first.
+
+use super::PolicyError;
+use super::activate::forward;
+use super::release::{expiry_restored, is_held, lock_rows, protection, write};
+use super::safeguard::{Safeguard, point};
+use super::worker::{Worker, back_off};
+use crate::evaluate::{Activity, Decision, TagRow};
+use crate::ground::{Ground, Protection};
+use crate::journal::{
+    Kind, Phase, PolicyOperation, Step, Sums, TagChange, TagImage, changed_policies, changed_tags,
+    mark_policy_undone, mark_undone, record_tag_changes,
+};
+use crate::pg::WriteTransaction;
+use crate::quay::{Immutability, PolicyText, PolicyUuid, RepositoryId, TagId};
+use crate::relations::{OwnRow, delete_policy, hold_policy, made_immutable_at_push, pushed_since};
+
+/// Rows of the journal that are read at once, and rows of a batch.
+const PAGE: u32 = 2_000;
+const BATCH: usize = 500;
+/// Attempts at a batch that others are in the way of.
+const ATTEMPTS: u32 = 8;
+/// Rows pushed meanwhile that are looked at.
+const PUSHED: u32 = 10_000;
+
+/// A change to take back, with its journal entry.
+type Entry = (i64, TagChange);
+
+impl Worker<'_> {
+    /// Begins to turn back: deletes the row that was to become a policy, and says so in the journal.
+    pub(super) fn begin_undo(&mut self, error: &str) -> Result<(), PolicyError> {
+        point("before-roll-back");
+        let mut tx = self.session.begin()?;
+        if Safeguard::DeleteBeforeUndo.is_on() {
+            delete_pending(&mut tx, &self.operation)?;
+        }
+        let mut step = forward(Phase::Undoing);
+        step.error = Some(error.to_owned());
+        Self::finish(&mut self.operation, tx, step)?;
+        point("after-roll-back-began");
+        Ok(())
+    }
+
+    /// Undoes the journal until a whole pass finds nothing; then looks at what was pushed meanwhile.
+    pub(super) fn undo(&mut self) -> Result<(), PolicyError> {
+        if Safeguard::SettleAtRollBack.is_on() {
+            self.settle()?;
+        }
+        point("before-undo");
+        while self.undo_pass()? > 0 {}
+        let waiting = self.pushed_meanwhile()?;
+        let mut tx = self.session.begin()?;
+        if !Safeguard::DeleteBeforeUndo.is_on() {
+            delete_pending(&mut tx, &self.operation)?;
+        }
+        Self::finish(&mut self.operation, tx, forward(Phase::RolledBack))?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        Err(PolicyError::PushedMeanwhile {
+            operation: self.operation.id,
+            tags: waiting.len() as u64,
+            examples: waiting
+                .iter()
+                .take(3)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
+    }
+
+    /// One pass over the journal; how many rows were restored.
+    fn undo_pass(&mut self) -> Result<u64, PolicyError> {
+        let (mut cursor, mut restored) = (None, 0);
+        loop {
+            let mut page = changed_tags(&mut self.session, self.operation.id, cursor, PAGE)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(restored);
+            };
+            cursor = Some(*last);
+            page.sort_by_key(|(entry, change)| (change.repository, -*entry));
+            for of_repository in page.chunk_by(|a, b| a.1.repository == b.1.repository) {
+                for batch in of_repository.chunks(BATCH) {
+                    restored += self.undo_patiently(batch)?;
+                }
+            }
+        }
+    }
+
+    fn undo_patiently(&mut self, entries: &[Entry]) -> Result<u64, PolicyError> {
+        let mut attempts = 0;
+        loop {
+            let outcome = self.undo_batch(entries);
+            attempts += 1;
+            match outcome {
+                Ok((restored, 0)) => return Ok(restored),
+                Ok((_, held)) if attempts > ATTEMPTS => {
+                    return Err(PolicyError::Held { rows: held });
+                }
+                Ok((restored, _)) if restored > 0 => attempts = 0,
+                Err(error) if !error.passes() || attempts > ATTEMPTS => return Err(error),
+                _ => {}
+            }
+            std::thread::sleep(back_off(attempts));
+        }
+    }
+
+    /// Undoes a batch; how many rows were restored, and how many somebody else holds.
+    fn undo_batch(&mut self, entries: &[Entry]) -> Result<(u64, u64), PolicyError> {
+        let Some((_, first)) = entries.first() else {
+            return Ok((0, 0));
+        };
+        let mut tx = self.session.begin()?;
+        let taken = protection(Protection::TakenAway);
+        let ground = Ground::enter(&mut tx, first.repository, taken, self.schema)?;
+        let tags: Vec<TagId> = entries.iter().map(|(_, change)| change.tag).collect();
+        let (rows, held) = lock_rows(&mut tx, &tags)?;
+        let accounts = ground.accounts(&mut tx, &rows, self.operation.id)?;
+        let now = ground.now_millis();
+        let (mut changes, mut marks) = (Vec::new(), Vec::new());
+        for (entry, change) in entries {
+            let Some(row) = rows.iter().find(|row| row.id == change.tag) else {
+                continue;
+            };
+            let is = TagImage {
+                immutability: row.immutability,
+                expiry: row.expiry,
+            };
+            let as_we_left_it = is == change.after || !Safeguard::AsWeLeftIt.is_on();
+            if !as_we_left_it || is_held(&ground, row, &accounts) {
+                continue;
+            }
+            let known = change.before.expiry.0;
+            let (expiry, passed) =
+                expiry_restored(row, known.as_ref(), now, self.options.restore_past_expiry);
+            self.past_expiries += u64::from(passed);
+            let after = TagImage {
+                immutability: change.before.immutability,
+                expiry,
+            };
+            changes.push(TagChange {
+                before: is,
+                after,
+                ..*change
+            });
+            marks.push(*entry);
+        }
+        write(&mut tx, &self.operation, &ground, &rows, &changes)?;
+        mark_undone(&mut tx, &marks)?;
+        let step = Step {
+            phase: Phase::Undoing,
+            cursor: None,
+            sums: Sums {
+                batches: 1,
+                ..Sums::default()
+            },
+            error: None,
+        };
+        Self::finish(&mut self.operation, tx, step)?;
+        Ok((marks.len() as u64, held.len() as u64))
+    }
+
+    /// Rows that were pushed since the operation began and are immutable although nothing that is
+    /// there now makes them so: a Quay that does not know `active` enforced the pending policy.
+    /// They are released only where that is certain; the others are named.
+    fn pushed_meanwhile(&mut self) -> Result<Vec<String>, PolicyError> {
+        let Some(text) = self.operation.after.clone() else {
+            return Ok(Vec::new());
+        };
+        if self.operation.options.quay_knows_active == Some(true) {
+            return Ok(Vec::new());
+        }
+        let now = crate::quay::UnixMillis(chrono::Utc::now().timestamp_millis());
+        let since = self.operation.last_tag_id_before;
+        let pushed = pushed_since(&mut self.session, self.operation.scope, since, now, PUSHED)?;
+        if pushed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let by_policy = made_immutable_at_push(
+            &mut self.session,
+            self.target.namespace,
+            self.operation.started,
+        )?;
+        let mut by_repository: std::collections::BTreeMap<RepositoryId, Vec<TagId>> =
+            std::collections::BTreeMap::new();
+        for (tag, repository, _) in &pushed {
+            by_repository.entry(*repository).or_default().push(*tag);
+        }
+        let mut waiting = Vec::new();
+        for (repository, tags) in by_repository {
+            for few in tags.chunks(BATCH) {
+                waiting.extend(self.pushed_batch(repository, few, &text, &by_policy)?);
+            }
+        }
+        Ok(waiting)
+    }
+
+    fn pushed_batch(
+        &mut self,
+        repository: RepositoryId,
+        tags: &[TagId],
+        text: &PolicyText,
+        by_policy: &std::collections::HashSet<String>,
+    ) -> Result<Vec<String>, PolicyError> {
+        let book = self.book(text);
+        let namespace = Some(self.target.namespace);
+        let mut tx = self.session.begin()?;
+        let taken = protection(Protection::TakenAway);
+        let ground = Ground::enter(&mut tx, repository, taken, self.schema)?;
+        let (rows, held) = lock_rows(&mut tx, tags)?;
+        let accounts = ground.accounts(&mut tx, &rows, self.operation.id)?;
+        let unaware = self.operation.options.quay_knows_active == Some(false);
+        let (mut changes, mut waiting) = (Vec::new(), Vec::new());
+        for row in &rows {
+            let pending = book.decide(repository, namespace, &row.name) != Decision::Mutable;
+            let immutable = row.immutability == Immutability::Immutable;
+            if !pending || !immutable || is_held(&ground, row, &accounts) {
+                continue;
+            }
+            if unaware && by_policy.contains(&row.name) {
+                changes.push(released(row));
+            } else {
+                waiting.push(row.name.clone());
+            }
+        }
+        record_tag_changes(&mut tx, self.operation.id, &changes)?;
+        write(&mut tx, &self.operation, &ground, &rows, &changes)?;
+        Self::finish(&mut self.operation, tx, forward(Phase::Undoing))?;
+        waiting.extend(held.iter().map(|id| format!("tag {id}")));
+        Ok(waiting)
+    }
+}
+
+/// A push by a Quay that enforced the pending policy: the row never was anything but immutable.
+fn released(row: &TagRow) -> TagChange {
+    TagChange {
+        tag: row.id,
+        repository: row.repository,
+        before: TagImage {
+            immutability: row.immutability,
+            expiry: row.expiry,
+        },
+        after: TagImage {
+            immutability: Immutability::Mutable,
+            expiry: row.expiry,
+        },
+    }
+}
+
+/// Deletes the row that was to become a policy. Gone already is as good; changed is not ours to
+/// delete.
+pub(super) fn delete_pending(
+    tx: &mut WriteTransaction<'_>,
+    operation: &PolicyOperation,
+) -> Result<(), PolicyError> {
+    let pending: Option<&PolicyUuid> = match operation.kind {
+        Kind::Create => Some(&operation.policy),
+        Kind::Update => operation.options.staged.as_ref(),
+        _ => None,
+    };
+    let (Some(uuid), Some(text)) = (pending, &operation.after) else {
+        return Ok(());
+    };
+    let table = operation.scope.table();
+    let expected = OwnRow {
+        text: text.clone(),
+        activity: Activity::Inactive,
+    };
+    if delete_policy(tx, table, uuid, &expected)?.is_none()
+        && let Some(row) = hold_policy(tx, table, uuid)?
+    {
+        return Err(PolicyError::Changed {
+            operation: operation.id,
+            policy: uuid.clone(),
+            difference: format!("its text is {}, and it may be active", row.text.0),
+        });
+    }
+    for (entry, _) in changed_policies(tx, operation.id)? {
+        mark_policy_undone(tx, entry)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! The walk over a scope: page by page, batch by batch, to the last row that somebody else holds.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::PolicyError;
+use super::safeguard::Safeguard;
+use super::worker::{Worker, back_off};
+use crate::evaluate::{Decision, PolicyBook};
+use crate::journal::Cursor;
+use crate::pg::FaultClass;
+use crate::quay::{Immutability, PolicyText, RepositoryId, TagId, UnixMillis};
+use crate::relations::{Page, page_of_tags, repositories_of, server_clock};
+
+/// Rows that are read, and matched by name, before any lock is taken.
+const PAGE: u32 = 5_000;
+/// Bounds on a batch: one row always goes.
+const FEWEST: usize = 1;
+const MOST: usize = 5_000;
+const FIRST: usize = 200;
+/// Attempts at a batch that others are in the way of, and rounds over rows that others hold.
+const ATTEMPTS: u32 = 8;
+
+/// What a batch does with its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Makes them immutable: first pass.
+    Mark,
+    /// Makes them immutable: after activation.
+    Sweep,
+    /// Makes them mutable where nothing else holds them.
+    Release,
+}
+
+/// Rows of one repository that a batch is about.
+pub(super) struct Batch<'a> {
+    pub(super) repository: RepositoryId,
+    pub(super) tags: &'a [TagId],
+    /// Where the walk is when they are done; none where they are done out of turn.
+    pub(super) cursor: Option<Cursor>,
+}
+
+impl Worker<'_> {
+    /// Walks the scope from where the operation is, and does its work on every live tag that the
+    /// text makes immutable.
+    pub(super) fn walk(&mut self, work: Work, text: &PolicyText) -> Result<(), PolicyError> {
+        let book = self.book(text);
+        let from = self.operation.cursor.clone();
+        let mut rows = FIRST;
+        let mut held = Vec::new();
+        for repository in repositories_of(&mut self.session, self.operation.scope)? {
+            let start = match &from {
+                Some(cursor) if repository < cursor.repository => continue,
+                Some(cursor) if repository == cursor.repository => {
+                    Some((cursor.name.clone(), cursor.tag))
+                }
+                _ => None,
+            };
+            self.walk_repository(work, &book, repository, start, &mut rows, &mut held)?;
+        }
+        self.go_back_for(work, held)
+    }
+
+    fn walk_repository(
+        &mut self,
+        work: Work,
+        book: &PolicyBook,
+        repository: RepositoryId,
+        start: Option<(String, TagId)>,
+        rows: &mut usize,
+        held: &mut Vec<(RepositoryId, TagId)>,
+    ) -> Result<(), PolicyError> {
+        let mut after = start;
+        loop {
+            let now = UnixMillis(server_clock(&mut self.session)?.timestamp_millis());
+            let page = page_of_tags(
+                &mut self.session,
+                &Page {
+                    repository,
+                    after: after.as_ref().map(|(name, id)| (name.as_str(), *id)),
+                    immutability: match work {
+                        Work::Mark | Work::Sweep => Immutability::Mutable,
+                        Work::Release => Immutability::Immutable,
+                    },
+                    now,
+                    narrowing: book.narrowing(),
+                    limit: PAGE,
+                },
+            )?;
+            let Some((last_id, last_name)) = page.last() else {
+                return Ok(());
+            };
+            after = Some((last_name.clone(), *last_id));
+            let ended = page.len() < PAGE as usize;
+            let mut matched = self.matched(book, repository, page)?;
+            if work == Work::Sweep && !Safeguard::WholeSweep.is_on() {
+                let last = self.operation.last_tag_id_before;
+                matched.retain(|(id, _)| i64::from(id.0) > last);
+            }
+            self.in_batches(work, repository, &matched, rows, held)?;
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    fn matched(
+        &self,
+        book: &PolicyBook,
+        repository: RepositoryId,
+        page: Vec<(TagId, String)>,
+    ) -> Result<Vec<(TagId, String)>, PolicyError> {
+        let namespace = Some(self.target.namespace);
+        let mut matched = Vec::with_capacity(page.len());
+        for (id, name) in page {
+            match book.decide(repository, namespace, &name) {
+                Decision::Immutable(_) => matched.push((id, name)),
+                Decision::Mutable => {}
+                Decision::Unknown(why) => {
+                    return Err(PolicyError::refused(
+                        format!("a tag cannot be decided: {why}"),
+                        "write the pattern without that",
+                    ));
+                }
+            }
+        }
+        Ok(matched)
+    }
+
+    /// Sizes follow the measured time, and a batch that was too much is split.
+    fn in_batches(
+        &mut self,
+        work: Work,
+        repository: RepositoryId,
+        matched: &[(TagId, String)],
+        rows: &mut usize,
+        held: &mut Vec<(RepositoryId, TagId)>,
+    ) -> Result<(), PolicyError> {
+        let (mut next, mut attempts) = (0, 0);
+        while next < matched.len() {
+            if self.wants_end() {
+                return Err(PolicyError::Interrupted);
+            }
+            let batch = &matched[next..matched.len().min(next + *rows)];
+            let ids: Vec<TagId> = batch.iter().map(|(id, _)| *id).collect();
+            let cursor = batch.last().map(|(tag, name)| Cursor {
+                repository,
+                name: name.clone(),
+                tag: *tag,
+            });
+            let begun = Instant::now();
+            match self.batch(
+                work,
+                &Batch {
+                    repository,
+                    tags: &ids,
+                    cursor,
+                },
+            ) {
+                Ok(not_had) => {
+                    held.extend(not_had.into_iter().map(|id| (repository, id)));
+                    next += batch.len();
+                    attempts = 0;
+                    *rows = self.fitting(*rows, batch.len(), begun.elapsed());
+                    self.watcher
+                        .reached(self.operation.phase, self.operation.sums.changed);
+                }
+                Err(error)
+                    if error.fault() == Some(FaultClass::StatementTimeout) && batch.len() > 1 =>
+                {
+                    *rows = (batch.len() / 2).max(FEWEST);
+                }
+                Err(error) if error.passes() && attempts < ATTEMPTS => {
+                    attempts += 1;
+                    sleep(back_off(attempts));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn fitting(&self, rows: usize, done: usize, took: Duration) -> usize {
+        let a_row = took.as_secs_f64() / done.max(1) as f64;
+        let fitting = (self.options.batch_time.as_secs_f64() / a_row.max(1e-9)) as usize;
+        fitting.min(rows + rows / 2 + 1).clamp(FEWEST, MOST)
+    }
+
+    /// Rows that somebody else held are tried again before the phase ends, with nothing locked
+    /// while we wait.
+    fn go_back_for(
+        &mut self,
+        work: Work,
+        mut held: Vec<(RepositoryId, TagId)>,
+    ) -> Result<(), PolicyError> {
+        let mut round = 0;
+        while !held.is_empty() {
+            round += 1;
+            if round > ATTEMPTS {
+                return Err(PolicyError::Held {
+                    rows: held.len() as u64,
+                });
+            }
+            sleep(back_off(round));
+            if self.wants_end() {
+                return Err(PolicyError::Interrupted);
+            }
+            held.sort_unstable();
+            let mut still = Vec::new();
+            for of_repository in held.chunk_by(|a, b| a.0 == b.0) {
+                let Some((repository, _)) = of_repository.first() else {
+                    continue;
+                };
+                for few in of_repository.chunks(FIRST) {
+                    let tags: Vec<TagId> = few.iter().map(|(_, id)| *id).collect();
+                    let batch = Batch {
+                        repository: *repository,
+                        tags: &tags,
+                        cursor: None,
+                    };
+                    match self.batch(work, &batch) {
+                        Ok(not_had) => {
+                            still.extend(not_had.into_iter().map(|id| (*repository, id)));
+                        }
+                        Err(error) if error.passes() => still.extend_from_slice(few),
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            held = still;
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, work: Work, batch: &Batch<'_>) -> Result<Vec<TagId>, PolicyError> {
+        match work {
+            Work::Mark | Work::Sweep => self.mark_batch(work, batch),
+            Work::Release => self.release_batch(batch),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The worker: drives an operation from phase to phase, over faults, to an end.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::outcome::{Ended, Outcome};
+use super::safeguard::{Safeguard, point};
+use super::target::{Target, ready, target_of_scope};
+use super::{OnFault, PolicyError, PolicyOptions};
+use crate::config::ConnectionSettings;
+use crate::evaluate::PolicyBook;
+use crate::journal::{
+    JournalError, Phase, PolicyOperation, SchemaState, Step, Sums, advance, heartbeat,
+    hold_liveness, liveness_held, operation,
+};
+use crate::pg::{FaultClass, WriteSession, WriteTransaction};
+use crate::relations::PolicySchema;
+
+/// Limits on everything: no statement, no wait and no idle transaction is for ever.
+const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '2s'; \
+     SET idle_in_transaction_session_timeout = '60s'";
+
+/// Whoever watches an operation.
+pub trait Watcher {
+    /// So many tags are changed by now, in this phase.
+    fn reached(&mut self, phase: Phase, changed: u64);
+    /// Whether somebody wants it to end after the current batch.
+    fn interrupted(&self) -> bool;
+}
+
+/// A worker on one operation.
+pub(super) struct Worker<'a> {
+    pub(super) session: WriteSession,
+    pub(super) schema: PolicySchema,
+    pub(super) operation: PolicyOperation,
+    pub(super) target: Target,
+    pub(super) options: &'a PolicyOptions,
+    pub(super) watcher: &'a mut dyn Watcher,
+    pub(super) past_expiries: u64,
+    /// Why it turns back, where it does.
+    cause: Option<Box<PolicyError>>,
+    settings: &'a ConnectionSettings,
+    begun: Instant,
+}
+
+/// Opens a session for an operation, with its limits; what the policy tables have.
+pub(super) fn open(
+    settings: &ConnectionSettings,
+) -> Result<(WriteSession, PolicySchema), PolicyError> {
+    let mut session = WriteSession::open(settings)?;
+    session.run(SESSION)?;
+    let schema = SchemaState::read(&mut session)?;
+    ready(&schema)?;
+    Ok((session, PolicySchema::from(&schema)))
+}
+
+impl<'a> Worker<'a> {
+    /// A worker that holds the operation's liveness lock already.
+    pub(super) fn new(
+        settings: &'a ConnectionSettings,
+        (mut session, schema): (WriteSession, PolicySchema),
+        operation: PolicyOperation,
+        options: &'a PolicyOptions,
+        watcher: &'a mut dyn Watcher,
+    ) -> Result<Self, PolicyError> {
+        let target = target_of_scope(&mut session, operation.scope)?;
+        Ok(Self {
+            session,
+            schema,
+            operation,
+            target,
+            options,
+            watcher,
+            past_expiries: 0,
+            cause: None,
+            settings,
+            begun: Instant::now(),
+        })
+    }
+
+    /// Drives the operation to its end.
+    ///
+    /// # Errors
+    /// [`PolicyError`]; it says whether the operation was rolled back or is left.
+    pub(super) fn drive(mut self) -> Result<Outcome, PolicyError> {
+        loop {
+            let error = match self.one_phase() {
+                Ok(None) => continue,
+                Ok(Some(ended)) => return self.ended(ended),
+                Err(error) => error,
+            };
+            self.after(error)?;
+        }
+    }
+
+    fn ended(self, ended: Ended) -> Result<Outcome, PolicyError> {
+        if let (Ended::RolledBack, Some(cause)) = (ended, self.cause) {
+            return Err(PolicyError::RolledBack {
+                operation: self.operation.id,
+                cause: Some(cause),
+            });
+        }
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let mut outcome = Outcome::of(&self.operation, ended, seconds);
+        outcome.past_expiries = self.past_expiries;
+        Ok(outcome)
+    }
+
+    /// Carries the operation's present phase out; how it ended, where that was the last.
+    fn one_phase(&mut self) -> Result<Option<Ended>, PolicyError> {
+        match self.operation.phase {
+            Phase::Applying => self.apply().and_then(|()| self.activate()).map(|()| None),
+            Phase::Sweeping => self.sweep().map(|()| None),
+            Phase::Releasing => self.release().map(|()| None),
+            Phase::Undoing => self.undo().map(|()| None),
+            Phase::Done => Ok(Some(Ended::Done)),
+            Phase::RolledBack => Ok(Some(Ended::RolledBack)),
+        }
+    }
+
+    /// What follows from an error: going on, turning back, or leaving the rest.
+    fn after(&mut self, error: PolicyError) -> Result<(), PolicyError> {
+        tracing::warn!(operation = %self.operation.id, %error, "the operation was disturbed");
+        let before_activation = self.operation.phase == Phase::Applying;
+        match error {
+            // Deleted by somebody else: our changes go, also after activation.
+            gone @ PolicyError::Gone(_) => self.turn_back(gone),
+            // Somebody else's decision, or somebody else's turn.
+            error @ (PolicyError::Changed { .. }
+            | PolicyError::NotSettled { .. }
+            | PolicyError::NeverBegun(_)
+            | PolicyError::PushedMeanwhile { .. }
+            | PolicyError::Journal(JournalError::Fenced(_))) => Err(error),
+            error if error.is_connection() => match self.options.on_fault {
+                OnFault::Stop => Err(self.left(error)),
+                OnFault::Resume => self.reconnect(error),
+                OnFault::RollBack => {
+                    self.reconnect(error)?;
+                    if self.operation.phase == Phase::Applying {
+                        self.turn_back(PolicyError::Interrupted)
+                    } else {
+                        Ok(())
+                    }
+                }
+            },
+            PolicyError::Interrupted if self.options.on_fault != OnFault::RollBack => {
+                Err(self.left(PolicyError::Interrupted))
+            }
+            error if before_activation && self.options.on_fault != OnFault::Stop => {
+                self.turn_back(error)
+            }
+            error => Err(self.left(error)),
+        }
+    }
+
+    fn left(&self, cause: PolicyError) -> PolicyError {
+        PolicyError::LeftForRecover {
+            operation: self.operation.id,
+            cause: Box::new(cause),
+        }
+    }
+
+    fn turn_back(&mut self, cause: PolicyError) -> Result<(), PolicyError> {
+        let error = cause.to_string();
+        self.cause = Some(Box::new(cause));
+        match self.begin_undo(&error) {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_connection() => self.reconnect(error),
+            Err(error) => Err(self.left(error)),
+        }
+    }
+
+    /// Reconnects, and reads from the row where the operation is. What is remembered may be wrong:
+    /// a commit whose answer was lost may have happened, and a failover may have lost others.
+    fn reconnect(&mut self, error: PolicyError) -> Result<(), PolicyError> {
+        let begun = Instant::now();
+        let mut wait = Duration::from_millis(100);
+        let mut last = error;
+        while begun.elapsed() < self.options.reconnect_for {
+            if self.wants_end() {
+                return Err(self.left(PolicyError::Interrupted));
+            }
+            sleep(wait);
+            wait = (wait * 2).min(Duration::from_secs(5));
+            match self.pick_up() {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_connection() || standby(&error) => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(self.left(last))
+    }
+
+    fn pick_up(&mut self) -> Result<(), PolicyError> {
+        let (mut session, schema) = open(self.settings)?;
+        let id = self.operation.id;
+        let Some(row) = operation(&mut session, id)? else {
+            return Err(PolicyError::NeverBegun(id));
+        };
+        if row.fence != self.operation.fence {
+            return Err(JournalError::Fenced(id).into());
+        }
+        // The lock of our lost connection goes when the server notices; until then it is held.
+        if !matches!(row.phase, Phase::Done | Phase::RolledBack)
+            && !hold_liveness(&mut session, id)?
+        {
+            return Err(PolicyError::LivenessLost(id));
+        }
+        self.session = session;
+        self.schema = schema;
+        self.operation = row;
+        Ok(())
+    }
+
+    /// Ends a transaction of the operation: liveness, compare-and-set, commit; and remembers where
+    /// the operation is now.
+    pub(super) fn finish(
+        operation: &mut PolicyOperation,
+        mut tx: WriteTransaction<'_>,
+        step: Step,
+    ) -> Result<(), PolicyError> {
+        if !liveness_held(&mut tx, operation.id)? {
+            return Err(PolicyError::LivenessLost(operation.id));
+        }
+        match advance(&mut tx, operation, &step) {
+            Err(JournalError::Fenced(_)) if !Safeguard::Fence.is_on() => {}
+            advanced => advanced?,
+        }
+        point("before-commit");
+        tx.commit()?;
+        point("after-commit");
+        operation.phase = step.phase;
+        operation.cursor = step.cursor;
+        add(&mut operation.sums, &step.sums);
+        Ok(())
+    }
+
+    /// Whether somebody wants it to end; what turns back is not stopped half-way.
+    pub(super) fn wants_end(&self) -> bool {
+        self.cause.is_none() && self.watcher.interrupted()
+    }
+
+    /// Says that the worker lives, while it waits.
+    pub(super) fn beat(&mut self) -> Result<(), PolicyError> {
+        let mut tx = self.session.begin()?;
+        heartbeat(&mut tx, &self.operation)?;
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// The operation's text as a policy of its scope, to decide tags by.
+    pub(super) fn book(&self, text: &crate::quay::PolicyText) -> PolicyBook {
+        PolicyBook::of_one(self.operation.scope, text.clone())
+    }
+}
+
+/// A server that accepts no writes yet: the one that is about to be promoted.
+fn standby(error: &PolicyError) -> bool {
+    error.fault() == Some(FaultClass::ReadOnly)
+}
+
+fn add(sum: &mut Sums, more: &Sums) {
+    sum.matched += more.matched;
+    sum.changed += more.changed;
+    sum.expirations_cleared += more.expirations_cleared;
+    sum.batches += more.batches;
+    sum.longest_batch_ms = sum.longest_batch_ms.max(more.longest_batch_ms);
+}
+
+/// 50 ms, doubled with each attempt, up to two seconds, with jitter.
+pub(super) fn back_off(attempt: u32) -> Duration {
+    let aim = 50_u64.saturating_mul(1 << attempt.min(6)).min(2_000);
+    Duration::from_millis(aim / 2 + fastrand::u64(0..=aim / 2))
+}

@@ -1,0 +1,62 @@
+//! Who may still be deciding by policies as they were: transactions that have read a policy table.
+
+use crate::pg::{Columns, PgError, Statements};
+
+/// A transaction that holds a lock on a policy table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyReader {
+    /// `virtualtransaction` in pg_locks.
+    pub transaction: String,
+    /// The backend; none for a prepared transaction.
+    pub pid: Option<i32>,
+}
+
+/// Every transaction of this database but ours that holds a lock on either policy table. Taken
+/// from pg_locks, which every role sees whole: in pg_stat_activity the columns of others are NULL
+/// for a role without pg_read_all_stats, and a wait for nobody would be over at once.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn policy_readers(pg: &mut impl Statements) -> Result<Vec<PolicyReader>, PgError> {
+    pg.query(
+        r"
+        SELECT DISTINCT virtualtransaction, pid
+        FROM pg_locks
+        WHERE locktype = 'relation' AND granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND relation IN ('repositoryimmutabilitypolicy'::regclass,
+                             'namespaceimmutabilitypolicy'::regclass)
+            AND pid IS DISTINCT FROM pg_backend_pid()
+        ORDER BY 1
+        ",
+        &[],
+    )?
+    .iter()
+    .map(|row| {
+        Ok(PolicyReader {
+            transaction: row.read(0)?,
+            pid: row.read(1)?,
+        })
+    })
+    .collect()
+}
+
+/// What pg_stat_activity shows of these backends, for people; a role may see little of it.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn described(pg: &mut impl Statements, pids: &[i32]) -> Result<Vec<String>, PgError> {
+    pg.query(
+        r"
+        SELECT 'process ' || pid || coalesce(' (' || nullif(application_name, '') || ')', '')
+            || coalesce(' as ' || usename, '') || coalesce(', in a transaction since ' || xact_start, '')
+        FROM pg_stat_activity
+        WHERE pid = ANY ($1)
+        ORDER BY pid
+        ",
+        &[&pids],
+    )?
+    .iter()
+    .map(|row| row.read(0))
+    .collect()
+}

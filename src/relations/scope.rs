@@ -1,0 +1,216 @@
+//! The scope of a policy operation: found by name, walked by keyset.
+
+use crate::pattern::SqlCondition;
+use crate::pg::{Columns, PgError, Statements, ToSql};
+use crate::quay::{Immutability, NamespaceId, RepositoryId, Scope, TagId, UnixMillis};
+
+/// A row of `"user"`, as far as a policy operation asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceRow {
+    /// `id`.
+    pub id: NamespaceId,
+    /// `enabled`.
+    pub enabled: bool,
+    /// `robot`.
+    pub robot: bool,
+    /// Whether an organisation mirror fills it (`orgmirrorconfig`).
+    pub mirrored: bool,
+}
+
+/// Finds a namespace by name.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn namespace_by_name(
+    pg: &mut impl Statements,
+    name: &str,
+) -> Result<Option<NamespaceRow>, PgError> {
+    let row = pg.query_opt(
+        r#"
+        SELECT u.id, u.enabled, u.robot,
+            EXISTS (SELECT FROM orgmirrorconfig m WHERE m.organization_id = u.id)
+        FROM "user" u
+        WHERE u.username = $1
+        "#,
+        &[&name],
+    )?;
+    row.map(|row| {
+        Ok(NamespaceRow {
+            id: NamespaceId(row.read(0)?),
+            enabled: row.read(1)?,
+            robot: row.read(2)?,
+            mirrored: row.read(3)?,
+        })
+    })
+    .transpose()
+}
+
+/// The name of a namespace; empty where the row is not there.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn namespace_name(pg: &mut impl Statements, id: NamespaceId) -> Result<String, PgError> {
+    let row = pg.query_opt(r#"SELECT username FROM "user" WHERE id = $1"#, &[&id.0])?;
+    row.map_or_else(|| Ok(String::new()), |row| row.read(0))
+}
+
+/// Finds a repository of a namespace by name; not one that is marked for deletion (state 3).
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn repository_by_name(
+    pg: &mut impl Statements,
+    namespace: NamespaceId,
+    name: &str,
+) -> Result<Option<RepositoryId>, PgError> {
+    let row = pg.query_opt(
+        "SELECT id FROM repository WHERE namespace_user_id = $1 AND name = $2 AND state <> 3",
+        &[&namespace.0, &name],
+    )?;
+    row.map(|row| row.read(0).map(RepositoryId)).transpose()
+}
+
+/// The repositories of a scope, by id.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn repositories_of(
+    pg: &mut impl Statements,
+    scope: Scope,
+) -> Result<Vec<RepositoryId>, PgError> {
+    match scope {
+        Scope::Repository(id) => Ok(vec![id]),
+        Scope::Namespace(id) => pg
+            .query(
+                "SELECT id FROM repository WHERE namespace_user_id = $1 ORDER BY id",
+                &[&id.0],
+            )?
+            .iter()
+            .map(|row| row.read(0).map(RepositoryId))
+            .collect(),
+    }
+}
+
+/// A page of live tags of one repository, in (name, id) order, after a place: four of the tag
+/// table's indexes begin with repository and name, and are then updated locally. Names never
+/// change, so that what a pattern says of a row holds until the row is locked.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn page_of_tags(
+    pg: &mut impl Statements,
+    page: &Page<'_>,
+) -> Result<Vec<(TagId, String)>, PgError> {
+    let (name, id) = page.after.unwrap_or(("", TagId(0)));
+    let immutable = page.immutability.as_column();
+    let limit = i64::from(page.limit);
+    let mut params: Vec<&(dyn ToSql + Sync)> = vec![
+        &page.repository.0,
+        &immutable,
+        &page.now.0,
+        &name,
+        &id.0,
+        &limit,
+    ];
+    let narrowed = page
+        .narrowing
+        .map(|condition| condition.render("name", params.len() + 1));
+    let mut condition = "true";
+    if let Some(sql) = &narrowed {
+        condition = &sql.text;
+        params.extend(
+            sql.parameters
+                .iter()
+                .map(|text| text as &(dyn ToSql + Sync)),
+        );
+    }
+    pg.query(
+        &format!(
+            r"
+            SELECT id, name
+            FROM tag
+            WHERE repository_id = $1 AND immutable = $2 AND NOT hidden
+                AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $3)
+                AND (name, id) > ($4, $5) AND ({condition})
+            ORDER BY name, id
+            LIMIT $6
+            "
+        ),
+        &params,
+    )?
+    .iter()
+    .map(|row| Ok((TagId(row.read(0)?), row.read(1)?)))
+    .collect()
+}
+
+/// Which page.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    /// Of which repository.
+    pub repository: RepositoryId,
+    /// After which row.
+    pub after: Option<(&'a str, TagId)>,
+    /// Tags that are what.
+    pub immutability: Immutability,
+    /// Alive when.
+    pub now: UnixMillis,
+    /// Only those whose name fulfils this, where a pattern has an equal condition in SQL.
+    pub narrowing: Option<&'a SqlCondition>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// `tag_id_seq`'s last value: rows with greater ids are pushed later. Times lie: Quay takes its
+/// clock before its lock.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn last_tag_id(pg: &mut impl Statements) -> Result<i64, PgError> {
+    pg.query_one("SELECT last_value FROM tag_id_seq", &[])?
+        .read(0)
+}
+
+/// Live immutable tags of a scope that were pushed after this id, at most `limit`.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn pushed_since(
+    pg: &mut impl Statements,
+    scope: Scope,
+    last_id: i64,
+    now: UnixMillis,
+    limit: u32,
+) -> Result<Vec<(TagId, RepositoryId, String)>, PgError> {
+    let condition = match scope {
+        Scope::Repository(_) => "t.repository_id = $1",
+        Scope::Namespace(_) => {
+            "t.repository_id IN (SELECT id FROM repository WHERE namespace_user_id = $1)"
+        }
+    };
+    let id = match scope {
+        Scope::Repository(id) => id.0,
+        Scope::Namespace(id) => id.0,
+    };
+    pg.query(
+        &format!(
+            r"
+            SELECT t.id, t.repository_id, t.name
+            FROM tag t
+            WHERE {condition} AND t.id::bigint > $2 AND t.immutable AND NOT t.hidden
+                AND (t.lifetime_end_ms IS NULL OR t.lifetime_end_ms > $3)
+            ORDER BY t.id
+            LIMIT $4
+            "
+        ),
+        &[&id, &last_id, &now.0, &i64::from(limit)],
+    )?
+    .iter()
+    .map(|row| {
+        Ok((
+            TagId(row.read(0)?),
+            RepositoryId(row.read(1)?),
+            row.read(2)?,
+        ))
+    })
+    .collect()
+}

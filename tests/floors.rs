@@ -1,0 +1,251 @@
+//! The rooms and floors of ARCHITECTURE.md, held: imports only point down.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every room of the library and its floor. On one floor a room may use those that stand before it
+/// in `NEIGHBOURS`, and no others.
+const FLOORS: [(&str, u32); 21] = [
+    ("pattern", 0),
+    ("quay", 0),
+    ("config", 1),
+    ("rules", 1),
+    ("correction", 2),
+    ("evaluate", 2),
+    ("report", 2),
+    ("ground", 3),
+    ("journal", 3),
+    ("pg", 3),
+    ("relations", 3),
+    ("apply", 4),
+    ("migrate", 4),
+    ("policy", 4),
+    ("sandbox", 4),
+    ("scan", 4),
+    ("run", 5),
+    ("demo", 6),
+    ("watch", 6),
+    ("lib", 9),
+    ("main", 9),
+];
+
+/// Who may use whom on one floor: pure engines build on each other's nouns, the database's rooms
+/// on each other's tables. The engines of floor 4 never know each other.
+const NEIGHBOURS: [(&str, &str); 11] = [
+    ("quay", "pattern"),
+    ("correction", "evaluate"),
+    ("report", "evaluate"),
+    ("report", "correction"),
+    ("journal", "pg"),
+    ("relations", "pg"),
+    ("relations", "journal"),
+    ("ground", "pg"),
+    ("ground", "journal"),
+    ("ground", "relations"),
+    ("rules", "config"),
+];
+
+/// Rooms that may open a session that can write.
+const WRITERS: [&str; 5] = ["apply", "migrate", "pg", "policy", "sandbox"];
+
+/// Names that say nothing of what is in them.
+const SUBJECTLESS: [&str; 6] = ["util", "utils", "helper", "helpers", "common", "misc"];
+
+/// A file that is longer has two subjects.
+const LONGEST: usize = 500;
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// Every source file below src/, with its text.
+fn files() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![src()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = fs::read_to_string(&path).expect("a file");
+                found.push((path, text));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The room of a file: the first part of its path.
+fn room(path: &Path) -> String {
+    let inside = path.strip_prefix(src()).expect("below src");
+    let first = inside.components().next().expect("a part");
+    first
+        .as_os_str()
+        .to_string_lossy()
+        .trim_end_matches(".rs")
+        .to_owned()
+}
+
+fn floor(room: &str) -> Option<u32> {
+    FLOORS
+        .iter()
+        .find(|(name, _)| *name == room)
+        .map(|(_, floor)| *floor)
+}
+
+/// The code of a file without its comments: a mention in a comment is no import.
+fn code(text: &str) -> String {
+    let lines = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The rooms that a file names, as `crate::room`.
+fn named(text: &str) -> Vec<String> {
+    code(text)
+        .split("crate::")
+        .skip(1)
+        .map(|rest| {
+            rest.chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect::<String>()
+        })
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+#[test]
+fn every_room_has_a_floor() {
+    for (path, _) in files() {
+        let room = room(&path);
+        assert!(
+            room == "cli" || floor(&room).is_some(),
+            "{room} has no floor"
+        );
+    }
+}
+
+#[test]
+fn imports_only_point_down() {
+    let mut wrong = Vec::new();
+    for (path, text) in files() {
+        let from = room(&path);
+        let Some(here) = floor(&from) else {
+            continue;
+        };
+        for to in named(&text) {
+            let Some(there) = floor(&to) else {
+                continue;
+            };
+            let neighbours = NEIGHBOURS.contains(&(from.as_str(), to.as_str()));
+            if from != to && there >= here && !(there == here && neighbours) {
+                wrong.push(format!("{} uses {to}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn only_pg_names_the_driver() {
+    for (path, text) in files() {
+        if room(&path) == "pg" {
+            continue;
+        }
+        for word in ["postgres::", "tokio_postgres", "tokio_postgres_rustls"] {
+            let named = code(&text).split(word).count() > 1;
+            let ours = word == "postgres::" && code(&text).contains("quay_doctor_postgres::");
+            assert!(!named || ours, "{} names {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_writers_open_a_session_that_can_write() {
+    for (path, text) in files() {
+        let room = room(&path);
+        let opens = code(&text).contains("WriteSession::open");
+        assert!(
+            !opens || WRITERS.contains(&room.as_str()),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn the_program_uses_the_librarys_front_page_only() {
+    for (path, text) in files() {
+        if !["cli", "main"].contains(&room(&path).as_str()) {
+            continue;
+        }
+        for rest in code(&text).split("quay_doctor::").skip(1) {
+            let name: String = rest
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            let inside = floor(&name).is_some() && rest[name.len()..].starts_with("::");
+            assert!(!inside, "{} reaches into {name}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_file_has_one_subject_and_says_which() {
+    for (path, text) in files() {
+        let shown = path.display();
+        assert!(
+            text.starts_with("//! "),
+            "{shown} does not say what it is about"
+        );
+        let lines = text.lines().count();
+        assert!(lines <= LONGEST, "{shown} has {lines} lines: two subjects?");
+        for part in path.components() {
+            let name = part.as_os_str().to_string_lossy();
+            let stem = name.trim_end_matches(".rs");
+            assert!(!SUBJECTLESS.contains(&stem), "{shown} has no subject");
+        }
+    }
+}
+
+#[test]
+fn architecture_md_knows_every_room() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
+    let text = fs::read_to_string(path).expect("ARCHITECTURE.md");
+    for (path, _) in files() {
+        let room = room(&path);
+        assert!(
+            text.contains(&format!("`{room}/`")) || text.contains(&format!("`{room}.rs`")),
+            "{room}"
+        );
+    }
+}
+
+#[test]
+fn documents_name_only_files_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(root.join(document)).expect("the document");
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let inside = [
+                "src/",
+                "docs/",
+                "tests/",
+                "migrations/",
+                "checks/",
+                "fixtures/",
+                ".ci/",
+                "benches/",
+            ];
+            let plain = quoted
+                .chars()
+                .all(|c| c.is_alphanumeric() || "/._-".contains(c));
+            if plain && inside.iter().any(|folder| quoted.starts_with(folder)) {
+                assert!(root.join(quoted).exists(), "{document} names {quoted}");
+            }
+        }
+    }
+}

@@ -70,13 +70,15 @@ pub use policy::{
 pub use quay::{OperationId, Polarity, PolicyUuid};
 pub use relations::Selection;
 pub use report::{
-    Settling, Standing, apply_for_people, apply_json, check_for_people, check_json,
-    examples_for_people, harmless, plan_for_people, plan_json, rule_list, rule_page,
-    undo_for_people, undo_json,
+    CheckReport, Settling, Standing, apply_for_people, apply_json, begun_anew_line,
+    check_for_people, check_html, check_json, check_junit, check_markdown, check_prometheus,
+    examples_for_people, harmless, plan_for_people, plan_json, rule_list, rule_page, summary_line,
+    tag_for_people, tag_json, undo_for_people, undo_json, violation_line,
 };
 pub use rules::{Catalogue, Rule, RuleError, Severity, rules_in};
 pub use run::{
-    CheckRequest, Event, FixRequest, NoProgress, Progress, RecoverRequest, Recovered, RunError,
-    apply_fix, check, check_telling, plan_fix, recover, undo_fix, unfinished,
+    CheckRequest, Event, ExplainRequest, FixRequest, NoProgress, Progress, RecoverRequest,
+    Recovered, RunError, apply_fix, check, check_telling, explain_tag, plan_fix, recover, undo_fix,
+    unfinished,
 };
 pub use scan::Shard;

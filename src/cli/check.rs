@@ -1,15 +1,18 @@
 //! `check`: evaluates the rules; changes nothing.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use clap::Args;
 use quay_doctor::{
-    Catalogue, CheckRequest, PolicyUuid, Selection, Settling, Severity, Shard, Standing,
-    Strictness, check, check_for_people, check_json,
+    Catalogue, CheckReport, CheckRequest, ConnectionSettings, Event, PolicyUuid, Selection,
+    Settling, Severity, Shard, Standing, Strictness, begun_anew_line, check, check_for_people,
+    check_html, check_json, check_junit, check_markdown, check_prometheus, check_telling,
+    summary_line, violation_line,
 };
 
 use super::progress::Terminal;
-use super::{Exit, Failure, Format, Globals, output};
+use super::{Exit, Failure, Globals, WantedFormat, output};
 
 /// Evaluates the rules over one consistent snapshot; changes nothing
 #[derive(Args, Debug)]
@@ -120,16 +123,57 @@ pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
     request.shard = args.shard;
     request.timeout = args.timeout;
     let settings = globals.connection()?;
-    let report = check(&settings, &request, &mut Terminal::new(globals))?;
-    match globals.format {
-        Format::Human => output::text(&check_for_people(&report))?,
-        Format::Json => output::json(&check_json(&report))?,
-    }
+    let mut terminal = Terminal::new(globals);
+    let report = match globals.wanted {
+        WantedFormat::Ndjson => streamed(&settings, request, &mut terminal)?,
+        format => {
+            let report = check(&settings, &request, &mut terminal)?;
+            match format {
+                WantedFormat::Json | WantedFormat::Ndjson => output::json(&check_json(&report))?,
+                WantedFormat::Human => output::text(&check_for_people(&report))?,
+                WantedFormat::Junit => output::text(&check_junit(&report, args.fail_on))?,
+                WantedFormat::Markdown => output::text(&check_markdown(&report))?,
+                WantedFormat::Html => output::text(&check_html(&report))?,
+                WantedFormat::Prometheus => output::text(&check_prometheus(&report))?,
+            }
+            report
+        }
+    };
     Ok(match report.standing(args.fail_on, args.settling()) {
         Standing::AllWell => Exit::AllWell,
         Standing::Violated => Exit::SomethingToDo,
         Standing::Unknown => Exit::Unknown,
     })
+}
+
+/// Prints each violation as it is found; none is kept.
+fn streamed(
+    settings: &ConnectionSettings,
+    mut request: CheckRequest,
+    terminal: &mut Terminal,
+) -> Result<CheckReport, Failure> {
+    request.keep = 0;
+    let mut failure = None;
+    let report = check_telling(settings, &request, terminal, &mut |event| {
+        let line = match event {
+            Event::Found(violation) => violation_line(violation),
+            Event::BegunAnew => begun_anew_line(),
+        };
+        match output::line(&line) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    match failure {
+        Some(failure) => Err(failure),
+        None => {
+            output::line(&summary_line(&report))?;
+            Ok(report)
+        }
+    }
 }
 
 fn severity(text: &str) -> Result<Severity, String> {

@@ -74,6 +74,16 @@ impl Reading {
         }
     }
 
+    /// Whether the policy, were it active, makes a tag immutable; or why that is not known.
+    ///
+    /// # Errors
+    /// The reason, for people.
+    pub fn on(&self, tag: &str) -> Result<bool, String> {
+        self.decide(tag).map_err(|why| match why {
+            NoDecision::Raises(reason) | NoDecision::Undecided(reason) => reason,
+        })
+    }
+
     /// The pattern as stored, where the text has one.
     pub fn pattern(&self) -> Option<&str> {
         match self {

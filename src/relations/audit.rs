@@ -117,6 +117,18 @@ impl AuditTrail {
         Ok(trail)
     }
 
+    /// Every act on tags of this name, oldest first.
+    pub fn acts_on(
+        &self,
+        repository: RepositoryId,
+        name: &str,
+    ) -> impl Iterator<Item = (ImmutabilityChange, &Act)> {
+        let acts = self.acts.get(&(repository, name.to_owned()));
+        acts.into_iter()
+            .flatten()
+            .map(|(change, act)| (*change, act))
+    }
+
     /// What the newest act on this row says. An entry by which nothing changed and nothing is
     /// immutable says nothing.
     pub fn newest_on(&self, row: &TagRow) -> Option<Found> {

@@ -31,5 +31,6 @@ pub use scope::{
     repositories_of, repository_by_name,
 };
 pub use tags::{
-    RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, write_tags,
+    RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, tags_named,
+    write_tags,
 };

@@ -85,6 +85,21 @@ impl CheckReport {
         self.rules.iter().map(|rule| rule.violations).sum()
     }
 
+    /// Whether some rule could not be decided.
+    pub fn is_undecided(&self) -> bool {
+        let mut rules = self.rules.iter();
+        rules.any(|rule| rule.status() == Status::Undecided)
+    }
+
+    /// The violations of a rule that were kept, in order, at most `most`.
+    pub(super) fn of(&self, rule: &RuleOutcome, most: usize) -> impl Iterator<Item = &Violation> {
+        let id = rule.id.clone();
+        self.violations
+            .iter()
+            .filter(move |violation| violation.rule == id)
+            .take(most)
+    }
+
     /// All subjects that Quay may be at work on.
     pub fn total_settling(&self) -> u64 {
         self.rules.iter().map(|rule| rule.settling).sum()

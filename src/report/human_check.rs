@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::words::{line, place_of, plural, subject, thousands};
+use super::verdict::{counts, status, verdict};
+use super::words::{line, place_of, subject, thousands};
 use super::{CheckReport, harmless};
 use crate::evaluate::{RuleOutcome, Status, Subject, Violation};
 
@@ -36,43 +37,24 @@ pub fn check_for_people(report: &CheckReport) -> String {
         violations_of(&mut out, rule, &report.violations);
     }
     line!(out);
-    verdict(&mut out, report);
+    last_line(&mut out, report);
     out
 }
 
 fn rule_line(out: &mut String, rule: &RuleOutcome) {
-    let (mark, status) = match rule.status() {
-        Status::Held => ("ok", "holds"),
-        Status::Violated => ("!!", "violated"),
-        Status::Undecided => ("??", "undecided"),
-        Status::Settling => ("..", "settling"),
-        Status::Skipped => ("--", "skipped"),
+    let mark = match rule.status() {
+        Status::Held => "ok",
+        Status::Violated => "!!",
+        Status::Undecided => "??",
+        Status::Settling => "..",
+        Status::Skipped => "--",
     };
-    let mut counts = Vec::new();
-    if rule.violations > 0 {
-        counts.push(plural(rule.violations, "violation"));
-    }
-    if rule.explained > 0 {
-        counts.push(format!("{} explained", thousands(rule.explained)));
-    }
-    if rule.undecided.subjects > 0 {
-        counts.push(format!("{} undecided", thousands(rule.undecided.subjects)));
-    }
-    if rule.accepted > 0 {
-        counts.push(format!(
-            "{} accepted as undecided",
-            thousands(rule.accepted)
-        ));
-    }
-    if rule.settling > 0 {
-        counts.push(format!("{} settling", thousands(rule.settling)));
-    }
-    counts.push(format!("{} looked at", thousands(rule.subjects)));
     line!(
         out,
-        "{mark} {:<26} {status:<10} {}",
+        "{mark} {:<26} {:<10} {}",
         rule.id.0,
-        counts.join(", ")
+        status(rule),
+        counts(rule)
     );
     if let Some(reason) = rule.reason() {
         line!(out, "     {}", harmless(reason));
@@ -133,45 +115,15 @@ fn name(violation: &Violation) -> String {
     }
 }
 
-fn verdict(out: &mut String, report: &CheckReport) {
+fn last_line(out: &mut String, report: &CheckReport) {
     let seconds = (report.finished - report.started).as_seconds_f64();
-    let total = report.total_violations();
-    let undecided = report
-        .rules
-        .iter()
-        .filter(|rule| rule.status() == Status::Undecided)
-        .count();
-    if let Some(why) = &report.cut_short {
-        line!(
-            out,
-            "Not known: {why}; {} found until then ({seconds:.1} s).",
-            plural(total, "violation")
-        );
-    } else if undecided > 0 {
-        line!(
-            out,
-            "Not known: {} could not be decided; {} found so far ({seconds:.1} s).",
-            plural(undecided as u64, "rule"),
-            plural(total, "violation")
-        );
-    } else if total > 0 {
-        line!(
-            out,
-            "{} ({seconds:.1} s). `quay-doctor fix` plans what to do; it changes nothing.",
-            plural(total, "violation")
-        );
-    } else if report.total_settling() > 0 {
-        line!(
-            out,
-            "No violation, but {} {} under a policy that Quay may still be applying: check again after --grace ({seconds:.1} s).",
-            plural(report.total_settling(), "tag"),
-            if report.total_settling() == 1 {
-                "is"
-            } else {
-                "are"
-            }
-        );
+    let known = report.cut_short.is_none() && !report.is_undecided();
+    let hint = if known && report.total_violations() > 0 {
+        " `quay-doctor fix` plans what to do; it changes nothing."
+    } else if known && report.total_settling() > 0 {
+        " Check again after --grace."
     } else {
-        line!(out, "All is well ({seconds:.1} s).");
-    }
+        ""
+    };
+    line!(out, "{} ({seconds:.1} s).{hint}", verdict(report));
 }

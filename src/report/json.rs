@@ -10,7 +10,7 @@ use crate::evaluate::{Found, RuleOutcome, Subject, Violation};
 /// The version of the documents' shape; it grows when a key changes or goes.
 const SHAPE: u32 = 1;
 
-fn head() -> Value {
+pub(super) fn head() -> Value {
     json!({
         "tool": "quay-doctor",
         "version": env!("CARGO_PKG_VERSION"),
@@ -19,7 +19,7 @@ fn head() -> Value {
 }
 
 /// Adds the members of the second object to the first.
-fn with(mut object: Value, members: Value) -> Value {
+pub(super) fn with(mut object: Value, members: Value) -> Value {
     if let (Value::Object(object), Value::Object(members)) = (&mut object, members) {
         object.extend(members);
     }

@@ -5,6 +5,7 @@
 
 mod check;
 mod error;
+mod explain;
 mod fix;
 mod notes;
 mod progress;
@@ -14,6 +15,7 @@ mod second_look;
 
 pub use check::{Event, Told, check, check_telling};
 pub use error::RunError;
+pub use explain::{ExplainRequest, explain_tag};
 pub use fix::{FixRequest, apply_fix, plan_fix, undo_fix};
 pub use progress::{NoProgress, Progress};
 pub use recover::{RecoverRequest, Recovered, recover, unfinished};

@@ -1,3 +1,6 @@
 //! The checker: every rule, its examples and its page, its evidence, its formats.
 
 mod catalogue;
+mod limits;
+mod rules;
+mod tag;

@@ -8,5 +8,5 @@ mod places;
 mod policies;
 mod property;
 mod recheck;
-mod stage;
+pub mod stage;
 mod whole;

@@ -6,7 +6,6 @@ use thiserror::Error;
 use crate::journal::JournalError;
 use crate::pg::{FaultClass, PgError};
 use crate::quay::RunId;
-use crate::scan::ScanError;
 
 /// A run could not begin, or was cut short.
 #[derive(Debug, Error, Diagnostic)]
@@ -62,10 +61,6 @@ pub enum ApplyError {
         #[source]
         source: Box<ApplyError>,
     },
-    /// The registry cannot be read for judging it.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Scan(#[from] ScanError),
     /// The journal.
     #[error(transparent)]
     #[diagnostic(transparent)]

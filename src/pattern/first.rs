@@ -53,17 +53,19 @@ pub fn first_character(
             members.push(member);
         }
     }
-    if case != Case::Ignored {
+    if case == Case::Exact {
         return Ok(FirstCharacter::Harmless);
     }
     let gathered = One {
-        case,
+        case: Case::Ignored,
         ..One::union(members)
     }
     .optimised(true)?;
     let gathered = CharSet::of(&gathered, alphabet);
     if real & !gathered.ascii != 0 {
         return match direction {
+            // Which literals are folded depends on tables that are not modelled.
+            _ if case == Case::Folded => Err(Undecidable::FullCaseFolding),
             Direction::Forward => Ok(FirstCharacter::OneOf(gathered.ascii)),
             Direction::Backward => Err(Undecidable::Reverse),
         };
@@ -78,7 +80,7 @@ pub fn first_character(
 /// With a plain character at its start a pattern needs no such set.
 fn starts_simply(node: &Node) -> bool {
     match node {
-        Node::One(_) => true,
+        Node::One(one) => !matches!(one.kind, OneKind::Range(..)),
         Node::Sequence(nodes) => nodes.first().is_some_and(starts_simply),
         Node::Group(_, node) | Node::Atomic(node) => starts_simply(node),
         _ => false,
@@ -104,7 +106,9 @@ impl First {
 fn gather(node: &Node, direction: Direction) -> Option<First> {
     Some(match node {
         Node::One(one) => match one.kind {
+            // The engine gives up on a dot, and on a range that is not part of a larger set.
             OneKind::Everything | OneKind::NotLineFeed | OneKind::NotLineBreak => return None,
+            OneKind::Range(..) => return None,
             _ => First {
                 ones: vec![one.clone()],
                 may_be_nothing: false,
@@ -117,11 +121,11 @@ fn gather(node: &Node, direction: Direction) -> Option<First> {
         Node::Assertion(_) | Node::Fail | Node::Verb => First::nothing(),
         Node::Sequence(nodes) => {
             let mut first = First::nothing();
-            let mut in_order: Vec<&Node> = nodes.iter().collect();
+            let mut in_order = packed(nodes);
             if direction == Direction::Backward {
                 in_order.reverse();
             }
-            for node in in_order {
+            for node in &in_order {
                 let next = gather(node, direction)?;
                 first.ones.extend(next.ones);
                 if !next.may_be_nothing {
@@ -154,6 +158,52 @@ fn gather(node: &Node, direction: Direction) -> Option<First> {
         | Node::Grapheme
         | Node::Fuzzy(_) => return None,
     })
+}
+
+/// Literals in a row as the engine packs them: a run without a letter does not ignore case.
+fn packed(nodes: &[Node]) -> Vec<Node> {
+    let mut packed = nodes.to_vec();
+    let mut run: Vec<usize> = Vec::new();
+    let mut case = Case::Exact;
+    for (index, node) in nodes.iter().enumerate() {
+        let Some((value, own_case)) = positive_literal(node) else {
+            settle(&mut packed, &mut run, case);
+            continue;
+        };
+        if own_case != case && (own_case.is_ignored() || is_cased(value)) {
+            settle(&mut packed, &mut run, case);
+            case = own_case;
+        }
+        run.push(index);
+    }
+    settle(&mut packed, &mut run, case);
+    packed
+}
+
+/// Gives a run of literals the case that the engine gives it.
+fn settle(nodes: &mut [Node], run: &mut Vec<usize>, case: Case) {
+    let has_letter = run
+        .iter()
+        .filter_map(|&index| positive_literal(&nodes[index]))
+        .any(|(value, _)| is_cased(value));
+    let case = if has_letter { case } else { Case::Exact };
+    for index in run.drain(..) {
+        if let Node::One(one) = &mut nodes[index] {
+            one.case = case;
+        }
+    }
+}
+
+fn positive_literal(node: &Node) -> Option<(u32, Case)> {
+    match node {
+        Node::One(one) => one.as_positive_literal().map(|value| (value, one.case)),
+        _ => None,
+    }
+}
+
+/// Letters outside ASCII count as cased: then the set is looked at more closely, not less.
+fn is_cased(value: u32) -> bool {
+    u8::try_from(value).map_or(true, |byte| byte.is_ascii_alphabetic() || byte >= 0x80)
 }
 
 fn union<'a>(nodes: impl Iterator<Item = &'a Node>, direction: Direction) -> Option<First> {

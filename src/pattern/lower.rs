@@ -259,18 +259,12 @@ impl Lowering {
         node: &Node,
         around: Surroundings,
     ) -> Result<Meaning, Undecidable> {
-        if around.in_look_behind {
-            return Err(Undecidable::LookBehind);
-        }
         let inside = Surroundings {
             in_look: true,
-            in_look_behind: look.is_behind(),
+            in_look_behind: look.is_behind() || around.in_look_behind,
             ..around
         };
         let node = self.node(node, inside)?;
-        if look.is_behind() && node.power() != Power::Regular {
-            return Err(Undecidable::LookBehind);
-        }
         Ok(Meaning::Look(look, Box::new(node)))
     }
 

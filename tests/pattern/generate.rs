@@ -8,6 +8,8 @@ pub struct Generator {
     /// Groups opened so far, so that references lead somewhere more often than not.
     groups: u32,
     version_1: bool,
+    /// Mostly look-around, atomic groups and references, over two letters.
+    entangled: bool,
 }
 
 const LITERALS: &[&str] = &[
@@ -193,6 +195,7 @@ impl Generator {
             random: Rng::with_seed(seed),
             groups: 0,
             version_1: false,
+            entangled: false,
         }
     }
 
@@ -208,6 +211,7 @@ impl Generator {
     pub fn pattern(&mut self) -> String {
         self.groups = 0;
         self.version_1 = self.one_in(20);
+        self.entangled = self.one_in(3);
         let mut pattern = String::new();
         if self.version_1 {
             pattern.push_str("(?V1)");
@@ -218,7 +222,7 @@ impl Generator {
             let flags = self.pick(FLAGS);
             pattern.push_str(flags);
         }
-        let depth = self.random.u32(0..4);
+        let depth = self.random.u32(u32::from(self.entangled)..4);
         self.branches(depth, &mut pattern);
         if self.one_in(8) {
             self.damage(&mut pattern);
@@ -256,6 +260,9 @@ impl Generator {
     }
 
     fn atom(&mut self, depth: u32, pattern: &mut String) {
+        if self.entangled && !self.one_in(8) {
+            return self.entangled_atom(depth, pattern);
+        }
         match self.random.u32(..100) {
             0..=27 => pattern.push_str(self.pick(LITERALS)),
             28..=29 => pattern.push_str(self.pick(RARE_LITERALS)),
@@ -292,9 +299,42 @@ impl Generator {
             _ => {
                 pattern.push_str("(?");
                 let look = self.pick(LOOKS);
-                self.enclosed(&look.replace("(?", "(?"), depth - 1, pattern);
+                self.enclosed(look, depth - 1, pattern);
                 self.yes_and_no(depth, pattern);
             }
+        }
+    }
+
+    /// What makes engines disagree: several of these nested in each other.
+    fn entangled_atom(&mut self, depth: u32, pattern: &mut String) {
+        if depth == 0 || self.one_in(3) {
+            let simple = ["a", "b", "a", "b", ".", "[ab]", "[^a]", "", "^", "$", r"\b"];
+            pattern.push_str(self.pick(&simple));
+            return;
+        }
+        match self.random.u32(..16) {
+            0..=4 => {
+                let opening = self.pick(LOOKS);
+                self.enclosed(opening, depth, pattern);
+            }
+            5..=7 => self.enclosed("(?>", depth, pattern),
+            8..=9 => {
+                self.enclosed("(?:", depth, pattern);
+                pattern.push_str(self.pick(&["*+", "++", "?+", "{1,2}+", "*", "+?", "??", "{2}"]));
+            }
+            10..=11 => self.group("(", depth, pattern),
+            12 => self.reference(pattern),
+            13 => {
+                pattern.push_str("(?(1)");
+                self.yes_and_no(depth, pattern);
+            }
+            14 => {
+                pattern.push_str("(?");
+                let look = self.pick(LOOKS);
+                self.enclosed(look, depth - 1, pattern);
+                self.yes_and_no(depth, pattern);
+            }
+            _ => self.enclosed("(?|", depth, pattern),
         }
     }
 

@@ -15,6 +15,8 @@ pub enum Expected {
     Rejected,
     /// It fails in a way that Quay does not catch.
     Fails,
+    /// It took the whole process down.
+    Crashes,
 }
 
 /// The running module.
@@ -27,6 +29,12 @@ pub struct Oracle {
 impl Oracle {
     /// Starts it; none, with a line that says so, where the module is not installed.
     pub fn start() -> Option<Self> {
+        let (oracle, greeting) = Self::begin()?;
+        println!("comparing with the Python module: {}", greeting.trim());
+        Some(oracle)
+    }
+
+    fn begin() -> Option<(Self, String)> {
         let Some(python) = python() else {
             println!("skipped: no Python module to compare with (make python-venv installs it)");
             return None;
@@ -42,12 +50,12 @@ impl Oracle {
         let mut answers = BufReader::new(child.stdout.take().unwrap());
         let mut greeting = String::new();
         answers.read_line(&mut greeting).unwrap();
-        println!("comparing with the Python module: {}", greeting.trim());
-        Some(Self {
+        let oracle = Self {
             child,
             questions,
             answers,
-        })
+        };
+        Some((oracle, greeting))
     }
 
     /// What the module decides.
@@ -56,7 +64,11 @@ impl Oracle {
         writeln!(self.questions, "{question}").unwrap();
         self.questions.flush().unwrap();
         let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
+        if self.answers.read_line(&mut line).unwrap() == 0 {
+            println!("the module crashed on {question}");
+            (*self, _) = Self::begin().unwrap();
+            return Expected::Crashes;
+        }
         let answer: Value = serde_json::from_str(&line).unwrap();
         match answer["compile"].as_str().unwrap() {
             "ok" => Expected::Decisions(

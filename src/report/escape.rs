@@ -30,7 +30,6 @@ pub(super) fn markdown(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             // Backslashes do not keep a hosting service from seeing a mention or a link in these.
             '@' => out.push_str("&#64;"),
-            ':' => out.push_str("&#58;"),
             '#' => out.push_str("&#35;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '(' | ')' | '|' | '~' | '!' | '$' => {
                 out.push('\\');
@@ -39,7 +38,8 @@ pub(super) fn markdown(text: &str) -> String {
             c => out.push(c),
         }
     }
-    out
+    // What a renderer makes a link of although nothing marks it as one.
+    out.replace("://", "&#58;//").replace("www.", "www&#46;")
 }
 
 /// For a label's value in the text format of Prometheus.
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn markup_formulas_and_control_characters_are_harmless_everywhere() {
-        let name = "=cmd|' /C'!A0\u{1b}[1m<script>&\"@org [x](http://y)\n\u{ffff}";
+        let name = "=cmd|' /C'!A0\u{1b}[1m<script>&\"@org [x](http://y) www.z\n\u{ffff}";
         let html = markup(name);
         assert!(
             !html.contains(['<', '>', '"', '\'', '\u{1b}', '\n', '\u{ffff}']),
@@ -71,7 +71,7 @@ mod tests {
         );
         assert!(html.starts_with("&#39;=cmd"), "{html}");
         let markdown = markdown(name);
-        for piece in ["<script", "@org", "[x](", "http://", "\n", "\u{1b}"] {
+        for piece in ["<script", "@org", "[x](", "http://", "www.", "\n", "\u{1b}"] {
             assert!(!markdown.contains(piece), "{piece}: {markdown}");
         }
         assert!(markdown.starts_with("'=cmd\\|"), "{markdown}");

@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
+use crate::line::output::valid;
 use crate::line::stage::{BOTH_FAILURES, Stage};
 
 fn explain(stage: &Stage, tag: &str) -> Value {
-    stage
-        .run(&["tag", "explain", tag, "--format", "json"])
-        .expect_status(0)
-        .json()
+    let told = stage.run(&["tag", "explain", tag, "--format", "json"]);
+    let told = told.expect_status(0).json();
+    valid("tag", &told);
+    told
 }
 
 fn verdict<'v>(explanation: &'v Value, rule: &str) -> &'v str {

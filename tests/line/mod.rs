@@ -3,7 +3,7 @@
 mod evidence;
 mod faults;
 mod input;
-mod output;
+pub mod output;
 mod places;
 mod policies;
 mod property;

@@ -1,15 +1,18 @@
 //! `check`: evaluates the rules; changes nothing.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use clap::Args;
 use quay_doctor::{
-    Catalogue, CheckRequest, Selection, Severity, Standing, Strictness, check, check_for_people,
-    check_json,
+    Catalogue, CheckReport, CheckRequest, ConnectionSettings, Event, PolicyUuid, Selection,
+    Settling, Severity, Shard, Standing, Strictness, begun_anew_line, check, check_for_people,
+    check_html, check_json, check_junit, check_markdown, check_prometheus, check_telling,
+    summary_line, violation_line,
 };
 
 use super::progress::Terminal;
-use super::{Exit, Failure, Format, Globals, output};
+use super::{Exit, Failure, Globals, WantedFormat, output};
 
 /// Evaluates the rules over one consistent snapshot; changes nothing
 #[derive(Args, Debug)]
@@ -28,6 +31,28 @@ pub struct CheckArgs {
     /// How many violations to list; all of them are counted
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     limit: usize,
+
+    /// Let tags pass under a policy so young that Quay may still be applying it
+    #[arg(long)]
+    allow_settling: bool,
+
+    /// Only part I of N, I from 0; every subject is in exactly one part
+    #[arg(long, value_name = "I/N", default_value = "0/1")]
+    shard: Shard,
+
+    /// How long the scan may take; what was found until then is reported, with exit status 3
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+}
+
+impl CheckArgs {
+    fn settling(&self) -> Settling {
+        if self.allow_settling {
+            Settling::Allowed
+        } else {
+            Settling::NotKnown
+        }
+    }
 }
 
 /// What is looked at, by `check` and by `fix`.
@@ -48,6 +73,14 @@ pub struct Choice {
     /// How long an inactive policy may stay inactive without being stale
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
     pub stale_after: Duration,
+
+    /// How long Quay may be applying a policy that it has just created
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
+    grace: Duration,
+
+    /// A policy of which it is accepted that it cannot be decided; may be given several times
+    #[arg(long, value_name = "UUID")]
+    accept_undecided: Vec<String>,
 }
 
 impl Choice {
@@ -58,17 +91,24 @@ impl Choice {
         strictness: Strictness,
         keep: usize,
     ) -> Result<CheckRequest, Failure> {
-        Ok(CheckRequest {
-            rules: Catalogue::built_in().and_then(|all| all.choose(&self.rules))?,
-            selection: Selection {
-                namespace: self.namespace.clone(),
-                repository: self.repository.clone(),
-            },
-            features: globals.features()?,
-            strictness,
-            stale_after: self.stale_after,
-            keep,
-        })
+        let rules = Catalogue::built_in().and_then(|all| all.choose(&self.rules))?;
+        let mut request = CheckRequest::of(rules);
+        request.selection = Selection {
+            namespace: self.namespace.clone(),
+            repository: self.repository.clone(),
+        };
+        request.features = globals.features()?;
+        request.strictness = strictness;
+        request.stale_after = self.stale_after;
+        request.grace = self.grace;
+        request.accepted = self
+            .accept_undecided
+            .iter()
+            .cloned()
+            .map(PolicyUuid)
+            .collect();
+        request.keep = keep;
+        Ok(request)
     }
 }
 
@@ -79,18 +119,61 @@ pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
     } else {
         Strictness::Lenient
     };
-    let request = args.choice.request(globals, strictness, args.limit)?;
+    let mut request = args.choice.request(globals, strictness, args.limit)?;
+    request.shard = args.shard;
+    request.timeout = args.timeout;
     let settings = globals.connection()?;
-    let report = check(&settings, &request, &mut Terminal::new(globals))?;
-    match globals.format {
-        Format::Human => output::text(&check_for_people(&report))?,
-        Format::Json => output::json(&check_json(&report))?,
-    }
-    Ok(match report.standing(args.fail_on) {
+    let mut terminal = Terminal::new(globals);
+    let report = match globals.wanted {
+        WantedFormat::Ndjson => streamed(&settings, request, &mut terminal)?,
+        format => {
+            let report = check(&settings, &request, &mut terminal)?;
+            match format {
+                WantedFormat::Json | WantedFormat::Ndjson => output::json(&check_json(&report))?,
+                WantedFormat::Human => output::text(&check_for_people(&report))?,
+                WantedFormat::Junit => output::text(&check_junit(&report, args.fail_on))?,
+                WantedFormat::Markdown => output::text(&check_markdown(&report))?,
+                WantedFormat::Html => output::text(&check_html(&report))?,
+                WantedFormat::Prometheus => output::text(&check_prometheus(&report))?,
+            }
+            report
+        }
+    };
+    Ok(match report.standing(args.fail_on, args.settling()) {
         Standing::AllWell => Exit::AllWell,
         Standing::Violated => Exit::SomethingToDo,
         Standing::Unknown => Exit::Unknown,
     })
+}
+
+/// Prints each violation as it is found; none is kept.
+fn streamed(
+    settings: &ConnectionSettings,
+    mut request: CheckRequest,
+    terminal: &mut Terminal,
+) -> Result<CheckReport, Failure> {
+    request.keep = 0;
+    let mut failure = None;
+    let report = check_telling(settings, &request, terminal, &mut |event| {
+        let line = match event {
+            Event::Found(violation) => violation_line(violation),
+            Event::BegunAnew => begun_anew_line(),
+        };
+        match output::line(&line) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    match failure {
+        Some(failure) => Err(failure),
+        None => {
+            output::line(&summary_line(&report))?;
+            Ok(report)
+        }
+    }
 }
 
 fn severity(text: &str) -> Result<Severity, String> {

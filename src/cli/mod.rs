@@ -16,14 +16,16 @@ mod pattern;
 mod policy;
 mod progress;
 mod recover;
+mod rules;
 mod signals;
+mod tag;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 pub use exit::{Exit, Failure};
-pub use globals::{Format, Globals};
+pub use globals::{Format, Globals, WantedFormat};
 
 /// Checks and repairs the tag-immutability data of a Quay registry.
 #[derive(Parser)]
@@ -46,6 +48,8 @@ enum Verb {
     History(history::HistoryArgs),
     /// Decide and explain tag patterns without a database
     Pattern(pattern::Pattern),
+    Rules(rules::RulesArgs),
+    Tag(tag::TagArgs),
     Demo(demo::DemoArgs),
     Completions(manual::CompletionsArgs),
     Man(manual::ManArgs),
@@ -58,11 +62,16 @@ fn command_line() -> clap::Command {
 
 /// Reads the command line, runs the verb, renders what went wrong.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(complaint) => return exit::usage(&complaint),
     };
     cli.globals.start_output();
+    if !matches!(cli.verb, Verb::Check(_))
+        && let Err(error) = cli.globals.settle_format()
+    {
+        return exit::code(Err(Failure::usage(error)));
+    }
     let ended: Result<Exit, Failure> = match cli.verb {
         Verb::Check(args) => check::run(&args, &cli.globals),
         Verb::Fix(args) => fix::run(&args, &cli.globals),
@@ -72,6 +81,8 @@ pub fn main() -> ExitCode {
         Verb::Completions(args) => manual::completions(&args),
         Verb::Man(args) => manual::man(&args),
         Verb::Demo(args) => demo::run(&args, &cli.globals),
+        Verb::Tag(args) => tag::run(&args, &cli.globals),
+        Verb::Rules(args) => rules::run(&args, &cli.globals),
         Verb::Migrate(verb) => verb.run(&cli.globals),
         Verb::Pattern(verb) => verb.run(&cli.globals),
     };

@@ -14,6 +14,7 @@ mod policy_change;
 mod policy_operation;
 mod schema;
 mod tag_change;
+mod told;
 
 pub use error::JournalError;
 pub use fix_run::{FixRun, FixTotals, RunRow, begin_fix, fix_run, run_state};
@@ -35,3 +36,4 @@ pub use tag_change::{
     TagChange, TagImage, changed_tags, known_expiries, mark_undone, newest_changes,
     record_tag_changes,
 };
+pub use told::{ToldChange, told_changes};

@@ -14,10 +14,10 @@ mod scope;
 mod tags;
 
 pub use audit::{
-    AuditTrail, MarkedChange, PolicyEntry, made_immutable_at_push, write_marked_changes,
-    write_policy_entry,
+    AuditLog, AuditTrail, MarkedChange, PolicyEntry, audit_log, made_immutable_at_push,
+    write_marked_changes, write_policy_entry,
 };
-pub use census::{Selection, census, registry_of};
+pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
 pub use evidence::accounts;
 pub use policies::{
@@ -31,5 +31,6 @@ pub use scope::{
     repositories_of, repository_by_name,
 };
 pub use tags::{
-    RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, write_tags,
+    RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, tags_named,
+    write_tags,
 };

@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::apply::ApplyError;
 use crate::correction::PlanError;
 use crate::journal::JournalError;
-use crate::pg::PgError;
+use crate::pg::{FaultClass, PgError};
 use crate::policy::PolicyError;
 use crate::rules::RuleError;
 use crate::scan::ScanError;
@@ -49,6 +49,16 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// What the failure means, where it is the database's.
+    pub fn class(&self) -> Option<FaultClass> {
+        match self {
+            Self::Pg(error)
+            | Self::Scan(ScanError::Pg(error) | ScanError::Journal(JournalError::Pg(error)))
+            | Self::Journal(JournalError::Pg(error)) => Some(error.class()),
+            _ => None,
+        }
+    }
+
     /// Whether usage or configuration is wrong, so that the same command cannot ever succeed;
     /// otherwise the answer is not known, or the work not finished.
     pub fn is_usage(&self) -> bool {

@@ -5,15 +5,20 @@
 
 mod check;
 mod error;
+mod explain;
 mod fix;
 mod history;
+mod notes;
 mod progress;
 mod recover;
+mod request;
 mod second_look;
 
-pub use check::{CheckRequest, check};
+pub use check::{Event, Told, check, check_telling};
 pub use error::RunError;
+pub use explain::{ExplainRequest, explain_tag};
 pub use fix::{FixRequest, apply_fix, plan_fix, undo_fix};
 pub use history::{History, read_history};
 pub use progress::{NoProgress, Progress};
 pub use recover::{RecoverRequest, Recovered, recover, unfinished};
+pub use request::CheckRequest;

@@ -6,7 +6,9 @@
 mod error;
 mod grounds;
 mod pass;
+mod shard;
 
 pub use error::ScanError;
 pub use grounds::{Database, Grounds};
-pub use pass::{estimated_tags, tags};
+pub use pass::{Wanted, estimated_tags, tags};
+pub use shard::Shard;

@@ -48,7 +48,7 @@ pub enum PatternError {
     #[error(
         "line {line} of the input is no {{\"pattern\": \"...\", \"tags\": [\"...\"]}}: {reason}"
     )]
-    #[diagnostic(code(quay_doctor::pattern::input))]
+
     BrokenLine {
         /// From 1.
         line: usize,
@@ -57,14 +57,14 @@ pub enum PatternError {
     },
     /// A line is too long.
     #[error("line {line} of the input is longer than {MAX_LINE_BYTES} bytes")]
-    #[diagnostic(code(quay_doctor::pattern::input))]
+
     LongLine {
         /// From 1.
         line: usize,
     },
     /// Reading or writing failed.
     #[error("cannot read or write: {0}")]
-    #[diagnostic(code(quay_doctor::pattern::io))]
+
     Io(#[from] io::Error),
 }
 

@@ -48,7 +48,6 @@ pub enum PatternError {
     #[error(
         "line {line} of the input is no {{\"pattern\": \"...\", \"tags\": [\"...\"]}}: {reason}"
     )]
-
     BrokenLine {
         /// From 1.
         line: usize,
@@ -57,14 +56,12 @@ pub enum PatternError {
     },
     /// A line is too long.
     #[error("line {line} of the input is longer than {MAX_LINE_BYTES} bytes")]
-
     LongLine {
         /// From 1.
         line: usize,
     },
     /// Reading or writing failed.
     #[error("cannot read or write: {0}")]
-
     Io(#[from] io::Error),
 }
 

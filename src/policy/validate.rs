@@ -1,7 +1,7 @@
 //! Whether a configuration is one that Quay takes, and one that can be decided here.
 
 use super::{NewPattern, PolicyError};
-use crate::pattern::{self, Compiled};
+use crate::pattern::{self, Compiled, Slowness};
 use crate::quay::StoredPolicy;
 
 /// The longest pattern that Quay takes, in characters (immutability.py:95-112).
@@ -37,6 +37,12 @@ pub(super) fn validate(new: &NewPattern) -> Result<StoredPolicy, PolicyError> {
                 "write it without that, or create the policy in Quay itself",
             ));
         }
+    }
+    if let (Slowness::CanBeSlow(why), false) = (pattern::slow_judgement(trimmed), new.allow_slow) {
+        return Err(PolicyError::refused(
+            format!("the pattern can run into Quay's time-out of one second: {why}"),
+            "Quay then counts \"no match\", silently; where that is understood: --allow-slow",
+        ));
     }
     Ok(StoredPolicy {
         pattern: trimmed.to_owned(),

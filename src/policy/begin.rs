@@ -64,6 +64,7 @@ pub fn create(
     if !request.inactive {
         impact = self::impact(&mut session, &target, &text)?;
         expiry_is_stated(&impact, stated.can_expire)?;
+        watcher.expected(impact.become_immutable);
     }
     let atomic = !request.inactive && is_atomic(options.strategy, &impact);
     let mut operation_options = stated;
@@ -419,6 +420,7 @@ pub fn activate(
     let impact = impact(&mut session, &target, &row.text)?;
     let chosen = stated(options);
     expiry_is_stated(&impact, chosen.can_expire)?;
+    watcher.expected(impact.become_immutable);
     let fence = Uuid::new_v4();
     let begin = Begin {
         kind: Kind::Activate,
@@ -617,6 +619,7 @@ pub fn update(
     let impact = impact(&mut session, &target, &text)?;
     let mut chosen = stated(options);
     expiry_is_stated(&impact, chosen.can_expire)?;
+    watcher.expected(impact.become_immutable);
     let staged = PolicyUuid(Uuid::new_v4().to_string());
     chosen.staged = Some(staged.clone());
     chosen.tags = Some(request.unmatched);

@@ -65,6 +65,13 @@ pub enum PolicyError {
         /// How many.
         rows: u64,
     },
+    /// The server stayed too busy for too long.
+    #[error("the server stayed too busy: {reason}")]
+    #[diagnostic(help("`quay-doctor recover` goes on when it is not"))]
+    NoRoom {
+        /// What it was.
+        reason: String,
+    },
     /// Tags whose immutability may be the pending policy's doing wait for a decision.
     #[error(
         "operation {operation} is rolled back, but {tags} tags pushed meanwhile are immutable and may be so because of it: {examples}"

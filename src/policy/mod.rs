@@ -21,6 +21,7 @@ mod roll_back;
 mod safeguard;
 mod settle;
 mod target;
+mod throttle;
 mod validate;
 mod view;
 mod walk;

@@ -22,6 +22,8 @@ const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '2s'; \
 
 /// Whoever watches an operation.
 pub trait Watcher {
+    /// So many tags are to be changed, as an estimate.
+    fn expected(&mut self, tags: u64);
     /// So many tags are changed by now, in this phase.
     fn reached(&mut self, phase: Phase, changed: u64);
     /// Whether somebody wants it to end after the current batch.
@@ -37,6 +39,7 @@ pub(super) struct Worker<'a> {
     pub(super) options: &'a PolicyOptions,
     pub(super) watcher: &'a mut dyn Watcher,
     pub(super) past_expiries: u64,
+    pub(super) looked_at_load: Option<Instant>,
     /// Why it turns back, where it does.
     cause: Option<Box<PolicyError>>,
     settings: &'a ConnectionSettings,
@@ -72,6 +75,7 @@ impl<'a> Worker<'a> {
             options,
             watcher,
             past_expiries: 0,
+            looked_at_load: None,
             cause: None,
             settings,
             begun: Instant::now(),

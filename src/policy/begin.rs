@@ -436,7 +436,9 @@ pub fn activate(
         let last = last_tag_id(&mut tx)?;
         let created = begin.write(&mut tx, &target, last, options)?;
         super::own_row::compare(&mut tx, &created)?;
+        point("before-begin-commits");
         tx.commit()?;
+        point("after-begin");
         Ok(created)
     })();
     let created = begun(settings, &mut session, started, fence, false)?;

@@ -68,25 +68,63 @@ impl Safeguard {
 #[cfg(not(feature = "testkit"))]
 pub(super) const fn point(_name: &str) {}
 
-/// A named point of an operation. `QUAY_DOCTOR_KILL_AT=name` kills the process here as SIGKILL
-/// would; `QUAY_DOCTOR_HOLD_AT=name=file` holds it here until the file exists, and says so by
-/// making `file.held`.
+/// A named point of an operation. `QUAY_DOCTOR_KILL_AT=name:n` kills the process when it gets here
+/// for the nth time, as SIGKILL would; `any:n` at the nth point, whichever that is.
+/// `QUAY_DOCTOR_HOLD_AT=name:n=file` holds it here until the file exists, and says so by making
+/// `file.held`. Without a number the first time is meant.
 #[cfg(feature = "testkit")]
 pub(super) fn point(name: &str) {
-    if std::env::var("QUAY_DOCTOR_KILL_AT").is_ok_and(|at| at == name) {
-        std::process::abort();
-    }
-    let Ok(hold) = std::env::var("QUAY_DOCTOR_HOLD_AT") else {
-        return;
-    };
-    let Some((_, file)) = hold.split_once('=').filter(|(at, _)| *at == name) else {
-        return;
-    };
-    let _ = std::fs::write(format!("{file}.held"), name);
-    for _ in 0..6_000 {
-        if std::path::Path::new(file).exists() {
+    testkit::point(name);
+}
+
+#[cfg(feature = "testkit")]
+mod testkit {
+    use std::collections::HashMap;
+    use std::path::Path;
+    use std::sync::{Mutex, PoisonError};
+    use std::time::Duration;
+
+    /// How often each point was reached.
+    static REACHED: Mutex<Option<HashMap<String, u32>>> = Mutex::new(None);
+
+    pub(super) fn point(name: &str) {
+        let kill = std::env::var("QUAY_DOCTOR_KILL_AT").ok();
+        let hold = std::env::var("QUAY_DOCTOR_HOLD_AT").ok();
+        if kill.is_none() && hold.is_none() {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        let (this, any) = (count(name), count("any"));
+        let is_here = |at: &str| {
+            let (wanted, times) = at.split_once(':').unwrap_or((at, "1"));
+            let times = times.parse::<u32>().ok();
+            (wanted == name && times == Some(this)) || (wanted == "any" && times == Some(any))
+        };
+        if kill.is_some_and(|at| is_here(&at)) {
+            std::process::abort();
+        }
+        let held = hold.as_deref().and_then(|hold| hold.split_once('='));
+        if let Some((_, file)) = held.filter(|(at, _)| is_here(at)) {
+            wait_for(name, file);
+        }
+    }
+
+    fn count(name: &str) -> u32 {
+        let mut reached = REACHED.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = reached
+            .get_or_insert_default()
+            .entry(name.to_owned())
+            .or_default();
+        *times += 1;
+        *times
+    }
+
+    fn wait_for(name: &str, file: &str) {
+        let _ = std::fs::write(format!("{file}.held"), name);
+        for _ in 0..6_000 {
+            if Path::new(file).exists() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }

@@ -10,6 +10,8 @@ pub(super) enum Safeguard {
     SettleAtActivation,
     /// Rule 1: the same after a roll-back has deleted the row.
     SettleAtRollBack,
+    /// Rule 2: a before-image comes from a locking read.
+    LockedImage,
     /// Rule 3: our own row is compared in every batch.
     OwnRow,
     /// Rule 4: policy tables in SHARE mode while protection is taken away.
@@ -18,6 +20,8 @@ pub(super) enum Safeguard {
     ClockMargin,
     /// Rule 5: a name that is alive twice is left alone.
     Twins,
+    /// Rule 6: a row that somebody else holds is not waited for.
+    SkipLocked,
     /// Rule 7: the fence is compared.
     Fence,
     /// Rule 9: undo only where a row is as we left it.
@@ -36,10 +40,12 @@ impl Safeguard {
         match self {
             Self::SettleAtActivation => "settle-at-activation",
             Self::SettleAtRollBack => "settle-at-roll-back",
+            Self::LockedImage => "locked-image",
             Self::OwnRow => "own-row",
             Self::ShareMode => "share-mode",
             Self::ClockMargin => "clock-margin",
             Self::Twins => "twins",
+            Self::SkipLocked => "skip-locked",
             Self::Fence => "fence",
             Self::AsWeLeftIt => "as-we-left-it",
             Self::TakenOff => "taken-off",

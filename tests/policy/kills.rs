@@ -47,7 +47,6 @@ fn killed_everywhere(scene: &Scene, args: &[&str], ways: &[Then]) {
             goes_on(scene, args, *way, nth, [&before, &undisturbed]);
         }
         assert!((FEWEST..MOST - 1).contains(&died), "{way:?}: {died} points");
-        println!("{way:?}: {died} points");
     }
 }
 

@@ -112,10 +112,12 @@ pub enum PolicyError {
     #[diagnostic(help("a failover lost it before it was replicated: run the same command again"))]
     NeverBegun(OperationId),
     /// The operation failed, and was taken back.
-    #[error("operation {operation} was rolled back: everything is as before")]
+    #[error("operation {operation} was rolled back: {}", as_before(*past_expiries))]
     RolledBack {
         /// The operation.
         operation: OperationId,
+        /// Tags whose expiry has passed meanwhile and was not written back: they would have died.
+        past_expiries: u64,
         /// Why.
         #[source]
         cause: Option<Box<PolicyError>>,
@@ -177,5 +179,15 @@ impl PolicyError {
             self.fault(),
             Some(FaultClass::LockTimeout | FaultClass::Retryable)
         )
+    }
+}
+
+fn as_before(past_expiries: u64) -> String {
+    match past_expiries {
+        0 => "everything is as before".to_owned(),
+        tags => format!(
+            "everything is as before, but for {tags} tags whose expiry has passed meanwhile and \
+             was not written back (--restore-past-expiry writes it)"
+        ),
     }
 }

@@ -8,6 +8,9 @@
 
 mod activate;
 mod begin;
+mod change;
+mod create;
+mod end;
 mod error;
 mod evaluate;
 mod mark;
@@ -27,7 +30,9 @@ mod view;
 mod walk;
 mod worker;
 
-pub use begin::{activate, create, deactivate, delete, update};
+pub use change::{activate, update};
+pub use create::create;
+pub use end::{deactivate, delete};
 pub use error::PolicyError;
 pub use evaluate::{Evaluated, PolicyEvaluator, evaluate};
 pub use outcome::{Ended, Outcome};

@@ -79,6 +79,14 @@ pub fn list(
             "names are compared exactly, capitals included",
         ));
     }
+    if let Some(name) = &selection.repository
+        && registry.repositories.is_empty()
+    {
+        return Err(PolicyError::refused(
+            format!("there is no repository `{name}` there"),
+            "names are compared exactly, capitals included",
+        ));
+    }
     let rows = policies(&mut snapshot, PolicySchema::from(&schema), &PoliciesOf::All)?;
     let operations = if schema.has_journal() {
         unfinished_operations(&mut snapshot)?

@@ -26,6 +26,8 @@ mod error;
 pub mod fixture;
 mod folder;
 mod programs;
+#[cfg(feature = "testkit")]
+pub mod pusher;
 pub mod quays_way;
 mod server;
 #[cfg(feature = "testkit")]

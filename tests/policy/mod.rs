@@ -1,0 +1,9 @@
+//! Policy operations: what they do, what they refuse, and what no fault makes of them.
+
+mod basics;
+mod faults;
+mod kills;
+mod refusals;
+mod restart;
+mod rules;
+mod scene;

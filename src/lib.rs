@@ -47,7 +47,9 @@ pub use demo::{DemoError, Narrator, tell as tell_demo};
 pub use evaluate::{
     Activity, ExampleOutcome, Features, Stated, Strictness, WorkerLife, try_examples,
 };
-pub use journal::{Identity, Phase, TagsChoice};
+pub use journal::{
+    HistoryChange, HistoryOf, HistoryRow, Identity, Phase, TagImage, TagPath, TagsChoice,
+};
 pub use migrate::{
     Blame as MigrateBlame, DownReport, Ended as MigrateEnded, Journal as JournalFate, MigrateError,
     Notice as MigrateNotice, Patience, Plan as MigratePlan, ServerRole, Status as MigrateStatus,
@@ -67,7 +69,7 @@ pub use policy::{
     deactivate as policy_deactivate, delete as policy_delete, evaluate as policy_evaluate,
     list as policy_list, preview as policy_preview, update as policy_update,
 };
-pub use quay::{OperationId, Polarity, PolicyUuid};
+pub use quay::{Immutability, OperationId, Polarity, PolicyUuid};
 pub use relations::Selection;
 pub use report::{
     CheckReport, Settling, Standing, apply_for_people, apply_json, begun_anew_line,
@@ -77,8 +79,8 @@ pub use report::{
 };
 pub use rules::{Catalogue, Rule, RuleError, Severity, rules_in};
 pub use run::{
-    CheckRequest, Event, ExplainRequest, FixRequest, NoProgress, Progress, RecoverRequest,
-    Recovered, RunError, apply_fix, check, check_telling, explain_tag, plan_fix, recover, undo_fix,
-    unfinished,
+    CheckRequest, Event, ExplainRequest, FixRequest, History, NoProgress, Progress, RecoverRequest,
+    Recovered, RunError, apply_fix, check, check_telling, explain_tag, plan_fix, read_history,
+    recover, undo_fix, unfinished,
 };
 pub use scan::Shard;

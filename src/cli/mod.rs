@@ -8,6 +8,7 @@ mod demo;
 mod exit;
 mod fix;
 mod globals;
+mod history;
 mod manual;
 mod migrate;
 mod output;
@@ -43,6 +44,7 @@ enum Verb {
     Fix(fix::FixArgs),
     Policy(policy::PolicyArgs),
     Recover(recover::RecoverArgs),
+    History(history::HistoryArgs),
     /// Decide and explain tag patterns without a database
     Pattern(pattern::Pattern),
     Rules(rules::RulesArgs),
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::run(&args, &cli.globals),
         Verb::Fix(args) => fix::run(&args, &cli.globals),
         Verb::Policy(args) => policy::run(&args, &cli.globals),
+        Verb::History(args) => history::run(&args, &cli.globals),
         Verb::Recover(args) => recover::run(&args, &cli.globals),
         Verb::Completions(args) => manual::completions(&args),
         Verb::Man(args) => manual::man(&args),

@@ -6,6 +6,7 @@
 
 mod error;
 mod fix_run;
+mod history;
 mod kept;
 mod liveness;
 mod operation;
@@ -17,6 +18,7 @@ mod told;
 
 pub use error::JournalError;
 pub use fix_run::{FixRun, FixTotals, RunRow, begin_fix, fix_run, run_state};
+pub use history::{HistoryChange, HistoryOf, HistoryRow, TagPath, changes, history};
 pub use kept::{Kept, KeptWhat, kept, record_kept, record_kept_policy, withdraw_kept};
 pub use liveness::{hold_liveness, holder_of, liveness_held};
 pub use operation::{Identity, Kind, OperationRow, Phase, policy_standings, unfinished_operations};

@@ -2,6 +2,7 @@
 
 mod evidence;
 mod faults;
+mod history;
 mod input;
 pub mod output;
 mod places;

@@ -47,7 +47,7 @@ fn up_and_down_killed_at_any_moment_are_finished_by_the_same_command() {
 
 #[test]
 fn a_session_that_is_terminated_ends_the_run_with_a_hint_and_the_next_run_ends_well() {
-    let mut stage = Stage::with_policies();
+    let stage = Stage::with_policies();
     stage.migrate(&["up", "--to", "1"]).exits(0);
     let mut holder = stage.another_session();
     holder

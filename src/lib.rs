@@ -72,10 +72,10 @@ pub use policy::{
 pub use quay::{Immutability, OperationId, Polarity, PolicyUuid};
 pub use relations::Selection;
 pub use report::{
-    CheckReport, Settling, Standing, apply_for_people, apply_json, begun_anew_line,
-    check_for_people, check_html, check_json, check_junit, check_markdown, check_prometheus,
-    examples_for_people, harmless, plan_for_people, plan_json, rule_list, rule_page, summary_line,
-    tag_for_people, tag_json, undo_for_people, undo_json, violation_line,
+    Baseline, BaselineError, CheckReport, Settling, Standing, apply_for_people, apply_json,
+    begun_anew_line, check_for_people, check_html, check_json, check_junit, check_markdown,
+    check_prometheus, examples_for_people, harmless, plan_for_people, plan_json, rule_list,
+    rule_page, summary_line, tag_for_people, tag_json, undo_for_people, undo_json, violation_line,
 };
 pub use rules::{Catalogue, Rule, RuleError, Severity, rules_in};
 pub use run::{

@@ -1,14 +1,15 @@
 //! `check`: evaluates the rules; changes nothing.
 
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use quay_doctor::{
-    Catalogue, CheckReport, CheckRequest, ConnectionSettings, Event, PolicyUuid, Selection,
-    Settling, Severity, Shard, Standing, Strictness, begun_anew_line, check, check_for_people,
-    check_html, check_json, check_junit, check_markdown, check_prometheus, check_telling,
-    summary_line, violation_line,
+    Baseline, BaselineError, Catalogue, CheckReport, CheckRequest, ConnectionSettings, Event,
+    PolicyUuid, Selection, Settling, Severity, Shard, Standing, Strictness, begun_anew_line, check,
+    check_for_people, check_html, check_json, check_junit, check_markdown, check_prometheus,
+    check_telling, summary_line, violation_line,
 };
 
 use super::progress::Terminal;
@@ -19,6 +20,10 @@ use super::{Exit, Failure, Globals, WantedFormat, output};
 pub struct CheckArgs {
     #[command(flatten)]
     pub choice: Choice,
+
+    /// A folder with rules of your own, besides the built-in ones
+    #[arg(long, value_name = "DIR")]
+    checks: Option<PathBuf>,
 
     /// The least severity that makes the exit status 1
     #[arg(long, value_name = "SEVERITY", default_value = "warning", value_parser = severity)]
@@ -39,6 +44,10 @@ pub struct CheckArgs {
     /// Only part I of N, I from 0; every subject is in exactly one part
     #[arg(long, value_name = "I/N", default_value = "0/1")]
     shard: Shard,
+
+    /// Known violations that do not fail the run: a report of `check --format json`
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
 
     /// How long the scan may take; what was found until then is reported, with exit status 3
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -88,10 +97,11 @@ impl Choice {
     pub fn request(
         &self,
         globals: &Globals,
+        catalogue: Catalogue,
         strictness: Strictness,
         keep: usize,
     ) -> Result<CheckRequest, Failure> {
-        let rules = Catalogue::built_in().and_then(|all| all.choose(&self.rules))?;
+        let rules = catalogue.choose(&self.rules)?;
         let mut request = CheckRequest::of(rules);
         request.selection = Selection {
             namespace: self.namespace.clone(),
@@ -119,9 +129,15 @@ pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
     } else {
         Strictness::Lenient
     };
-    let mut request = args.choice.request(globals, strictness, args.limit)?;
+    let rules = super::rules::catalogue(args.checks.as_ref())?;
+    let mut request = args
+        .choice
+        .request(globals, rules, strictness, args.limit)?;
     request.shard = args.shard;
     request.timeout = args.timeout;
+    if let Some(file) = &args.baseline {
+        request.baseline = baseline(file)?;
+    }
     let settings = globals.connection()?;
     let mut terminal = Terminal::new(globals);
     let report = match globals.wanted {
@@ -144,6 +160,25 @@ pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
         Standing::Violated => Exit::SomethingToDo,
         Standing::Unknown => Exit::Unknown,
     })
+}
+
+/// The largest baseline that is read, in bytes.
+const LARGEST_BASELINE: u64 = 256 << 20;
+
+fn baseline(file: &Path) -> Result<Baseline, Failure> {
+    let name = file.display().to_string();
+    let wrong = |reason: String| {
+        Failure::usage(BaselineError {
+            file: name.clone(),
+            reason,
+        })
+    };
+    let about = std::fs::metadata(file).map_err(|error| wrong(error.to_string()))?;
+    if about.len() > LARGEST_BASELINE {
+        return Err(wrong(format!("it has {} bytes", about.len())));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    Baseline::parse(&name, &text).map_err(Failure::usage)
 }
 
 /// Prints each violation as it is found; none is kept.

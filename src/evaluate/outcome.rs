@@ -144,6 +144,8 @@ pub struct RuleOutcome {
     pub violations: u64,
     /// How many of these are less severe than the rule, and how severe they are.
     pub milder: Option<(Severity, u64)>,
+    /// How many violate it, and were known before; they are not among the violations.
+    pub known: u64,
     /// How many would, but for evidence.
     pub explained: u64,
     /// How many could not be decided.
@@ -207,6 +209,17 @@ impl RuleOutcome {
                 self.undecided.reason.get_or_insert_with(|| why.to_string());
             }
         }
+    }
+
+    /// One of the violations of this severity was known before.
+    pub(super) fn was_known(&mut self, severity: Severity) {
+        self.violations = self.violations.saturating_sub(1);
+        if let Some((milder, count)) = &mut self.milder
+            && *milder == severity
+        {
+            *count = count.saturating_sub(1);
+        }
+        self.known += 1;
     }
 
     /// A violation of this severity.

@@ -256,6 +256,13 @@ impl<'a> Evaluator<'a> {
         self.count((index, Vec::new()), subject, Severe::AsTheRule, columns)
     }
 
+    /// A violation was known before: it is counted apart.
+    pub fn was_known(&mut self, violation: &Violation) {
+        if let Some(outcome) = self.outcomes.iter_mut().find(|o| o.id == violation.rule) {
+            outcome.was_known(violation.severity);
+        }
+    }
+
     /// A rule could not be carried out: it is undecided, the others go on.
     pub fn failed(&mut self, rule: &RuleId, why: String) {
         if let Some(outcome) = self.outcomes.iter_mut().find(|o| o.id == *rule) {
@@ -306,6 +313,7 @@ fn empty_outcome(rule: &Rule, moment: Moment) -> RuleOutcome {
         subjects: 0,
         violations: 0,
         milder: None,
+        known: 0,
         explained: 0,
         undecided: Undecided::default(),
         accepted: 0,

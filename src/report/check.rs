@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::ViolationKey;
 use crate::evaluate::{RuleOutcome, Status, Violation};
 use crate::rules::Severity;
 
@@ -33,6 +34,8 @@ pub struct CheckReport {
     pub violations: Vec<Violation>,
     /// Whether there are more violations than are kept.
     pub truncated: bool,
+    /// Violations of the baseline that were not found again.
+    pub stale: Vec<ViolationKey>,
     /// Why not everything was looked at, where that is so: then nothing is said to be well.
     pub cut_short: Option<String>,
     /// What could not be judged for lack of what, and what was taken for granted.
@@ -103,6 +106,11 @@ impl CheckReport {
     /// All subjects that Quay may be at work on.
     pub fn total_settling(&self) -> u64 {
         self.rules.iter().map(|rule| rule.settling).sum()
+    }
+
+    /// All violations that were known before.
+    pub fn total_known(&self) -> u64 {
+        self.rules.iter().map(|rule| rule.known).sum()
     }
 
     /// All explained subjects.

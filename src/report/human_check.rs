@@ -37,6 +37,21 @@ pub fn check_for_people(report: &CheckReport) -> String {
         violations_of(&mut out, rule, &report.violations);
     }
     line!(out);
+    for stale in report.stale.iter().take(SHOWN_PLACES) {
+        line!(
+            out,
+            "no longer there, and still in the baseline: {} {}: {}",
+            stale.rule,
+            place_of(
+                &stale.namespace,
+                stale.repository.as_deref().unwrap_or_default()
+            ),
+            harmless(&stale.name)
+        );
+    }
+    if report.stale.len() > SHOWN_PLACES {
+        line!(out, "… and {} more", report.stale.len() - SHOWN_PLACES);
+    }
     last_line(&mut out, report);
     out
 }

@@ -3,6 +3,7 @@
 //! Pure. Names of tags, repositories and namespaces are data: whatever they contain is made
 //! harmless before it reaches a terminal.
 
+mod baseline;
 mod check;
 mod escape;
 mod fix;
@@ -20,6 +21,7 @@ mod tag;
 mod verdict;
 mod words;
 
+pub use baseline::{Baseline, BaselineError, ViolationKey};
 pub use check::{CheckReport, DatabaseFacts, Settling, Standing};
 pub use fix::{ApplyReport, PlanReport, UndoReport};
 pub use harmless::harmless;

@@ -54,6 +54,7 @@ pub(super) fn counts(rule: &RuleOutcome) -> String {
         counts.push(plural(rule.violations, "violation"));
     }
     for (count, what) in [
+        (rule.known, "known"),
         (rule.explained, "explained"),
         (rule.undecided.subjects, "undecided"),
         (rule.accepted, "accepted as undecided"),

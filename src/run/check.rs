@@ -7,13 +7,13 @@ use chrono::Utc;
 
 use super::notes::notes;
 use super::second_look::SecondLook;
-use super::{CheckRequest, Progress, RunError};
+use super::{CheckRequest, Progress, RunError, queries};
 use crate::config::ConnectionSettings;
 use crate::evaluate::{Moment, OperationSubject, Violation};
 use crate::pg::{FaultClass, ReadSession, ReadSnapshot};
 use crate::quay::Scope;
 use crate::relations::Selection;
-use crate::report::{CheckReport, DatabaseFacts};
+use crate::report::{CheckReport, DatabaseFacts, ViolationKey};
 use crate::rules::SubjectKind;
 use crate::scan::{self, Grounds, Wanted};
 
@@ -104,7 +104,11 @@ fn attempt(
     let mut look = SecondLook::new(request, &grounds, moment, &mut second, progress, tell);
     look.deadline = deadline;
     about_tags(&mut snapshot, request, &grounds, moment, &mut look)?;
+    if look.cut_short.is_none() {
+        queries::run(&mut snapshot, request, &mut look)?;
+    }
     about_policies(request, &grounds, &mut look);
+    let stale = stale(request, &look);
     let cut_short = look.cut_short.take();
     let (rules, mut violations, truncated) = look.into_parts();
     // The rows' places on disk are nobody's business.
@@ -122,9 +126,21 @@ fn attempt(
         rules,
         violations,
         truncated,
+        stale,
         cut_short,
         notes: notes(&grounds, request, &gone),
     })
+}
+
+/// Known violations that are gone. Only a look at everything can say that something is not there.
+fn stale(request: &CheckRequest, look: &SecondLook<'_>) -> Vec<ViolationKey> {
+    let everything = request.selection == Selection::default() && request.shard.is_everything();
+    if !everything || look.cut_short.is_some() {
+        return Vec::new();
+    }
+    let rules = request.rules.rules().iter();
+    look.baseline
+        .stale(&rules.map(|rule| rule.id.0.clone()).collect())
 }
 
 /// One pass over the tags that the rules are about.

@@ -10,6 +10,7 @@ mod fix;
 mod history;
 mod notes;
 mod progress;
+mod queries;
 mod recover;
 mod request;
 mod second_look;

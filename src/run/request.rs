@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::evaluate::{Features, Strictness};
 use crate::quay::PolicyUuid;
 use crate::relations::Selection;
+use crate::report::Baseline;
 use crate::rules::Catalogue;
 use crate::scan::Shard;
 
@@ -30,6 +31,8 @@ pub struct CheckRequest {
     pub accepted: HashSet<PolicyUuid>,
     /// How long the scan may take; what was found until then is reported, as cut short.
     pub timeout: Option<Duration>,
+    /// Violations that are known and fail no run.
+    pub baseline: Baseline,
     /// How many violations are kept; all are counted.
     pub keep: usize,
 }
@@ -47,6 +50,7 @@ impl CheckRequest {
             grace: Duration::from_secs(15 * 60),
             accepted: HashSet::new(),
             timeout: None,
+            baseline: Baseline::default(),
             keep: 10_000,
         }
     }

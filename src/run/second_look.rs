@@ -16,6 +16,7 @@ use crate::quay::{NamespaceId, RepositoryId, Scope, TagId};
 use crate::relations::{
     AuditLog, PoliciesOf, PolicySchema, RowLock, accounts, policies, tags_by_id,
 };
+use crate::report::Baseline;
 use crate::scan::Grounds;
 
 /// Suspicions that are looked at together.
@@ -29,6 +30,8 @@ pub(super) struct SecondLook<'a> {
     pub(super) deadline: Option<Instant>,
     /// Why the scan did not see everything.
     pub(super) cut_short: Option<String>,
+    /// Known violations, and which were found again.
+    pub(super) baseline: Baseline,
     violations: Vec<Violation>,
     truncated: bool,
     request: &'a CheckRequest,
@@ -54,6 +57,7 @@ impl<'a> SecondLook<'a> {
             evaluator: evaluator(request, grounds, &grounds.policies, moment),
             deadline: None,
             cut_short: None,
+            baseline: request.baseline.clone(),
             violations: Vec::new(),
             truncated: false,
             request,
@@ -70,6 +74,10 @@ impl<'a> SecondLook<'a> {
     /// Tells violations, and keeps them up to the limit; all of them are counted elsewhere.
     pub(super) fn found(&mut self, found: Vec<Violation>) {
         for violation in found {
+            if self.baseline.knows(&violation) {
+                self.evaluator.was_known(&violation);
+                continue;
+            }
             if self.cut_short.is_none() && (self.tell)(Event::Found(&violation)).is_break() {
                 self.cut_short = Some("what was found could not be told".to_owned());
             }

@@ -6,9 +6,11 @@
 mod error;
 mod grounds;
 mod pass;
+mod rows;
 mod shard;
 
 pub use error::ScanError;
 pub use grounds::{Database, Grounds};
 pub use pass::{Wanted, estimated_tags, tags};
+pub use rows::{QueryEnded, rows};
 pub use shard::Shard;

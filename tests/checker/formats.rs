@@ -54,6 +54,7 @@ fn outcome(id: &str, violations: u64) -> RuleOutcome {
         subjects: 1_234_567,
         violations,
         milder: None,
+        known: 0,
         explained: 0,
         undecided: Undecided::default(),
         accepted: 0,
@@ -163,6 +164,7 @@ fn report() -> CheckReport {
             ),
         ],
         truncated: true,
+        stale: vec![],
         cut_short: None,
         notes: vec!["there is no journal".to_owned()],
     }

@@ -3,5 +3,6 @@
 mod catalogue;
 mod formats;
 mod limits;
+mod own_rules;
 mod rules;
 mod tag;

@@ -2,7 +2,9 @@
 
 mod basics;
 mod faults;
+mod holes;
 mod kills;
+mod pushers;
 mod refusals;
 mod restart;
 mod rules;

@@ -89,7 +89,7 @@ pub enum PolicyError {
     },
     /// An expiry is at stake, and nobody has said whether it must be cleared.
     #[error(
-        "{tags} tags would lose their expiry, and it is not stated whether immutable tags may expire"
+        "{tags} tags would lose their expiry, and it is not stated whether immutable tags may expire (--immutable-tags-can-expire true|false)"
     )]
     #[diagnostic(help(
         "say what FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE is in Quay's config.yaml: --immutable-tags-can-expire true|false; nothing has been changed"

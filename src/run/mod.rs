@@ -14,6 +14,8 @@ mod queries;
 mod recover;
 mod request;
 mod second_look;
+#[cfg(feature = "testkit")]
+mod subject;
 
 pub use check::{Event, Told, check, check_telling};
 pub use error::RunError;
@@ -23,3 +25,5 @@ pub use history::{History, read_history};
 pub use progress::{NoProgress, Progress};
 pub use recover::{RecoverRequest, Recovered, recover, unfinished};
 pub use request::CheckRequest;
+#[cfg(feature = "testkit")]
+pub use subject::Ours;

@@ -35,6 +35,8 @@ pub mod shared;
 #[cfg(feature = "testkit")]
 mod skip;
 mod standby;
+#[cfg(feature = "testkit")]
+pub mod subject;
 mod watchdog;
 pub mod world;
 

@@ -13,6 +13,9 @@ use crate::pattern::{self, Compiled};
 use crate::pg::{Columns, PgError, Statements, WriteSession, WriteTransaction};
 use crate::quay::{PolicyText, RepositoryId, TagId, retarget_lock_key};
 
+/// SQLSTATE of a row that a unique index forbids.
+const UNIQUE_VIOLATION: &str = "23505";
+
 /// Which policies a Quay enforces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enforces {
@@ -49,6 +52,9 @@ pub enum Pushed {
     New(TagId, bool),
     /// The tag is immutable.
     Refused,
+    /// Two rows of the name would end in the same millisecond, which Quay's unique index forbids:
+    /// the client pushes again.
+    Collided,
 }
 
 /// One of Quay's workers, with a connection of its own.
@@ -103,10 +109,16 @@ impl Pusher {
                 return Ok(Pushed::Refused);
             }
             let id: i32 = live.read(0)?;
-            tx.execute(
+            let ended = tx.execute(
                 "UPDATE tag SET lifetime_end_ms = $2 WHERE id = $1",
                 &[&id, &now],
-            )?;
+            );
+            match ended {
+                Err(error) if error.sqlstate() == Some(UNIQUE_VIOLATION) => {
+                    return Ok(Pushed::Collided);
+                }
+                other => other?,
+            };
         }
         let namespace: i32 = tx
             .query_one(

@@ -5,5 +5,6 @@ mod facts;
 mod generate;
 mod oracle;
 mod program;
+mod slow;
 mod sql;
 mod visible;

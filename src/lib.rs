@@ -80,7 +80,7 @@ pub use report::{
 pub use rules::{Catalogue, Rule, RuleError, Severity, rules_in};
 pub use run::{
     CheckRequest, Event, ExplainRequest, FixRequest, History, NoProgress, Progress, RecoverRequest,
-    Recovered, RunError, apply_fix, check, check_telling, explain_tag, plan_fix, read_history,
-    recover, undo_fix, unfinished,
+    Recovered, RunError, ScanHistory, apply_fix, check, check_telling, explain_tag, plan_fix,
+    read_history, recover, undo_fix, unfinished,
 };
 pub use scan::Shard;

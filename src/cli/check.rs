@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use clap::Args;
 use quay_doctor::{
-    Baseline, BaselineError, Catalogue, CheckReport, CheckRequest, ConnectionSettings, Event,
-    PolicyUuid, Selection, Settling, Severity, Shard, Standing, Strictness, begun_anew_line, check,
-    check_for_people, check_html, check_json, check_junit, check_markdown, check_prometheus,
-    check_telling, summary_line, violation_line,
+    Baseline, BaselineError, Catalogue, CheckReport, CheckRequest, ConnectionSettings,
+    DatabaseChoice, Environment, Event, Origin, PolicyUuid, ScanHistory, Secret, Selection,
+    Settling, Severity, Shard, Standing, Strictness, begun_anew_line, check, check_for_people,
+    check_html, check_json, check_junit, check_markdown, check_prometheus, check_telling,
+    summary_line, violation_line,
 };
 
 use super::progress::Terminal;
@@ -44,6 +45,18 @@ pub struct CheckArgs {
     /// Only part I of N, I from 0; every subject is in exactly one part
     #[arg(long, value_name = "I/N", default_value = "0/1")]
     shard: Shard,
+
+    /// Write the scan into the history of scans (`quay_doctor.scan`), which the role must be allowed to
+    #[arg(long)]
+    record: bool,
+
+    /// The same into another database, for a scan that reads a replica, or into a file
+    #[arg(long, value_name = "URL|FILE", value_parser = secret)]
+    record_to: Option<Secret>,
+
+    /// Say what has changed since the last recorded scan of the same scope
+    #[arg(long)]
+    compare: bool,
 
     /// Known violations that do not fail the run: a report of `check --format json`
     #[arg(long, value_name = "FILE")]
@@ -140,26 +153,64 @@ pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
     }
     let settings = globals.connection()?;
     let mut terminal = Terminal::new(globals);
-    let report = match globals.wanted {
-        WantedFormat::Ndjson => streamed(&settings, request, &mut terminal)?,
-        format => {
-            let report = check(&settings, &request, &mut terminal)?;
-            match format {
-                WantedFormat::Json | WantedFormat::Ndjson => output::json(&check_json(&report))?,
-                WantedFormat::Human => output::text(&check_for_people(&report))?,
-                WantedFormat::Junit => output::text(&check_junit(&report, args.fail_on))?,
-                WantedFormat::Markdown => output::text(&check_markdown(&report))?,
-                WantedFormat::Html => output::text(&check_html(&report))?,
-                WantedFormat::Prometheus => output::text(&check_prometheus(&report))?,
-            }
-            report
-        }
+    let elsewhere = args.record_to.as_ref().map(place_of).transpose()?;
+    let history = match &elsewhere {
+        Some(Place::Database(settings)) => ScanHistory::Database(settings),
+        Some(Place::File(file)) => ScanHistory::File(file.clone()),
+        None => ScanHistory::Database(&settings),
     };
+    let remembered = args.compare || args.record || args.record_to.is_some();
+    let mut report = if globals.wanted == WantedFormat::Ndjson {
+        if !remembered {
+            request.keep = 0;
+        }
+        streamed(&settings, &request, &mut terminal)?
+    } else {
+        check(&settings, &request, &mut terminal)?
+    };
+    if args.compare {
+        report.comparison = Some(history.compare(&request, &report)?);
+    }
+    match globals.wanted {
+        WantedFormat::Human => output::text(&check_for_people(&report))?,
+        WantedFormat::Json => output::json(&check_json(&report))?,
+        WantedFormat::Ndjson => output::line(&summary_line(&report))?,
+        WantedFormat::Junit => output::text(&check_junit(&report, args.fail_on))?,
+        WantedFormat::Markdown => output::text(&check_markdown(&report))?,
+        WantedFormat::Html => output::text(&check_html(&report))?,
+        WantedFormat::Prometheus => output::text(&check_prometheus(&report))?,
+    }
+    if args.record || args.record_to.is_some() {
+        history.record(&request, &report)?;
+    }
     Ok(match report.standing(args.fail_on, args.settling()) {
         Standing::AllWell => Exit::AllWell,
         Standing::Violated => Exit::SomethingToDo,
         Standing::Unknown => Exit::Unknown,
     })
+}
+
+/// Where else scans are recorded.
+enum Place {
+    Database(ConnectionSettings),
+    File(PathBuf),
+}
+
+fn place_of(text: &Secret) -> Result<Place, Failure> {
+    let place = text.reveal();
+    if place.contains("://") || place.contains('=') {
+        let origin = Origin::Option("--record-to");
+        let choice = DatabaseChoice::Url(text.clone(), origin);
+        let environment = Environment::of_process();
+        let settings = ConnectionSettings::resolve_in(&choice, &environment)?;
+        return Ok(Place::Database(settings));
+    }
+    Ok(Place::File(PathBuf::from(place)))
+}
+
+/// A secret from the start: no complaint can repeat a URL's password.
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
 }
 
 /// The largest baseline that is read, in bytes.
@@ -181,15 +232,14 @@ fn baseline(file: &Path) -> Result<Baseline, Failure> {
     Baseline::parse(&name, &text).map_err(Failure::usage)
 }
 
-/// Prints each violation as it is found; none is kept.
+/// Prints each violation as it is found.
 fn streamed(
     settings: &ConnectionSettings,
-    mut request: CheckRequest,
+    request: &CheckRequest,
     terminal: &mut Terminal,
 ) -> Result<CheckReport, Failure> {
-    request.keep = 0;
     let mut failure = None;
-    let report = check_telling(settings, &request, terminal, &mut |event| {
+    let report = check_telling(settings, request, terminal, &mut |event| {
         let line = match event {
             Event::Found(violation) => violation_line(violation),
             Event::BegunAnew => begun_anew_line(),
@@ -202,13 +252,7 @@ fn streamed(
             }
         }
     })?;
-    match failure {
-        Some(failure) => Err(failure),
-        None => {
-            output::line(&summary_line(&report))?;
-            Ok(report)
-        }
-    }
+    failure.map_or(Ok(report), Err)
 }
 
 fn severity(text: &str) -> Result<Severity, String> {

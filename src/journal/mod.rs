@@ -12,6 +12,7 @@ mod liveness;
 mod operation;
 mod policy_change;
 mod policy_operation;
+mod scan;
 mod schema;
 mod tag_change;
 mod told;
@@ -27,6 +28,7 @@ pub use policy_operation::{
     Cursor, NewOperation, OperationOptions, PolicyOperation, Step, Sums, TagsChoice, advance,
     begin_operation, being_undone, heartbeat, operation, operation_by_fence, owner_of, take_over,
 };
+pub use scan::{latest_scan, record_scan};
 pub use schema::{
     ActiveColumn, AlembicRevisions, IndexValidity, JournalState, LiveColumn, LiveIndex, MARK,
     Nullness, Origin, PolicyTableState, QuaySchema, SCHEMA, SchemaState, TABLES, TESTED_REVISIONS,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::ViolationKey;
+use super::{Comparison, ViolationKey};
 use crate::evaluate::{RuleOutcome, Status, Violation};
 use crate::rules::Severity;
 
@@ -34,6 +34,8 @@ pub struct CheckReport {
     pub violations: Vec<Violation>,
     /// Whether there are more violations than are kept.
     pub truncated: bool,
+    /// What has changed since a scan before, where that was asked.
+    pub comparison: Option<Comparison>,
     /// Violations of the baseline that were not found again.
     pub stale: Vec<ViolationKey>,
     /// Why not everything was looked at, where that is so: then nothing is said to be well.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::verdict::{counts, status, verdict};
 use super::words::{line, place_of, subject, thousands};
-use super::{CheckReport, harmless};
+use super::{CheckReport, Comparison, harmless};
 use crate::evaluate::{RuleOutcome, Status, Subject, Violation};
 
 /// How many subjects are shown by name of each rule and repository.
@@ -37,6 +37,9 @@ pub fn check_for_people(report: &CheckReport) -> String {
         violations_of(&mut out, rule, &report.violations);
     }
     line!(out);
+    if let Some(comparison) = &report.comparison {
+        compared(&mut out, comparison);
+    }
     for stale in report.stale.iter().take(SHOWN_PLACES) {
         line!(
             out,
@@ -128,6 +131,29 @@ fn name(violation: &Violation) -> String {
         Subject::Tag(tag) => harmless(&tag.row.name),
         other => harmless(&format!("{} {}", subject(other), violation.message)),
     }
+}
+
+fn compared(out: &mut String, comparison: &Comparison) {
+    let Some(with) = comparison.with else {
+        line!(
+            out,
+            "There is no recorded scan of the same scope to compare with."
+        );
+        return;
+    };
+    line!(
+        out,
+        "Since the scan of {}: {} new, {} gone, {} still there{}.",
+        with.format("%Y-%m-%d %H:%M:%S UTC"),
+        thousands(comparison.new.len() as u64),
+        thousands(comparison.gone.len() as u64),
+        thousands(comparison.still_there),
+        if comparison.partial {
+            ", of those listed"
+        } else {
+            ""
+        }
+    );
 }
 
 fn last_line(out: &mut String, report: &CheckReport) {

@@ -50,6 +50,7 @@ pub fn check_json(report: &CheckReport) -> Value {
             },
             "truncated": report.truncated,
             "stale": report.stale,
+            "comparison": report.comparison,
             "cut_short": report.cut_short,
             "notes": report.notes,
         }),

@@ -5,6 +5,7 @@
 
 mod baseline;
 mod check;
+mod comparison;
 mod escape;
 mod fix;
 mod harmless;
@@ -23,6 +24,7 @@ mod words;
 
 pub use baseline::{Baseline, BaselineError, ViolationKey};
 pub use check::{CheckReport, DatabaseFacts, Settling, Standing};
+pub use comparison::Comparison;
 pub use fix::{ApplyReport, PlanReport, UndoReport};
 pub use harmless::harmless;
 pub use html::check_html;

@@ -126,6 +126,7 @@ fn attempt(
         rules,
         violations,
         truncated,
+        comparison: None,
         stale,
         cut_short,
         notes: notes(&grounds, request, &gone),

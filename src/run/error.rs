@@ -1,5 +1,7 @@
 //! Everything that can keep a check or a fix from its end, put together.
 
+use std::path::PathBuf;
+
 use miette::Diagnostic;
 use thiserror::Error;
 
@@ -8,6 +10,7 @@ use crate::correction::PlanError;
 use crate::journal::JournalError;
 use crate::pg::{FaultClass, PgError};
 use crate::policy::PolicyError;
+use crate::report::BaselineError;
 use crate::rules::RuleError;
 use crate::scan::ScanError;
 
@@ -42,6 +45,19 @@ pub enum RunError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Journal(#[from] JournalError),
+    /// The file that scans are recorded in.
+    #[error("the history of scans in {} cannot be used: {reason}", file.display())]
+    #[diagnostic(help("it holds a JSON document a line, as --record-to writes them"))]
+    HistoryFile {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A recorded scan.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Recorded(#[from] BaselineError),
     /// The database.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -71,6 +87,7 @@ impl RunError {
                     | ScanError::UnusableActive { .. }
                     | ScanError::Unknown { .. }
             ),
+            Self::HistoryFile { .. } | Self::Recorded(_) => false,
             Self::Apply(error) => error.is_usage(),
             Self::Policy(error) => error.is_usage(),
             Self::Journal(error) => matches!(

@@ -1,5 +1,6 @@
 //! One part of several: every subject is in exactly one of them, whoever counts and whenever.
 
+use std::fmt;
 use std::str::FromStr;
 
 use crate::quay::{OperationId, Scope};
@@ -46,6 +47,12 @@ impl Shard {
     /// Whether what belongs to no place is in it.
     pub fn is_first(self) -> bool {
         self.index == 0
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
     }
 }
 

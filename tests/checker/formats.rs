@@ -164,6 +164,7 @@ fn report() -> CheckReport {
             ),
         ],
         truncated: true,
+        comparison: None,
         stale: vec![],
         cut_short: None,
         notes: vec!["there is no journal".to_owned()],

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod formats;
+mod history;
 mod limits;
 mod own_rules;
 mod rules;

@@ -192,7 +192,7 @@ pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
 
 /// Where else scans are recorded.
 enum Place {
-    Database(ConnectionSettings),
+    Database(Box<ConnectionSettings>),
     File(PathBuf),
 }
 
@@ -203,7 +203,7 @@ fn place_of(text: &Secret) -> Result<Place, Failure> {
         let choice = DatabaseChoice::Url(text.clone(), origin);
         let environment = Environment::of_process();
         let settings = ConnectionSettings::resolve_in(&choice, &environment)?;
-        return Ok(Place::Database(settings));
+        return Ok(Place::Database(Box::new(settings)));
     }
     Ok(Place::File(PathBuf::from(place)))
 }

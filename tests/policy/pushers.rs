@@ -239,7 +239,7 @@ fn under_pushers(flavours: [Flavour; 4]) {
         assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
         assert_eq!(scene.unfinished(), 0, "seed {seed}");
     }
-    println!(
+    eprintln!(
         "{ended:?} creations done and rolled back, {} pushes",
         pushed.into_inner()
     );

@@ -5,5 +5,6 @@ mod formats;
 mod history;
 mod limits;
 mod own_rules;
+mod property;
 mod rules;
 mod tag;

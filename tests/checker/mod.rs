@@ -1,6 +1,7 @@
 //! The checker: every rule, its examples and its page, its evidence, its formats.
 
 mod catalogue;
+mod detection;
 mod formats;
 mod history;
 mod limits;

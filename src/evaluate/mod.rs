@@ -3,6 +3,7 @@
 //! Pure: rows come in through [`TagSink`] and [`PolicyRow`], verdicts go out; no database, no
 //! clock. Memory is bounded: of the violations a limit is kept, all of them are counted.
 
+mod bulk;
 mod evidence;
 mod example;
 mod judge;
@@ -13,9 +14,11 @@ mod policy_facts;
 mod reading;
 mod registry;
 mod rows;
+mod scope_sets;
 mod tag_facts;
 mod tally;
 
+pub use bulk::{Bulk, Mark, Suspect};
 pub use evidence::{Account, Act, Found};
 pub use example::{ExampleOutcome, try_examples};
 pub use judge::{Acceptance, Truth, Verdict, Why, judge};
@@ -28,4 +31,5 @@ pub use policies::{Decision, PolicyBook};
 pub use reading::Reading;
 pub use registry::{Namespace, Registry, Repository, Source};
 pub use rows::{Activity, PolicyRow, PolicyStanding, TagRow, TagSink, WorkerLife};
+pub use scope_sets::{Matched, ScopeSets};
 pub use tally::{Candidate, Evaluator};

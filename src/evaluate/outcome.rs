@@ -211,6 +211,23 @@ impl RuleOutcome {
         }
     }
 
+    /// Adds the sums of another count by the same rule.
+    pub(super) fn absorb(&mut self, more: Self) {
+        self.subjects += more.subjects;
+        self.violations += more.violations;
+        if let Some((severity, count)) = more.milder {
+            self.milder.get_or_insert((severity, 0)).1 += count;
+        }
+        self.known += more.known;
+        self.explained += more.explained;
+        self.undecided.subjects += more.undecided.subjects;
+        if self.undecided.reason.is_none() {
+            self.undecided.reason = more.undecided.reason;
+        }
+        self.accepted += more.accepted;
+        self.settling += more.settling;
+    }
+
     /// One of the violations of this severity was known before.
     pub(super) fn was_known(&mut self, severity: Severity) {
         self.violations = self.violations.saturating_sub(1);

@@ -171,6 +171,17 @@ impl PolicyBook {
         unknown.map_or(Decision::Mutable, Decision::Unknown)
     }
 
+    /// The scopes that have active policies.
+    pub(super) fn active_scopes(&self) -> impl Iterator<Item = Scope> {
+        self.active.keys().copied()
+    }
+
+    /// The active policies of a scope.
+    pub(super) fn active_of(&self, scope: Scope) -> impl Iterator<Item = (&PolicyRow, &Reading)> {
+        let places = self.active.get(&scope).into_iter().flatten();
+        places.map(|place| self.read_row(*place))
+    }
+
     /// The active policies that a push into the repository meets, in their order.
     pub fn active_on(
         &self,

@@ -33,11 +33,7 @@ impl TagFacts<'_> {
                 None => self.matched.insert(self.decide()).clone(),
             },
             Fact::Settling => self.settling(),
-            Fact::ImmutableTagsCanExpire => match self.moment.features.can_expire {
-                Stated::On => Truth::Yes,
-                Stated::Off => Truth::No,
-                Stated::Unknown => Truth::Unknown(Why::Flag("FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE")),
-            },
+            Fact::ImmutableTagsCanExpire => can_expire(self.moment),
             // A rule file with another subject's fact is refused when it is read.
             _ => Truth::No,
         }
@@ -70,5 +66,14 @@ impl TagFacts<'_> {
             }),
             _ => Truth::No,
         }
+    }
+}
+
+/// Whether immutable tags may expire: not a fact about a tag, and the same for all.
+pub(super) fn can_expire(moment: Moment) -> Truth {
+    match moment.features.can_expire {
+        Stated::On => Truth::Yes,
+        Stated::Off => Truth::No,
+        Stated::Unknown => Truth::Unknown(Why::Flag("FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE")),
     }
 }

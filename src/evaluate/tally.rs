@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::policy_facts::{PolicyFacts, operation_says, operation_truth};
-use super::tag_facts::TagFacts;
+use super::tag_facts::{TagFacts, can_expire};
 use super::{
     Account, Found, Grace, Moment, OperationSubject, PolicyBook, PolicyRow, PolicyStanding,
     PolicySubject, Registry, RowSubject, RuleOutcome, Stated, Strictness, Subject, TagRow,
-    TagSubject, Undecided, Verdict, Violation, Why, WorkerLife, judge,
+    TagSubject, Truth, Undecided, Verdict, Violation, Why, WorkerLife, judge,
 };
 use crate::quay::TagId;
 use crate::rules::{Fact, Rule, RuleId, SubjectKind};
@@ -103,8 +103,41 @@ impl<'a> Evaluator<'a> {
             .collect()
     }
 
-    fn applies(&self, index: usize, rule: &Rule, subject: SubjectKind) -> bool {
+    pub(super) fn applies(&self, index: usize, rule: &Rule, subject: SubjectKind) -> bool {
         rule.subject == subject && self.outcomes[index].skipped.is_none()
+    }
+
+    /// Judges a tag that is not known by its row, and counts it unless some rule complains of it;
+    /// whether it was counted.
+    pub(super) fn tag_unless_violated(&mut self, row: &TagRow) -> bool {
+        let verdicts = self.verdicts(row);
+        if verdicts
+            .iter()
+            .any(|(_, verdict)| *verdict == Verdict::Violated)
+        {
+            return false;
+        }
+        for (rule, verdict) in verdicts {
+            let outcome = &mut self.outcomes[rule];
+            match verdict {
+                Verdict::NotASubject | Verdict::Violated => {}
+                Verdict::Sound => outcome.subjects += 1,
+                Verdict::Undecided(why) => outcome.undecided(&why),
+            }
+        }
+        true
+    }
+
+    /// Whether immutable tags may expire.
+    pub(super) fn can_expire(&self) -> Truth {
+        can_expire(self.moment)
+    }
+
+    /// Adds the sums of another evaluator by the same rules.
+    pub fn absorb(&mut self, outcomes: Vec<RuleOutcome>) {
+        for (outcome, more) in self.outcomes.iter_mut().zip(outcomes) {
+            outcome.absorb(more);
+        }
     }
 
     /// Whether evidence can explain the candidate; where it cannot, none need be looked for.

@@ -4,6 +4,7 @@
 //! read by the same text. Nothing here decides: rows go to `evaluate` as they are.
 
 mod audit;
+mod blocks;
 mod census;
 mod clock;
 mod evidence;
@@ -18,6 +19,7 @@ pub use audit::{
     AuditLog, AuditTrail, MarkedChange, PolicyEntry, audit_log, made_immutable_at_push,
     write_marked_changes, write_policy_entry,
 };
+pub use blocks::{LARGEST_MARKED, LiveTags, Pages, live_tags_named, tag_pages, tags_of_pages};
 pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
 pub use evidence::accounts;

@@ -9,13 +9,13 @@ use super::notes::notes;
 use super::second_look::SecondLook;
 use super::{CheckRequest, Progress, RunError, queries};
 use crate::config::ConnectionSettings;
-use crate::evaluate::{Moment, OperationSubject, Violation};
+use crate::evaluate::{Bulk, Grace, Moment, OperationSubject, ScopeSets, Violation};
 use crate::pg::{FaultClass, ReadSession, ReadSnapshot};
 use crate::quay::Scope;
-use crate::relations::Selection;
+use crate::relations::{LARGEST_MARKED, Selection};
 use crate::report::{CheckReport, DatabaseFacts, ViolationKey};
 use crate::rules::SubjectKind;
-use crate::scan::{self, Grounds, Wanted};
+use crate::scan::{self, Grounds, Readers, Wanted};
 
 /// How often a scan begins anew that a standby has cancelled to replay changes.
 const RESTARTS: u32 = 3;
@@ -103,7 +103,14 @@ fn attempt(
     progress.begin("scanning", scan::estimated_tags(&mut snapshot)?);
     let mut look = SecondLook::new(request, &grounds, moment, &mut second, progress, tell);
     look.deadline = deadline;
-    about_tags(&mut snapshot, request, &grounds, moment, &mut look)?;
+    about_tags(
+        &mut snapshot,
+        settings,
+        request,
+        &grounds,
+        moment,
+        &mut look,
+    )?;
     if look.cut_short.is_none() {
         queries::run(&mut snapshot, request, &mut look)?;
     }
@@ -147,6 +154,7 @@ fn stale(request: &CheckRequest, look: &SecondLook<'_>) -> Vec<ViolationKey> {
 /// One pass over the tags that the rules are about.
 fn about_tags(
     snapshot: &mut ReadSnapshot<'_>,
+    settings: &ConnectionSettings,
     request: &CheckRequest,
     grounds: &Grounds,
     moment: Moment,
@@ -157,11 +165,68 @@ fn about_tags(
     if request.selection != Selection::default() {
         wanted.repositories = Some(grounds.registry.repositories.keys().copied().collect());
     }
-    if wanted.is_nothing() {
-        return Ok(());
+    if wanted.live() && wanted.repositories.is_none() && can_be_read_in_blocks(snapshot, grounds)? {
+        live_tags_in_blocks(
+            snapshot,
+            settings,
+            request,
+            grounds,
+            (&wanted, moment),
+            look,
+        )?;
+        wanted = wanted.dead_only();
     }
-    scan::tags(snapshot, &wanted, look)?;
+    if !wanted.is_nothing() && look.cut_short.is_none() {
+        scan::tags(snapshot, &wanted, look)?;
+    }
     look.look_again()
+}
+
+/// Whether live tags can be read by blocks: not by an old server, nor where a mark has no room.
+fn can_be_read_in_blocks(
+    snapshot: &mut ReadSnapshot<'_>,
+    grounds: &Grounds,
+) -> Result<bool, RunError> {
+    let largest = grounds.registry.repositories.keys().max();
+    let have_room = largest.is_none_or(|id| id.0 <= LARGEST_MARKED);
+    Ok(have_room && scan::reads_ranges(snapshot)?)
+}
+
+/// Live tags, read side by side: what is plainly sound is counted there, suspects are looked at here.
+fn live_tags_in_blocks(
+    snapshot: &mut ReadSnapshot<'_>,
+    settings: &ConnectionSettings,
+    request: &CheckRequest,
+    grounds: &Grounds,
+    (wanted, moment): (&Wanted, Moment),
+    look: &mut SecondLook<'_>,
+) -> Result<(), RunError> {
+    let readers = Readers {
+        settings,
+        snapshot: snapshot.export()?,
+        readers: request.readers,
+        wanted,
+    };
+    let sets = ScopeSets::new(&grounds.policies, &grounds.registry);
+    let by = (&grounds.registry, &grounds.policies);
+    let judge = || {
+        Bulk::new(
+            request.rules.rules(),
+            by,
+            &sets,
+            (moment, Grace(request.grace)),
+        )
+    };
+    let sums = readers.read(snapshot, judge, |snapshot, seen, suspects| {
+        if look.reached(seen).is_break() {
+            return Ok::<_, RunError>(ControlFlow::Break(()));
+        }
+        scan::rows_of(snapshot, wanted, suspects, |rows| look.suspected(&rows))
+    })?;
+    for outcomes in sums {
+        look.evaluator.absorb(outcomes);
+    }
+    Ok(())
 }
 
 /// Policies and operations: all of them are in memory.

@@ -31,6 +31,8 @@ pub struct CheckRequest {
     pub accepted: HashSet<PolicyUuid>,
     /// How long the scan may take; what was found until then is reported, as cut short.
     pub timeout: Option<Duration>,
+    /// How many sessions read live tags side by side.
+    pub readers: usize,
     /// Violations that are known and fail no run.
     pub baseline: Baseline,
     /// How many violations are kept; all are counted.
@@ -50,6 +52,7 @@ impl CheckRequest {
             grace: Duration::from_secs(15 * 60),
             accepted: HashSet::new(),
             timeout: None,
+            readers: 2,
             baseline: Baseline::default(),
             keep: 10_000,
         }

@@ -208,28 +208,42 @@ fn group(candidates: &[Candidate]) -> HashMap<TagId, Vec<&Candidate>> {
     by_tag
 }
 
-impl TagSink for SecondLook<'_> {
-    type Error = RunError;
+impl SecondLook<'_> {
+    /// So many tags have been seen; breaks off where the time is over, or somebody
+    /// wants it to end.
+    pub(super) fn reached(&mut self, seen: u64) -> ControlFlow<()> {
+        self.seen = seen;
+        self.progress.reached(seen);
+        if self.deadline.is_some_and(|end| Instant::now() >= end) {
+            self.cut_short = Some(format!("--timeout ended the scan after {} tags", self.seen));
+        }
+        if self.progress.interrupted() {
+            self.cut_short = Some(format!("interrupted after {} tags", self.seen));
+        }
+        match self.cut_short {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    }
 
-    fn take(&mut self, batch: Vec<TagRow>) -> Result<ControlFlow<()>, RunError> {
-        self.seen += batch.len() as u64;
-        for row in &batch {
+    /// Takes rows that a rule may complain of.
+    pub(super) fn suspected(&mut self, rows: &[TagRow]) -> Result<ControlFlow<()>, RunError> {
+        for row in rows {
             let candidates = self.evaluator.tag(row);
             self.pending.extend(candidates);
             if self.pending.len() >= AT_ONCE {
                 self.look_again()?;
             }
         }
-        self.progress.reached(self.seen);
-        if self.progress.interrupted() {
-            return Err(RunError::Interrupted);
-        }
-        if self.deadline.is_some_and(|end| Instant::now() >= end) {
-            self.cut_short = Some(format!("--timeout ended the scan after {} tags", self.seen));
-        }
-        Ok(match self.cut_short {
-            Some(_) => ControlFlow::Break(()),
-            None => ControlFlow::Continue(()),
-        })
+        Ok(self.reached(self.seen))
+    }
+}
+
+impl TagSink for SecondLook<'_> {
+    type Error = RunError;
+
+    fn take(&mut self, batch: Vec<TagRow>) -> Result<ControlFlow<()>, RunError> {
+        self.seen += batch.len() as u64;
+        self.suspected(&batch)
     }
 }

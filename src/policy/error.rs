@@ -97,6 +97,13 @@ pub enum PolicyError {
         "a pooler in transaction mode does that: connect to the server itself, or to a pooler in session mode"
     ))]
     LivenessLost(OperationId),
+    /// The database stayed too busy for the limits that were set.
+    #[error("{what}, and that for ten minutes")]
+    #[diagnostic(help("`quay-doctor recover --resume` goes on at a quieter time"))]
+    Busy {
+        /// What was over its limit.
+        what: String,
+    },
     /// Somebody wants it to end.
     #[error("interrupted")]
     Interrupted,

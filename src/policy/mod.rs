@@ -13,6 +13,7 @@ mod create;
 mod end;
 mod error;
 mod evaluate;
+mod load;
 mod mark;
 mod outcome;
 mod own_row;

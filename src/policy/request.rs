@@ -111,6 +111,10 @@ pub struct PolicyOptions {
     pub reconnect_for: Duration,
     /// Write an expiry back even where it has passed.
     pub restore_past_expiry: bool,
+    /// How far the slowest standby may be behind before the work waits.
+    pub max_lag: Option<Duration>,
+    /// How many other sessions may be active before the work waits.
+    pub max_active: Option<u32>,
 }
 
 impl PolicyOptions {
@@ -128,6 +132,8 @@ impl PolicyOptions {
             settle_timeout: Duration::from_secs(30),
             reconnect_for: Duration::from_secs(120),
             restore_past_expiry: false,
+            max_lag: None,
+            max_active: None,
         }
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct Worker<'a> {
     pub(super) options: &'a PolicyOptions,
     pub(super) watcher: &'a mut dyn Watcher,
     pub(super) past_expiries: u64,
+    /// When the database's load was last looked at.
+    pub(super) looked: Option<Instant>,
     /// Why it turns back, where it does.
     cause: Option<Box<PolicyError>>,
     settings: &'a ConnectionSettings,
@@ -79,6 +81,7 @@ impl<'a> Worker<'a> {
             options,
             watcher,
             past_expiries: 0,
+            looked: None,
             cause: None,
             settings,
             begun: Instant::now(),
@@ -160,8 +163,10 @@ impl<'a> Worker<'a> {
                     }
                 }
             },
-            PolicyError::Interrupted if self.options.on_fault != OnFault::RollBack => {
-                Err(self.left(PolicyError::Interrupted))
+            error @ (PolicyError::Interrupted | PolicyError::Busy { .. })
+                if self.options.on_fault != OnFault::RollBack =>
+            {
+                Err(self.left(error))
             }
             error if before_activation && self.options.on_fault != OnFault::Stop => {
                 self.turn_back(error)

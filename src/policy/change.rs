@@ -3,11 +3,12 @@
 use uuid::Uuid;
 
 use super::begin::{Begin, anew, begun, drive, expiry_is_stated, go_on, only, stated, unowned};
+use super::load::can_be_seen;
 use super::outcome::Outcome;
 use super::safeguard::point;
 use super::target::find_policy;
 use super::validate::validate;
-use super::view::impact;
+use super::view::glance;
 use super::worker::{Watcher, open};
 use super::{PolicyError, PolicyOptions, Update};
 use crate::config::ConnectionSettings;
@@ -37,6 +38,7 @@ fn activate_once(
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, PolicyError> {
     let (mut session, schema) = open(settings)?;
+    can_be_seen(&mut session, options)?;
     let (row, target) = find_policy(&mut session, schema, uuid)?;
     if let Some(ours) = unowned(&mut session, uuid, |op| op.kind == Kind::Activate)? {
         return go_on(settings, (session, schema), ours, options, watcher);
@@ -47,8 +49,8 @@ fn activate_once(
             "nothing is to be done",
         ));
     }
-    let impact = impact(&mut session, &target, &row.text)?;
     let chosen = stated(options);
+    let impact = glance(&mut session, &target, &row.text, 0, chosen.can_expire)?;
     expiry_is_stated(&impact, chosen.can_expire)?;
     watcher.expected(impact.become_immutable);
     let fence = Uuid::new_v4();
@@ -114,6 +116,7 @@ fn update_once(
     let text = policy.to_text();
     let uuid = &request.policy;
     let (mut session, schema) = open(settings)?;
+    can_be_seen(&mut session, options)?;
     let (row, target) = find_policy(&mut session, schema, uuid)?;
     let ours = unowned(&mut session, uuid, |op| {
         op.kind == Kind::Update && op.after.as_ref() == Some(&text)
@@ -134,8 +137,8 @@ fn update_once(
         ));
     }
     refuse_duplicate(&mut session, schema, &row, policy)?;
-    let impact = impact(&mut session, &target, &text)?;
     let mut chosen = stated(options);
+    let impact = glance(&mut session, &target, &text, 0, chosen.can_expire)?;
     expiry_is_stated(&impact, chosen.can_expire)?;
     watcher.expected(impact.become_immutable);
     let staged = PolicyUuid(Uuid::new_v4().to_string());

@@ -4,12 +4,13 @@ use uuid::Uuid;
 
 use super::activate::{activate_in, forward};
 use super::begin::{Begin, anew, begun, drive, expiry_is_stated, go_on, only, owned, stated};
+use super::load::can_be_seen;
 use super::mark::{lock_all, mark};
 use super::outcome::{Ended, Outcome};
 use super::safeguard::point;
 use super::target::{Target, find};
 use super::validate::validate;
-use super::view::{Impact, impact};
+use super::view::{Impact, glance};
 use super::walk::Work;
 use super::worker::{Watcher, open};
 use super::{Create, PolicyError, PolicyOptions, Strategy};
@@ -47,6 +48,7 @@ fn create_once(
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, PolicyError> {
     let (mut session, schema) = open(settings)?;
+    can_be_seen(&mut session, options)?;
     let target = find(&mut session, &request.pick)?;
     if let Some(undone) = being_undone(&mut session, target.scope, &policy.to_text())? {
         return go_on(settings, (session, schema), undone, options, watcher);
@@ -69,7 +71,13 @@ fn create_once(
     let stated = stated(options);
     let mut impact = Impact::default();
     if !request.inactive {
-        impact = self::impact(&mut session, &target, &text)?;
+        impact = glance(
+            &mut session,
+            &target,
+            &text,
+            ATOMIC_UP_TO,
+            stated.can_expire,
+        )?;
         expiry_is_stated(&impact, stated.can_expire)?;
         watcher.expected(impact.become_immutable);
     }

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::activate::entry;
 use super::begin::{Begin, begun, drive, go_on, stated, unowned};
+use super::load::can_be_seen;
 use super::outcome::Outcome;
 use super::safeguard::point;
 use super::target::find_policy;
@@ -57,6 +58,7 @@ fn end_policy(
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, PolicyError> {
     let (mut session, schema) = open(settings)?;
+    can_be_seen(&mut session, options)?;
     if let Some(ours) = unowned(&mut session, uuid, |op| op.kind == kind)? {
         return go_on(settings, (session, schema), ours, options, watcher);
     }

@@ -65,13 +65,6 @@ pub enum PolicyError {
         /// How many.
         rows: u64,
     },
-    /// The server stayed too busy for too long.
-    #[error("the server stayed too busy: {reason}")]
-    #[diagnostic(help("`quay-doctor recover` goes on when it is not"))]
-    NoRoom {
-        /// What it was.
-        reason: String,
-    },
     /// Tags whose immutability may be the pending policy's doing wait for a decision.
     #[error(
         "operation {operation} is rolled back, but {tags} tags pushed meanwhile are immutable and may be so because of it: {examples}"
@@ -104,6 +97,13 @@ pub enum PolicyError {
         "a pooler in transaction mode does that: connect to the server itself, or to a pooler in session mode"
     ))]
     LivenessLost(OperationId),
+    /// The database stayed too busy for the limits that were set.
+    #[error("{what}, and that for ten minutes")]
+    #[diagnostic(help("`quay-doctor recover --resume` goes on at a quieter time"))]
+    Busy {
+        /// What was over its limit.
+        what: String,
+    },
     /// Somebody wants it to end.
     #[error("interrupted")]
     Interrupted,

@@ -94,7 +94,11 @@ pub(super) fn mark(
         operation,
         now,
         margin: i64::try_from(options.clock_margin.as_millis()).unwrap_or(i64::MAX),
-        twins: names_alive_twice(tx, &expiring, now)?,
+        twins: if expiring.is_empty() {
+            HashSet::new()
+        } else {
+            names_alive_twice(tx, &expiring, now)?
+        },
         newest: if work == Work::Sweep {
             newest_changes(tx, &ids)?
         } else {
@@ -107,8 +111,10 @@ pub(super) fn mark(
             changes.push(change);
         }
     }
-    record_tag_changes(tx, operation.id, &changes)?;
-    write_tags(tx, &changes)?;
+    if !changes.is_empty() {
+        record_tag_changes(tx, operation.id, &changes)?;
+        write_tags(tx, &changes)?;
+    }
     let cleared =
         |change: &&TagChange| change.before.expiry.0.is_some() && change.after.expiry.0.is_none();
     Ok(Marked {

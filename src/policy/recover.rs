@@ -4,6 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::begin::drive;
+use super::load::can_be_seen;
 use super::outcome::Outcome;
 use super::safeguard::point;
 use super::target::target_of_scope;
@@ -79,6 +80,7 @@ pub fn recover(
     watcher: &mut dyn Watcher,
 ) -> Result<Option<Outcome>, PolicyError> {
     let (mut session, schema) = open(settings)?;
+    can_be_seen(&mut session, options)?;
     let begun = Instant::now();
     loop {
         let life = life_of(&mut session, id)?;

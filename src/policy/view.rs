@@ -1,6 +1,7 @@
 //! Policies as they stand, and what an operation would do: nothing here writes.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use chrono::{DateTime, Utc};
 
@@ -16,8 +17,8 @@ use crate::quay::{
     UnixMillis,
 };
 use crate::relations::{
-    Page, PoliciesOf, PolicySchema, RowLock, Selection, census, load, page_of_tags, policies,
-    repositories_of, server_clock, tags_by_id,
+    Page, PagedTag, PoliciesOf, PolicySchema, Selection, census, load, page_of_tags, policies,
+    repositories_of, server_clock,
 };
 
 /// Rows that are read at once.
@@ -169,7 +170,6 @@ pub(super) fn impact(
     target: &Target,
     text: &PolicyText,
 ) -> Result<Impact, PolicyError> {
-    let mut impact = Impact::default();
     let registry = census(
         pg,
         &Selection {
@@ -177,25 +177,49 @@ pub(super) fn impact(
             repository: None,
         },
     )?;
-    for_each_page(
-        pg,
-        target,
-        text,
-        Immutability::Mutable,
-        |pg, repository, tags| {
-            let (_, name) = registry.repository_names(repository);
-            impact.become_immutable += tags.len() as u64;
-            *impact.by_repository.entry(name.to_owned()).or_default() += tags.len() as u64;
-            let rows = tags_by_id(pg, &tags, RowLock::None)?;
-            impact.expiring += rows.iter().filter(|row| row.expiry.0.is_some()).count() as u64;
-            Ok(())
-        },
-    )?;
-    for_each_page(pg, target, text, Immutability::Immutable, |_, _, tags| {
+    let mut impact = Impact::default();
+    let mutable = Immutability::Mutable;
+    for_each_page(pg, target, text, mutable, |repository, tags| {
+        let (_, name) = registry.repository_names(repository);
+        *impact.by_repository.entry(name.to_owned()).or_default() += tags.len() as u64;
+        impact.become_immutable += tags.len() as u64;
+        impact.expiring += expiring(&tags);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for_each_page(pg, target, text, Immutability::Immutable, |_, tags| {
         impact.already_immutable += tags.len() as u64;
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(impact)
+}
+
+/// How many live mutable tags a text makes immutable, and how many of these expire, as far as that
+/// has to be known: the walk ends when there are more than `enough` and nobody has to be asked
+/// about expiry.
+pub(super) fn glance(
+    pg: &mut impl Statements,
+    target: &Target,
+    text: &PolicyText,
+    enough: u64,
+    can_expire: Option<bool>,
+) -> Result<Impact, PolicyError> {
+    let mut impact = Impact::default();
+    let mutable = Immutability::Mutable;
+    for_each_page(pg, target, text, mutable, |_, tags| {
+        impact.become_immutable += tags.len() as u64;
+        impact.expiring += expiring(&tags);
+        let known = can_expire.is_some() && impact.become_immutable > enough;
+        Ok(if known {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    })?;
+    Ok(impact)
+}
+
+fn expiring(tags: &[PagedTag]) -> u64 {
+    tags.iter().filter(|tag| tag.expires).count() as u64
 }
 
 /// The live mutable tags that a text makes immutable, by repository.
@@ -205,16 +229,12 @@ pub(super) fn matching(
     text: &PolicyText,
 ) -> Result<Vec<(RepositoryId, Vec<TagId>)>, PolicyError> {
     let mut matching: BTreeMap<RepositoryId, Vec<TagId>> = BTreeMap::new();
-    for_each_page(
-        pg,
-        target,
-        text,
-        Immutability::Mutable,
-        |_, repository, tags| {
-            matching.entry(repository).or_default().extend(tags);
-            Ok(())
-        },
-    )?;
+    let mutable = Immutability::Mutable;
+    for_each_page(pg, target, text, mutable, |repository, tags| {
+        let ids = tags.iter().map(|tag| tag.id);
+        matching.entry(repository).or_default().extend(ids);
+        Ok(ControlFlow::Continue(()))
+    })?;
     Ok(matching.into_iter().collect())
 }
 
@@ -223,7 +243,7 @@ fn for_each_page<P: Statements>(
     target: &Target,
     text: &PolicyText,
     immutability: Immutability,
-    mut take: impl FnMut(&mut P, RepositoryId, Vec<TagId>) -> Result<(), PolicyError>,
+    mut take: impl FnMut(RepositoryId, Vec<PagedTag>) -> Result<ControlFlow<()>, PolicyError>,
 ) -> Result<(), PolicyError> {
     let book = PolicyBook::of_one(target.scope, text.clone());
     let now = UnixMillis(server_clock(pg)?.timestamp_millis());
@@ -242,11 +262,11 @@ fn for_each_page<P: Statements>(
                 },
             )?;
             let ended = page.len() < PAGE as usize;
-            after = page.last().map(|(id, name)| (name.clone(), *id));
+            after = page.last().map(|tag| (tag.name.clone(), tag.id));
             let mut matched = Vec::with_capacity(page.len());
-            for (id, name) in page {
-                match book.decide(repository, Some(target.namespace), &name) {
-                    Decision::Immutable(_) => matched.push(id),
+            for tag in page {
+                match book.decide(repository, Some(target.namespace), &tag.name) {
+                    Decision::Immutable(_) => matched.push(tag),
                     Decision::Mutable => {}
                     Decision::Unknown(why) => {
                         return Err(PolicyError::refused(
@@ -256,8 +276,8 @@ fn for_each_page<P: Statements>(
                     }
                 }
             }
-            if !matched.is_empty() {
-                take(pg, repository, matched)?;
+            if !matched.is_empty() && take(repository, matched)?.is_break() {
+                return Ok(());
             }
             if ended {
                 break;

@@ -10,7 +10,7 @@ use crate::evaluate::{Decision, PolicyBook};
 use crate::journal::Cursor;
 use crate::pg::FaultClass;
 use crate::quay::{Immutability, PolicyText, RepositoryId, TagId, UnixMillis};
-use crate::relations::{Page, page_of_tags, repositories_of, server_clock};
+use crate::relations::{Page, PagedTag, page_of_tags, repositories_of, server_clock};
 
 /// Rows that are read, and matched by name, before any lock is taken.
 const PAGE: u32 = 5_000;
@@ -87,10 +87,10 @@ impl Worker<'_> {
                     limit: PAGE,
                 },
             )?;
-            let Some((last_id, last_name)) = page.last() else {
+            let Some(last) = page.last() else {
                 return Ok(());
             };
-            after = Some((last_name.clone(), *last_id));
+            after = Some((last.name.clone(), last.id));
             let ended = page.len() < PAGE as usize;
             let mut matched = self.matched(book, repository, page)?;
             if work == Work::Sweep && !Safeguard::WholeSweep.is_on() {
@@ -108,11 +108,11 @@ impl Worker<'_> {
         &self,
         book: &PolicyBook,
         repository: RepositoryId,
-        page: Vec<(TagId, String)>,
+        page: Vec<PagedTag>,
     ) -> Result<Vec<(TagId, String)>, PolicyError> {
         let namespace = Some(self.target.namespace);
         let mut matched = Vec::with_capacity(page.len());
-        for (id, name) in page {
+        for PagedTag { id, name, .. } in page {
             match book.decide(repository, namespace, &name) {
                 Decision::Immutable(_) => matched.push((id, name)),
                 Decision::Mutable => {}
@@ -141,7 +141,7 @@ impl Worker<'_> {
             if self.wants_end() {
                 return Err(PolicyError::Interrupted);
             }
-            self.wait_for_room()?;
+            self.wait_for_calm()?;
             let batch = &matched[next..matched.len().min(next + *rows)];
             let ids: Vec<TagId> = batch.iter().map(|(id, _)| *id).collect();
             let cursor = batch.last().map(|(tag, name)| Cursor {

@@ -46,7 +46,8 @@ pub(super) struct Worker<'a> {
     pub(super) options: &'a PolicyOptions,
     pub(super) watcher: &'a mut dyn Watcher,
     pub(super) past_expiries: u64,
-    pub(super) looked_at_load: Option<Instant>,
+    /// When the database's load was last looked at.
+    pub(super) looked: Option<Instant>,
     /// Why it turns back, where it does.
     cause: Option<Box<PolicyError>>,
     settings: &'a ConnectionSettings,
@@ -82,7 +83,7 @@ impl<'a> Worker<'a> {
             options,
             watcher,
             past_expiries: 0,
-            looked_at_load: None,
+            looked: None,
             cause: None,
             settings,
             begun: Instant::now(),
@@ -164,8 +165,10 @@ impl<'a> Worker<'a> {
                     }
                 }
             },
-            PolicyError::Interrupted if self.options.on_fault != OnFault::RollBack => {
-                Err(self.left(PolicyError::Interrupted))
+            error @ (PolicyError::Interrupted | PolicyError::Busy { .. })
+                if self.options.on_fault != OnFault::RollBack =>
+            {
+                Err(self.left(error))
             }
             error if before_activation && self.options.on_fault != OnFault::Stop => {
                 self.turn_back(error)

@@ -31,8 +31,8 @@ pub use policies::{
 };
 pub use readers::{PolicyReader, described, policy_readers};
 pub use scope::{
-    NamespaceRow, Page, last_tag_id, namespace_by_name, namespace_name, page_of_tags, pushed_since,
-    repositories_of, repository_by_name,
+    NamespaceRow, Page, PagedTag, last_tag_id, namespace_by_name, namespace_name, page_of_tags,
+    pushed_since, repositories_of, repository_by_name,
 };
 pub use tags::{
     RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, tags_named,

@@ -97,10 +97,7 @@ pub fn repositories_of(
 ///
 /// # Errors
 /// [`PgError`] where the server does not answer.
-pub fn page_of_tags(
-    pg: &mut impl Statements,
-    page: &Page<'_>,
-) -> Result<Vec<(TagId, String)>, PgError> {
+pub fn page_of_tags(pg: &mut impl Statements, page: &Page<'_>) -> Result<Vec<PagedTag>, PgError> {
     let (name, id) = page.after.unwrap_or(("", TagId(0)));
     let immutable = page.immutability.as_column();
     let limit = i64::from(page.limit);
@@ -127,7 +124,7 @@ pub fn page_of_tags(
     pg.query(
         &format!(
             r"
-            SELECT id, name
+            SELECT id, name, lifetime_end_ms IS NOT NULL
             FROM tag
             WHERE repository_id = $1 AND immutable = $2 AND NOT hidden
                 AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $3)
@@ -139,8 +136,25 @@ pub fn page_of_tags(
         &params,
     )?
     .iter()
-    .map(|row| Ok((TagId(row.read(0)?), row.read(1)?)))
+    .map(|row| {
+        Ok(PagedTag {
+            id: TagId(row.read(0)?),
+            name: row.read(1)?,
+            expires: row.read(2)?,
+        })
+    })
     .collect()
+}
+
+/// A row of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PagedTag {
+    /// The tag.
+    pub id: TagId,
+    /// Its name.
+    pub name: String,
+    /// Whether it has an end.
+    pub expires: bool,
 }
 
 /// Which page.

@@ -491,3 +491,47 @@ fn connections_exhausted_in_the_middle_are_waited_for_within_the_bound() {
         scene.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
     }
 }
+
+#[test]
+fn a_busy_database_is_waited_for_between_batches() {
+    let scene = Scene::of(MANY);
+    let mut busy = scene.session();
+    thread::scope(|scope| {
+        let work = scope.spawn(move || busy.run("SELECT pg_sleep(1.5)").expect("work"));
+        scene.wait_for("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()");
+        let begun = Instant::now();
+        let mut args = CREATE.to_vec();
+        args.extend(["--max-active", "0", "--max-lag", "1h"]);
+        scene.policy(&args).expect_status(0);
+        assert!(
+            begun.elapsed() > Duration::from_millis(1_200),
+            "{:?}",
+            begun.elapsed()
+        );
+        work.join().expect("an end");
+    });
+    scene.check();
+}
+
+#[test]
+fn a_load_limit_that_the_role_could_not_see_exceeded_is_refused() {
+    let scene = Scene::small();
+    let role = scene.text("SELECT 'l' || oid FROM pg_database WHERE datname = current_database()");
+    scene.sql(&format!(
+        "CREATE ROLE {role} LOGIN;
+         GRANT USAGE ON SCHEMA quay_doctor TO {role};
+         GRANT ALL ON ALL TABLES IN SCHEMA quay_doctor, public TO {role};
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA quay_doctor, public TO {role}"
+    ));
+    let url = scene.db.tcp_url().replace("postgres@", &format!("{role}@"));
+    let mut args = policy(&CREATE);
+    args.extend(["--max-active", "5", "--database-url", &url]);
+    let ended = crate::program::run(&args);
+    scene.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    let ended = ended.expect_status(2);
+    assert!(
+        ended.stderr.contains("pg_read_all_stats"),
+        "{}",
+        ended.stderr
+    );
+}

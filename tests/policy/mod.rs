@@ -5,6 +5,7 @@ mod evaluation;
 mod faults;
 mod holes;
 mod kills;
+mod million;
 mod pushers;
 mod refusals;
 mod report;

@@ -1,6 +1,7 @@
 //! Policies that come and go under live pushes: at the end every live tag is immutable exactly if
 //! an active policy says so.
 
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -86,9 +87,12 @@ fn push_about(
             random.choice(['v', 'w']).expect("one"),
             random.u32(1..40)
         );
-        let pause = random
-            .bool()
-            .then(|| Duration::from_micros(random.u64(0..2_000)));
+        // Most are quick; some stand for a while between their evaluation and their row.
+        let pause = match random.u32(..40) {
+            0 => Some(Duration::from_millis(random.u64(200..400))),
+            1..20 => Some(Duration::from_micros(random.u64(0..2_000))),
+            _ => None,
+        };
         match pusher.push(repository, &name, pause) {
             Ok(Pushed::New(..)) => {
                 pushed.fetch_add(1, Ordering::Relaxed);
@@ -129,10 +133,10 @@ fn operate(
             inactive: false,
             if_absent: false,
         };
-        let patience = if random.bool() {
+        let patience = if random.u32(..3) == 0 {
             u32::MAX
         } else {
-            random.u32(1..12)
+            random.u32(1..5)
         };
         let mut watcher = Impatient(patience);
         match policy_create(settings, &request, &options, &mut watcher) {
@@ -316,4 +320,36 @@ fn under_pushers_of_every_kind_with_clocks_apart_no_tag_is_wrong_at_the_end() {
             ..AWARE
         },
     ]);
+}
+
+/// Runs one of the tests above in a process of its own, with a safeguard switched off: it fails.
+fn fails_without(safeguard: &str, test: &str) {
+    let output = Command::new(std::env::current_exe().expect("this program"))
+        .args([&format!("policy::pushers::{test}"), "--exact"])
+        .env("QUAY_DOCTOR_SWITCH_OFF", safeguard)
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success()
+            && said.contains("immutable true, by policy false")
+                | said.contains("immutable false, by policy true"),
+        "{said}"
+    );
+}
+
+#[test]
+fn without_the_settle_after_activation_some_tag_is_wrong() {
+    fails_without(
+        "settle-at-activation",
+        "under_pushers_that_know_active_and_take_no_lock_no_tag_is_wrong_at_the_end",
+    );
+}
+
+#[test]
+fn without_the_settle_before_undoing_some_tag_is_wrong() {
+    fails_without(
+        "settle-at-roll-back",
+        "under_pushers_that_do_not_know_active_no_tag_is_wrong_at_the_end",
+    );
 }

@@ -79,7 +79,7 @@ fn among_100_000_policies_a_push_reads_the_new_index_and_no_more_than_the_active
         let with = explain(&mut session, "public", &statement, namespace);
         let alone = explain(&mut session, "alone, public", &statement, namespace);
         let all = explain(&mut session, "public", &without, namespace);
-        println!(
+        eprintln!(
             "namespace {namespace}: {} blocks with the flag, {} where there is nothing but active rows, {} without the flag",
             with.blocks, alone.blocks, all.blocks
         );

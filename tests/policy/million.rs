@@ -197,19 +197,21 @@ fn million_tags_are_made_immutable_beside_one_bare_update() {
             bare.push(bare_update(&copy(&cluster, "bare")));
             let (took, said) = create(&copy(&cluster, "ours"));
             ours.push(took);
-            println!(
+            eprintln!(
                 "{name} run {run}: bare {:.1} s, ours {took:.1} s, {said}",
                 bare[bare.len() - 1]
             );
         }
         let (bare, ours) = (median(&mut bare), median(&mut ours));
-        println!(
+        eprintln!(
             "{name}: {tags} tags, medians of {runs}: bare {bare:.1} s, ours {ours:.1} s, {:.2} times",
             ours / bare
         );
         let url = copy(&cluster, "pushes");
         let without = pushes_during(&url, || thread::sleep(Duration::from_secs(20)));
         let with = pushes_during(&url, || drop(create(&url)));
-        println!("{name}: pushes without {without:.1?} ms, with {with:.1?} ms (p50, p99, longest)");
+        eprintln!(
+            "{name}: pushes without {without:.1?} ms, with {with:.1?} ms (p50, p99, longest)"
+        );
     }
 }

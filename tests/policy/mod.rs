@@ -12,3 +12,5 @@ mod report;
 mod restart;
 mod rules;
 mod scene;
+mod together;
+mod views;

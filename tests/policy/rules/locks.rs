@@ -1,0 +1,164 @@
+//! Rules 2, 4, 5 and 6: what is read and written under which locks.
+
+use std::thread;
+use std::time::Duration;
+
+use super::{CREATE, held_at, insert, on_and_off};
+use crate::policy::scene::{Hold, Scene, policy};
+
+#[test]
+fn rule_2_a_before_image_is_read_under_lock() {
+    on_and_off("locked-image", |switches, on| {
+        let scene = Scene::small();
+        let (hold, run) = held_at(&scene, "rows-read", switches, &CREATE);
+        // A user changes an expiry just then.
+        let scene_ref = &scene;
+        thread::scope(|scope| {
+            let user = scope.spawn(move || {
+                let mut user = scene_ref.session();
+                let changed = user.run("SET lock_timeout = '400ms'; UPDATE tag SET lifetime_end_ms = 4000000000000 WHERE name = 'v2.1'");
+                changed.is_ok()
+            });
+            let changed = user.join().expect("an end");
+            assert_eq!(changed, !on, "with the lock the user waits");
+            hold.release();
+        });
+        run.end().expect_status(0);
+        let journaled = scene.count("SELECT c.lifetime_end_ms_before FROM quay_doctor.tag_change c JOIN tag t ON t.id = c.tag_id WHERE t.name = 'v2.1'");
+        if !on {
+            assert_ne!(
+                journaled, 4_000_000_000_000,
+                "the user's own expiry is lost for good"
+            );
+        }
+    });
+}
+
+#[test]
+fn rule_4_nobody_adds_a_policy_while_protection_is_taken_away() {
+    on_and_off("share-mode", |switches, on| {
+        let scene = Scene::small();
+        scene
+            .run_with(
+                &[("QUAY_DOCTOR_KILL_AT", "before-activation")],
+                &policy(&CREATE),
+            )
+            .expect_status(-1);
+        scene.bury();
+        let hold = Hold::at("before-commit:1");
+        let variable = hold.variable();
+        let mut variables = switches.to_vec();
+        variables.push(("QUAY_DOCTOR_HOLD_AT", &variable));
+        let run = scene.start(&variables, &["recover"]);
+        hold.wait();
+        thread::scope(|scope| {
+            // Quay's own creation: the row, and then a pass over what is not immutable yet.
+            let quay = scope.spawn(|| {
+                let mut quay = scene.session();
+                quay.run("INSERT INTO namespaceimmutabilitypolicy (uuid, namespace_id, policy)
+                    SELECT '22222222-2222-4222-8222-222222222222', id, '{\"tag_pattern\": \"v.*\", \"tag_pattern_matches\": true}' FROM \"user\" WHERE username = 'acme'").expect("a policy");
+                quay.run("UPDATE tag t SET immutable = true, lifetime_end_ms = NULL FROM repository r, \"user\" u
+                    WHERE r.id = t.repository_id AND u.id = r.namespace_user_id AND u.username = 'acme'
+                        AND t.name LIKE 'v%' AND NOT t.immutable AND NOT t.hidden
+                        AND (t.lifetime_end_ms IS NULL OR t.lifetime_end_ms > extract(epoch FROM now()) * 1000)").expect("a pass");
+            });
+            thread::sleep(Duration::from_millis(400));
+            hold.release();
+            quay.join().expect("Quay is not disturbed");
+        });
+        run.end().expect_status(0);
+        let unprotected = scene.count("SELECT count(*) FROM tag t JOIN repository r ON r.id = t.repository_id
+            WHERE r.name IN ('shop', 'tool', 'web') AND t.name LIKE 'v%' AND t.name NOT LIKE 'v0%' AND NOT t.immutable");
+        assert_eq!(
+            unprotected == 0,
+            on,
+            "{unprotected} tags under an active policy are mutable"
+        );
+    });
+}
+
+#[test]
+fn rule_5_a_row_that_a_fast_clock_has_just_ended_is_not_brought_back() {
+    on_and_off("clock-margin", |switches, on| {
+        let scene = Scene::small();
+        // Deleted by a Quay whose clock is 20 seconds ahead.
+        scene.sql("UPDATE tag SET lifetime_end_ms = (extract(epoch FROM now()) * 1000)::bigint + 20000 WHERE name = 'v1.1'");
+        scene.run_with(switches, &policy(&CREATE)).expect_status(0);
+        let brought_back = scene.count("SELECT count(*) FROM tag WHERE name = 'v1.1' AND immutable AND lifetime_end_ms IS NULL AND repository_id = (SELECT id FROM repository WHERE name = 'shop')");
+        assert_eq!(brought_back == 0, on);
+    });
+}
+
+#[test]
+fn rule_5_a_row_whose_name_lives_on_in_another_is_not_brought_back() {
+    on_and_off("twins", |switches, on| {
+        let scene = Scene::small();
+        // Moved by a Quay whose clock is ten minutes ahead: more than any margin.
+        scene.sql("UPDATE tag SET lifetime_end_ms = (extract(epoch FROM now()) * 1000)::bigint + 600000 WHERE name = 'v1.1'");
+        let mut pusher = scene.session();
+        insert(&mut pusher, "shop", "v1.1", false);
+        scene.run_with(switches, &policy(&CREATE)).expect_status(0);
+        let alive = scene.count("SELECT count(*) FROM tag WHERE name = 'v1.1' AND lifetime_end_ms IS NULL AND repository_id = (SELECT id FROM repository WHERE name = 'shop')");
+        assert_eq!(alive == 1, on, "{alive} rows of one name");
+    });
+}
+
+#[test]
+fn rule_6_quays_delete_that_locks_row_then_repository_is_nobodys_victim() {
+    on_and_off("skip-locked", |switches, on| {
+        let scene = Scene::small();
+        let id = i32::try_from(scene.count("SELECT id FROM repository WHERE name = 'shop'"))
+            .expect("an id");
+        let key = quay_doctor::quay::retarget_lock_key(quay_doctor::quay::RepositoryId(id));
+        let mut quay = scene.session();
+        // Whoever waits longer finds the deadlock; let that be Quay.
+        quay.run(
+            "SET deadlock_timeout = '100ms'; BEGIN; SELECT FROM tag WHERE name = 'v1.1' FOR UPDATE",
+        )
+        .expect("a row");
+        let run = scene.start(switches, &policy(&CREATE));
+        if on {
+            scene.wait_for("SELECT count(*) FROM quay_doctor.tag_change");
+        } else {
+            scene.wait_for(
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'",
+            );
+        }
+        let locked = quay.run(&format!("SELECT pg_advisory_xact_lock({key})"));
+        assert_eq!(locked.is_ok(), on, "{locked:?}");
+        let _ = quay.run("ROLLBACK");
+        drop(quay);
+        run.end().expect_status(0);
+        scene.check();
+    });
+}
+
+#[test]
+fn rule_6_quays_lock_is_waited_for_before_anything_is_read() {
+    let scene = Scene::small();
+    let id =
+        i32::try_from(scene.count("SELECT id FROM repository WHERE name = 'shop'")).expect("an id");
+    let key = quay_doctor::quay::retarget_lock_key(quay_doctor::quay::RepositoryId(id));
+    let mut quay = scene.session();
+    quay.run(&format!("BEGIN; SELECT pg_advisory_xact_lock({key})"))
+        .expect("Quay's lock");
+    let run = scene.start(&[], &policy(&CREATE));
+    scene.wait_for("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'");
+    assert_eq!(
+        scene.count("SELECT count(*) FROM quay_doctor.tag_change"),
+        0
+    );
+    // The push takes the tag away: an end, and a row that is new.
+    quay.run("UPDATE tag SET lifetime_end_ms = 1000 WHERE name = 'v2.1'")
+        .expect("an end");
+    insert(&mut quay, "shop", "v2.1", false);
+    quay.run("COMMIT").expect("a push");
+    run.end().expect_status(0);
+    assert_eq!(
+        scene.count(
+            "SELECT count(*) FROM tag WHERE name = 'v2.1' AND immutable AND lifetime_end_ms IS NULL"
+        ),
+        1
+    );
+    assert_eq!(scene.count("SELECT count(*) FROM tag WHERE name = 'v2.1' AND NOT immutable AND lifetime_end_ms = 1000"), 1);
+}

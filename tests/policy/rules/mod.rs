@@ -1,0 +1,79 @@
+//! The rules of the protocol, each with its protection, and what goes wrong without it.
+//!
+//! A test that takes `off` runs twice: as the program is, and with one safeguard switched off.
+
+mod liveness;
+mod locks;
+mod own_row;
+mod settle;
+mod sweep;
+mod undo;
+
+use quay_doctor::pg::WriteSession;
+
+use super::scene::{Hold, Running, Scene, policy};
+
+const CREATE: [&str; 7] = [
+    "create",
+    "--namespace",
+    "acme",
+    "--pattern",
+    "v.*",
+    "--strategy",
+    "phased",
+];
+
+/// What a push reads before it decides.
+const READS_POLICIES: &str = "BEGIN; SELECT policy FROM repositoryimmutabilitypolicy WHERE active;
+    SELECT policy FROM namespaceimmutabilitypolicy WHERE active";
+
+/// As it is, and with this safeguard switched off.
+fn on_and_off(off: &'static str, test: impl Fn(&[(&'static str, &'static str)], bool)) {
+    test(&[], true);
+    test(&[("QUAY_DOCTOR_SWITCH_OFF", off)], false);
+}
+
+/// Starts a creation that is held at a point.
+fn held_at(
+    scene: &Scene,
+    point: &str,
+    switches: &[(&str, &str)],
+    args: &[&str],
+) -> (Hold, Running) {
+    let hold = Hold::at(point);
+    let at = hold.variable();
+    let mut variables = switches.to_vec();
+    variables.push(("QUAY_DOCTOR_HOLD_AT", &at));
+    let run = scene.start(&variables, &policy(args));
+    hold.wait();
+    (hold, run)
+}
+
+/// Inserts a row as a push does, without a lock; the transaction stays open.
+fn insert(session: &mut WriteSession, repository: &str, name: &str, immutable: bool) {
+    session
+        .run(&format!(
+            "INSERT INTO tag (name, repository_id, lifetime_start_ms, tag_kind_id, immutable)
+             SELECT '{name}', id, (extract(epoch FROM now()) * 1000)::bigint, 1, {immutable}
+             FROM repository WHERE name = '{repository}'"
+        ))
+        .expect("a push");
+}
+
+/// Quay's entry about a push that a policy made immutable.
+fn log_push(session: &mut WriteSession, name: &str) {
+    session
+        .run(&format!(
+            "INSERT INTO logentry3 (kind_id, account_id, datetime, metadata_json)
+             SELECT k.id, u.id, timezone('utc', now()), '{{\"tag\": \"{name}\", \"namespace\": \"acme\", \"repo\": null, \"immutable\": true}}'
+             FROM logentrykind k, \"user\" u
+             WHERE k.name = 'tag_made_immutable_by_policy' AND u.username = 'acme'"
+        ))
+        .expect("an entry");
+}
+
+fn immutable(scene: &Scene, name: &str) -> bool {
+    scene.count(&format!(
+        "SELECT count(*) FROM tag WHERE name = '{name}' AND immutable"
+    )) == 1
+}

@@ -1,0 +1,128 @@
+//! Rule 3: our own policy row, and what somebody else does to it meanwhile.
+
+use super::{CREATE, held_at, immutable, on_and_off};
+use crate::policy::scene::{Hold, Scene, policy};
+
+#[test]
+fn rule_3_a_policy_deleted_by_its_owner_takes_its_tags_along_also_after_activation() {
+    on_and_off("own-row", |switches, on| {
+        let scene = Scene::small();
+        let tags = scene.text("SELECT string_agg(t::text, ' ' ORDER BY id) FROM tag t");
+        let (hold, run) = held_at(&scene, "between-sweeps", switches, &CREATE);
+        scene.sql("DELETE FROM namespaceimmutabilitypolicy WHERE policy LIKE '%v.*%' AND uuid NOT LIKE '1111%'");
+        hold.release();
+        let ended = run.end();
+        assert_eq!(ended.status, if on { 3 } else { 0 }, "{ended:?}");
+        assert_eq!(
+            scene.text("SELECT string_agg(t::text, ' ' ORDER BY id) FROM tag t") == tags,
+            on
+        );
+        assert_eq!(scene.unfinished(), 0);
+    });
+}
+
+#[test]
+fn rule_3_a_policy_deleted_while_it_is_applied_is_taken_back() {
+    let scene = Scene::small();
+    let tags = scene.text("SELECT string_agg(t::text, ' ' ORDER BY id) FROM tag t");
+    let (hold, run) = held_at(&scene, "after-commit:2", &[], &CREATE);
+    scene.sql("DELETE FROM namespaceimmutabilitypolicy WHERE NOT active");
+    hold.release();
+    let ended = run.end().expect_status(3);
+    assert!(
+        ended.stderr.contains("deleted by somebody else"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(
+        scene.text("SELECT string_agg(t::text, ' ' ORDER BY id) FROM tag t"),
+        tags
+    );
+    assert_eq!(scene.unfinished(), 0);
+}
+
+#[test]
+fn rule_3_a_policy_changed_while_it_is_applied_stops_the_work_and_the_difference_is_named() {
+    let scene = Scene::small();
+    let (hold, run) = held_at(&scene, "after-commit:2", &[], &CREATE);
+    let changed = scene.count("SELECT count(*) FROM quay_doctor.tag_change");
+    scene.sql("UPDATE namespaceimmutabilitypolicy SET policy = replace(policy, 'v.*', 'w.*') WHERE NOT active");
+    hold.release();
+    let ended = run.end().expect_status(3);
+    assert!(ended.stderr.contains("w.*"), "{}", ended.stderr);
+    assert_eq!(
+        scene.count("SELECT count(*) FROM quay_doctor.tag_change"),
+        changed,
+        "nothing further"
+    );
+    // Put back, and recovered.
+    scene.sql("UPDATE namespaceimmutabilitypolicy SET policy = replace(policy, 'w.*', 'v.*') WHERE NOT active");
+    scene.bury();
+    scene.run(&["recover", "--resume"]).expect_status(0);
+    scene.check();
+}
+
+#[test]
+fn rule_3_an_updated_policy_that_is_deleted_while_it_releases_orphans_nothing() {
+    let scene = Scene::small();
+    let args = [
+        "update",
+        crate::policy::scene::GLOBEX,
+        "--pattern",
+        "(latest|v1.*)",
+        "--unmatched-tags",
+        "release",
+    ];
+    let (hold, run) = held_at(&scene, "before-release", &[], &args);
+    hold.release();
+    run.end().expect_status(0);
+    scene
+        .policy(&[
+            "update",
+            crate::policy::scene::GLOBEX,
+            "--pattern",
+            "v.*",
+            "--unmatched-tags",
+            "release",
+        ])
+        .expect_status(0);
+    // Now in the middle of releasing: one batch is done.
+    let hold = Hold::at("before-release");
+    let variable = hold.variable();
+    let run = scene.start(&[("QUAY_DOCTOR_HOLD_AT", &variable)], &policy(&args));
+    hold.wait();
+    let mut other = scene.session();
+    other
+        .run("BEGIN; SELECT FROM tag WHERE name = 'v5.3' FOR UPDATE")
+        .expect("a lock");
+    hold.release();
+    scene.wait_for("SELECT count(*) FROM quay_doctor.tag_change WHERE operation_id = (SELECT max(id) FROM quay_doctor.operation) AND NOT immutable_after");
+    scene.sql("DELETE FROM namespaceimmutabilitypolicy");
+    other.run("ROLLBACK").expect("the end");
+    run.end().expect_status(3);
+    scene.bury();
+    scene.run(&["recover"]).expect_status(0);
+    // The release of two of three stands; nothing that was mutable is made immutable again.
+    assert_eq!(
+        scene.count("SELECT count(*) FROM tag WHERE immutable AND name IN ('v5.1', 'v5.2')"),
+        0
+    );
+    assert!(!immutable(&scene, "latest"));
+}
+
+#[test]
+fn rule_3_a_deactivated_policy_that_is_deleted_meanwhile_is_released_all_the_same() {
+    let scene = Scene::small();
+    let args = [
+        "deactivate",
+        crate::policy::scene::GLOBEX,
+        "--yes",
+        "--tags",
+        "release",
+    ];
+    let (hold, run) = held_at(&scene, "before-release", &[], &args);
+    scene.sql("DELETE FROM namespaceimmutabilitypolicy");
+    hold.release();
+    run.end().expect_status(0);
+    assert_eq!(scene.count("SELECT count(*) FROM tag t JOIN repository r ON r.id = t.repository_id WHERE t.immutable AND r.name IN ('portal', 'site')"), 0);
+}

@@ -1,0 +1,173 @@
+//! Rule 1: whoever may still decide by the policies as they were is waited for.
+
+use std::thread;
+use std::time::Duration;
+
+use super::{CREATE, READS_POLICIES, immutable, insert, log_push, on_and_off};
+use crate::policy::scene::{Hold, Scene, policy};
+
+#[test]
+fn rule_1_a_push_that_read_the_policies_before_activation_is_waited_for() {
+    on_and_off("settle-at-activation", |switches, on| {
+        let scene = Scene::small();
+        let mut pusher = scene.session();
+        pusher
+            .run(READS_POLICIES)
+            .expect("a push that has evaluated");
+        let run = scene.start(switches, &policy(&CREATE));
+        scene.wait_for(
+            "SELECT count(*) FROM quay_doctor.operation WHERE phase IN ('sweeping', 'done')",
+        );
+        thread::sleep(Duration::from_millis(400));
+        insert(&mut pusher, "shop", "v99", false);
+        pusher.run("COMMIT").expect("the end");
+        run.end().expect_status(0);
+        assert_eq!(immutable(&scene, "v99"), on);
+    });
+}
+
+#[test]
+fn rule_1_at_the_bound_nothing_further_happens_and_the_sessions_are_named() {
+    let scene = Scene::small();
+    let mut reader = scene.session();
+    reader
+        .run("SET application_name = 'the slow pusher'")
+        .expect("a name");
+    reader.run(READS_POLICIES).expect("a long transaction");
+    let mut args = CREATE.to_vec();
+    args.extend(["--settle-timeout", "300ms"]);
+    let ended = scene.policy(&args).expect_status(3);
+    assert!(ended.stderr.contains("the slow pusher"), "{}", ended.stderr);
+    assert_eq!(
+        scene.text("SELECT phase FROM quay_doctor.operation"),
+        "sweeping"
+    );
+    scene.bury();
+    let ended = scene
+        .run(&["recover", "--settle-timeout", "300ms"])
+        .expect_status(3);
+    assert!(ended.stdout.contains("left"), "{}", ended.stdout);
+    reader.run("COMMIT").expect("the end");
+    scene.bury();
+    scene.run(&["recover"]).expect_status(0);
+    assert_eq!(
+        scene.text("SELECT phase FROM quay_doctor.operation"),
+        "done"
+    );
+}
+
+#[test]
+fn rule_1_a_prepared_transaction_counts() {
+    let scene = Scene::small();
+    let mut reader = scene.session();
+    let name = scene.text("SELECT 'p' || oid FROM pg_database WHERE datname = current_database()");
+    reader.run(READS_POLICIES).expect("a long transaction");
+    reader
+        .run(&format!("PREPARE TRANSACTION '{name}'"))
+        .expect("prepared");
+    let mut args = CREATE.to_vec();
+    args.extend(["--settle-timeout", "300ms"]);
+    let ended = scene.policy(&args);
+    scene.sql(&format!("COMMIT PREPARED '{name}'"));
+    let ended = ended.expect_status(3);
+    assert!(ended.stderr.contains("prepared"), "{}", ended.stderr);
+}
+
+#[test]
+fn rule_1_a_role_that_sees_nothing_of_others_waits_all_the_same() {
+    let scene = Scene::small();
+    let role = scene.text("SELECT 'r' || oid FROM pg_database WHERE datname = current_database()");
+    scene.sql(&format!(
+        "CREATE ROLE {role} LOGIN;
+         GRANT USAGE ON SCHEMA quay_doctor TO {role};
+         GRANT ALL ON ALL TABLES IN SCHEMA quay_doctor, public TO {role};
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA quay_doctor, public TO {role}"
+    ));
+    let mut reader = scene.session();
+    reader.run(READS_POLICIES).expect("a long transaction");
+    let url = scene.db.tcp_url().replace("postgres@", &format!("{role}@"));
+    let mut args = vec!["--database-url", &url];
+    let create = policy(&CREATE);
+    args.extend(create);
+    args.extend(["--settle-timeout", "300ms"]);
+    let ended = crate::program::run(&args);
+    reader.run("COMMIT").expect("the end");
+    scene.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    ended.expect_status(3);
+    assert_eq!(
+        scene.text("SELECT phase FROM quay_doctor.operation"),
+        "sweeping"
+    );
+}
+
+#[test]
+fn rule_1_a_push_that_read_a_pending_policy_is_waited_for_before_a_roll_back_looks() {
+    on_and_off("settle-at-roll-back", |switches, on| {
+        let scene = Scene::small();
+        scene
+            .run_with(
+                &[("QUAY_DOCTOR_KILL_AT", "before-activation")],
+                &policy(&CREATE),
+            )
+            .expect_status(-1);
+        scene.bury();
+        // A Quay that does not know the column: it enforces the inactive row.
+        let mut pusher = scene.session();
+        pusher
+            .run(READS_POLICIES)
+            .expect("a push that has evaluated");
+        let run = scene.start(switches, &["recover", "--quay-knows-active", "false"]);
+        scene.wait_for(
+            "SELECT count(*) FROM quay_doctor.operation WHERE phase IN ('undoing', 'rolled_back')",
+        );
+        thread::sleep(Duration::from_millis(400));
+        insert(&mut pusher, "shop", "v99", true);
+        log_push(&mut pusher, "v99");
+        pusher.run("COMMIT").expect("the end");
+        run.end().expect_status(0);
+        assert_eq!(
+            immutable(&scene, "v99"),
+            !on,
+            "released, or an orphan for ever"
+        );
+    });
+}
+
+#[test]
+fn a_roll_back_deletes_the_policy_before_it_undoes() {
+    on_and_off("delete-before-undo", |switches, on| {
+        let scene = Scene::small();
+        scene
+            .run_with(
+                &[
+                    ("QUAY_DOCTOR_KILL_AT", "after-commit:2"),
+                    switches.first().copied().unwrap_or(("A", "B")),
+                ],
+                &policy(&CREATE),
+            )
+            .expect_status(-1);
+        scene.bury();
+        // `recover` deletes the row itself; Ctrl-C in the same command turns back by the switch.
+        let mut args = CREATE.to_vec();
+        args.extend(["--on-fault", "roll-back", "--quay-knows-active", "false"]);
+        let hold_turn = Hold::at("before-activation");
+        let hold = Hold::at("after-undo");
+        let (turn, after) = (hold_turn.variable(), hold.variable());
+        let _ = turn;
+        let mut variables = switches.to_vec();
+        variables.push(("QUAY_DOCTOR_HOLD_AT", &after));
+        // A row that cannot be marked turns the operation back.
+        scene.sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+            CREATE TRIGGER refuse BEFORE UPDATE ON tag FOR EACH ROW WHEN (NEW.immutable AND NEW.name = 'v3.1') EXECUTE FUNCTION refuse()");
+        let run = scene.start(&variables, &policy(&args));
+        hold.wait();
+        let mut pusher = scene.session();
+        let enforced = scene.count("SELECT count(*) FROM namespaceimmutabilitypolicy WHERE policy LIKE '%v.*%' AND NOT active") > 0;
+        insert(&mut pusher, "shop", "v99", enforced);
+        hold.release();
+        run.end().expect_status(3);
+        // What was pushed after the look is nobody's concern any more.
+        scene.sql("DROP TRIGGER refuse ON tag");
+        assert_eq!(enforced, !on);
+    });
+}

@@ -1,7 +1,7 @@
 //! Faults that the worker survives, or from which it turns back: whole either way.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::scene::{GLOBEX, Hold, Scene, policy};
 use crate::scale::cases;

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use super::{CREATE, held_at, immutable, insert, on_and_off};
+use super::{CREATE, held_at, insert, on_and_off};
 use crate::policy::scene::{Hold, Scene, policy};
 
 #[test]

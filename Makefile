@@ -4,7 +4,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(abspath $(TARGET))/skipped.log
 
-.PHONY: help setup demo test lint test-matrix
+.PHONY: help setup demo test lint test-matrix python-venv
 
 help:
 	@echo 'make demo         the whole story on a throw-away PostgreSQL'

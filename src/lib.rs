@@ -44,8 +44,12 @@ pub use config::{
 };
 pub use correction::Choices;
 pub use demo::{DemoError, Narrator, tell as tell_demo};
-pub use evaluate::{Activity, Features, Stated, Strictness, WorkerLife};
-pub use journal::{Identity, Phase, TagsChoice};
+pub use evaluate::{
+    Activity, ExampleOutcome, Features, Stated, Strictness, WorkerLife, try_examples,
+};
+pub use journal::{
+    HistoryChange, HistoryOf, HistoryRow, Identity, Phase, TagImage, TagPath, TagsChoice,
+};
 pub use migrate::{
     Blame as MigrateBlame, DownReport, Ended as MigrateEnded, Journal as JournalFate, MigrateError,
     Notice as MigrateNotice, Patience, Plan as MigratePlan, ServerRole, Status as MigrateStatus,
@@ -59,20 +63,24 @@ pub use pattern::{
 };
 pub use pg::PgError;
 pub use policy::{
-    Create, Ended as PolicyEnded, Evaluated, Found, How, Impact, NewPattern, OnFault,
-    Outcome as PolicyOutcome, Pick, PolicyError, PolicyOptions, PolicyState, PolicyView, Strategy,
-    Update, Watcher, activate as policy_activate, create as policy_create,
+    Create, Ended as PolicyEnded, Evaluated, Found, How, NewPattern, OnFault,
+    Outcome as PolicyOutcome, Pick, PolicyError, PolicyOptions, PolicyState, PolicyView, Preflight,
+    Strategy, Update, Watcher, activate as policy_activate, create as policy_create,
     deactivate as policy_deactivate, delete as policy_delete, evaluate as policy_evaluate,
     list as policy_list, preview as policy_preview, update as policy_update,
 };
-pub use quay::{OperationId, Polarity, PolicyUuid};
+pub use quay::{Immutability, OperationId, Polarity, PolicyUuid};
 pub use relations::Selection;
 pub use report::{
-    Standing, apply_for_people, apply_json, check_for_people, check_json, harmless,
-    plan_for_people, plan_json, undo_for_people, undo_json,
+    Baseline, BaselineError, CheckReport, Settling, Standing, apply_for_people, apply_json,
+    begun_anew_line, check_for_people, check_html, check_json, check_junit, check_markdown,
+    check_prometheus, examples_for_people, harmless, plan_for_people, plan_json, rule_list,
+    rule_page, summary_line, tag_for_people, tag_json, undo_for_people, undo_json, violation_line,
 };
-pub use rules::{Catalogue, RuleError, Severity};
+pub use rules::{Catalogue, Rule, RuleError, Severity, rules_in};
 pub use run::{
-    CheckRequest, FixRequest, NoProgress, Progress, RecoverRequest, Recovered, RunError, apply_fix,
-    check, plan_fix, recover, undo_fix, unfinished,
+    CheckRequest, Event, ExplainRequest, FixRequest, History, NoProgress, Progress, RecoverRequest,
+    Recovered, RunError, ScanHistory, apply_fix, check, check_telling, explain_tag, plan_fix,
+    read_history, recover, undo_fix, unfinished,
 };
+pub use scan::Shard;

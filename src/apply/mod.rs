@@ -10,10 +10,12 @@ mod guard;
 mod options;
 mod pace;
 mod policies;
+mod record;
 mod run;
 mod undo;
 
 pub use error::ApplyError;
 pub use options::{ApplyOptions, AuditDetail, PastExpiry};
+pub use record::record;
 pub use run::{Applied, apply};
 pub use undo::{Refusal, Undone, leave_as_is, undo};

@@ -1,21 +1,30 @@
 //! `check`: evaluates the rules; changes nothing.
 
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use quay_doctor::{
-    Catalogue, CheckRequest, Selection, Severity, Standing, Strictness, check, check_for_people,
-    check_json,
+    Baseline, BaselineError, Catalogue, CheckReport, CheckRequest, ConnectionSettings,
+    DatabaseChoice, Environment, Event, Origin, PolicyUuid, ScanHistory, Secret, Selection,
+    Settling, Severity, Shard, Standing, Strictness, begun_anew_line, check, check_for_people,
+    check_html, check_json, check_junit, check_markdown, check_prometheus, check_telling,
+    summary_line, violation_line,
 };
 
 use super::progress::Terminal;
-use super::{Exit, Failure, Format, Globals, output};
+use super::{Exit, Failure, Globals, WantedFormat, output};
 
 /// Evaluates the rules over one consistent snapshot; changes nothing
 #[derive(Args, Debug)]
 pub struct CheckArgs {
     #[command(flatten)]
     pub choice: Choice,
+
+    /// A folder with rules of your own, besides the built-in ones
+    #[arg(long, value_name = "DIR")]
+    checks: Option<PathBuf>,
 
     /// The least severity that makes the exit status 1
     #[arg(long, value_name = "SEVERITY", default_value = "warning", value_parser = severity)]
@@ -28,6 +37,44 @@ pub struct CheckArgs {
     /// How many violations to list; all of them are counted
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     limit: usize,
+
+    /// Let tags pass under a policy so young that Quay may still be applying it
+    #[arg(long)]
+    allow_settling: bool,
+
+    /// Only part I of N, I from 0; every subject is in exactly one part
+    #[arg(long, value_name = "I/N", default_value = "0/1")]
+    shard: Shard,
+
+    /// Write the scan into the history of scans (`quay_doctor.scan`), which the role must be allowed to
+    #[arg(long)]
+    record: bool,
+
+    /// The same into another database, for a scan that reads a replica, or into a file
+    #[arg(long, value_name = "URL|FILE", value_parser = secret)]
+    record_to: Option<Secret>,
+
+    /// Say what has changed since the last recorded scan of the same scope
+    #[arg(long)]
+    compare: bool,
+
+    /// Known violations that do not fail the run: a report of `check --format json`
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+
+    /// How long the scan may take; what was found until then is reported, with exit status 3
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+}
+
+impl CheckArgs {
+    fn settling(&self) -> Settling {
+        if self.allow_settling {
+            Settling::Allowed
+        } else {
+            Settling::NotKnown
+        }
+    }
 }
 
 /// What is looked at, by `check` and by `fix`.
@@ -48,6 +95,14 @@ pub struct Choice {
     /// How long an inactive policy may stay inactive without being stale
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
     pub stale_after: Duration,
+
+    /// How long Quay may be applying a policy that it has just created
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
+    grace: Duration,
+
+    /// A policy of which it is accepted that it cannot be decided; may be given several times
+    #[arg(long, value_name = "UUID")]
+    accept_undecided: Vec<String>,
 }
 
 impl Choice {
@@ -55,20 +110,28 @@ impl Choice {
     pub fn request(
         &self,
         globals: &Globals,
+        catalogue: Catalogue,
         strictness: Strictness,
         keep: usize,
     ) -> Result<CheckRequest, Failure> {
-        Ok(CheckRequest {
-            rules: Catalogue::built_in().and_then(|all| all.choose(&self.rules))?,
-            selection: Selection {
-                namespace: self.namespace.clone(),
-                repository: self.repository.clone(),
-            },
-            features: globals.features()?,
-            strictness,
-            stale_after: self.stale_after,
-            keep,
-        })
+        let rules = catalogue.choose(&self.rules)?;
+        let mut request = CheckRequest::of(rules);
+        request.selection = Selection {
+            namespace: self.namespace.clone(),
+            repository: self.repository.clone(),
+        };
+        request.features = globals.features()?;
+        request.strictness = strictness;
+        request.stale_after = self.stale_after;
+        request.grace = self.grace;
+        request.accepted = self
+            .accept_undecided
+            .iter()
+            .cloned()
+            .map(PolicyUuid)
+            .collect();
+        request.keep = keep;
+        Ok(request)
     }
 }
 
@@ -79,18 +142,117 @@ pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
     } else {
         Strictness::Lenient
     };
-    let request = args.choice.request(globals, strictness, args.limit)?;
-    let settings = globals.connection()?;
-    let report = check(&settings, &request, &mut Terminal::new(globals))?;
-    match globals.format {
-        Format::Human => output::text(&check_for_people(&report))?,
-        Format::Json => output::json(&check_json(&report))?,
+    let rules = super::rules::catalogue(args.checks.as_ref())?;
+    let mut request = args
+        .choice
+        .request(globals, rules, strictness, args.limit)?;
+    request.shard = args.shard;
+    request.timeout = args.timeout;
+    if let Some(file) = &args.baseline {
+        request.baseline = baseline(file)?;
     }
-    Ok(match report.standing(args.fail_on) {
+    let settings = globals.connection()?;
+    let mut terminal = Terminal::new(globals);
+    let elsewhere = args.record_to.as_ref().map(place_of).transpose()?;
+    let history = match &elsewhere {
+        Some(Place::Database(settings)) => ScanHistory::Database(settings),
+        Some(Place::File(file)) => ScanHistory::File(file.clone()),
+        None => ScanHistory::Database(&settings),
+    };
+    let remembered = args.compare || args.record || args.record_to.is_some();
+    let mut report = if globals.wanted == WantedFormat::Ndjson {
+        if !remembered {
+            request.keep = 0;
+        }
+        streamed(&settings, &request, &mut terminal)?
+    } else {
+        check(&settings, &request, &mut terminal)?
+    };
+    if args.compare {
+        report.comparison = Some(history.compare(&request, &report)?);
+    }
+    match globals.wanted {
+        WantedFormat::Human => output::text(&check_for_people(&report))?,
+        WantedFormat::Json => output::json(&check_json(&report))?,
+        WantedFormat::Ndjson => output::line(&summary_line(&report))?,
+        WantedFormat::Junit => output::text(&check_junit(&report, args.fail_on))?,
+        WantedFormat::Markdown => output::text(&check_markdown(&report))?,
+        WantedFormat::Html => output::text(&check_html(&report))?,
+        WantedFormat::Prometheus => output::text(&check_prometheus(&report))?,
+    }
+    if args.record || args.record_to.is_some() {
+        history.record(&request, &report)?;
+    }
+    Ok(match report.standing(args.fail_on, args.settling()) {
         Standing::AllWell => Exit::AllWell,
         Standing::Violated => Exit::SomethingToDo,
         Standing::Unknown => Exit::Unknown,
     })
+}
+
+/// Where else scans are recorded.
+enum Place {
+    Database(Box<ConnectionSettings>),
+    File(PathBuf),
+}
+
+fn place_of(text: &Secret) -> Result<Place, Failure> {
+    let place = text.reveal();
+    if place.contains("://") || place.contains('=') {
+        let origin = Origin::Option("--record-to");
+        let choice = DatabaseChoice::Url(text.clone(), origin);
+        let environment = Environment::of_process();
+        let settings = ConnectionSettings::resolve_in(&choice, &environment)?;
+        return Ok(Place::Database(Box::new(settings)));
+    }
+    Ok(Place::File(PathBuf::from(place)))
+}
+
+/// A secret from the start: no complaint can repeat a URL's password.
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
+/// The largest baseline that is read, in bytes.
+const LARGEST_BASELINE: u64 = 256 << 20;
+
+fn baseline(file: &Path) -> Result<Baseline, Failure> {
+    let name = file.display().to_string();
+    let wrong = |reason: String| {
+        Failure::usage(BaselineError {
+            file: name.clone(),
+            reason,
+        })
+    };
+    let about = std::fs::metadata(file).map_err(|error| wrong(error.to_string()))?;
+    if about.len() > LARGEST_BASELINE {
+        return Err(wrong(format!("it has {} bytes", about.len())));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    Baseline::parse(&name, &text).map_err(Failure::usage)
+}
+
+/// Prints each violation as it is found.
+fn streamed(
+    settings: &ConnectionSettings,
+    request: &CheckRequest,
+    terminal: &mut Terminal,
+) -> Result<CheckReport, Failure> {
+    let mut failure = None;
+    let report = check_telling(settings, request, terminal, &mut |event| {
+        let line = match event {
+            Event::Found(violation) => violation_line(violation),
+            Event::BegunAnew => begun_anew_line(),
+        };
+        match output::line(&line) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    failure.map_or(Ok(report), Err)
 }
 
 fn severity(text: &str) -> Result<Severity, String> {

@@ -2,9 +2,9 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use quay_doctor::{
-    ApplyOptions, AuditDetail, Choices, FixRequest, Identity, OperationId, PastExpiry, RunError,
-    Strictness, apply_fix, apply_for_people, apply_json, plan_fix, plan_for_people, plan_json,
-    undo_fix, undo_for_people, undo_json,
+    ApplyOptions, AuditDetail, Catalogue, Choices, FixRequest, Identity, OperationId, PastExpiry,
+    RunError, Strictness, apply_fix, apply_for_people, apply_json, plan_fix, plan_for_people,
+    plan_json, undo_fix, undo_for_people, undo_json,
 };
 
 use super::check::Choice;
@@ -88,8 +88,11 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
     let keep = usize::try_from(args.max_changes)
         .unwrap_or(usize::MAX)
         .saturating_add(1);
-    let check = args.choice.request(globals, Strictness::Lenient, keep)?;
-    let catalogue = quay_doctor::Catalogue::built_in()?;
+    // A user's own rules are checked only: what corrects rows judges them by the built-in ones.
+    let catalogue = Catalogue::built_in()?;
+    let check = args
+        .choice
+        .request(globals, catalogue.clone(), Strictness::Lenient, keep)?;
     let choices = Choices::parse::<RunError>(&args.remedies, &catalogue)?;
     let settings = globals.connection()?;
     let request = FixRequest { check, choices };

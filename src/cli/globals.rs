@@ -4,21 +4,48 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
-use miette::MietteHandlerOpts;
+use miette::{Diagnostic, MietteHandlerOpts};
 use quay_doctor::{
     ConfigError, ConnectionSettings, DatabaseChoice, Environment, FeatureFlags, Features, Identity,
     Origin, QuayConfig, QuayFeatures, Secret,
 };
+use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
 /// How results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// For people.
+    #[default]
     Human,
     /// One JSON document.
     Json,
 }
+
+/// How results can be printed by one verb or another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WantedFormat {
+    /// For people
+    Human,
+    /// One JSON document
+    Json,
+    /// One JSON object a line, as violations are found; `check` only
+    Ndjson,
+    /// JUnit XML, for pipelines; `check` only
+    Junit,
+    /// Markdown, for a job's summary; `check` only
+    Markdown,
+    /// One HTML file; `check` only
+    Html,
+    /// Prometheus' text format, for the node exporter; `check` only
+    Prometheus,
+}
+
+/// A verb was asked for a format that it does not have.
+#[derive(Debug, Error, Diagnostic)]
+#[error("this verb has no such format")]
+#[diagnostic(help("its formats are human and json; the others are those of `check`"))]
+pub struct NoSuchFormat;
 
 /// How log lines are printed to stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -63,7 +90,11 @@ pub struct Globals {
     immutable_tags_can_expire: Option<bool>,
 
     /// How to print results
-    #[arg(long, global = true, value_enum, default_value = "human")]
+    #[arg(long = "format", global = true, value_enum, default_value = "human")]
+    pub wanted: WantedFormat,
+
+    /// The same, for verbs that print for people or JSON.
+    #[arg(skip)]
     pub format: Format,
 
     /// Print nothing but results and complaints
@@ -101,6 +132,16 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
 }
 
 impl Globals {
+    /// Settles how results are printed, by a verb that prints for people or JSON.
+    pub fn settle_format(&mut self) -> Result<(), NoSuchFormat> {
+        self.format = match self.wanted {
+            WantedFormat::Human => Format::Human,
+            WantedFormat::Json => Format::Json,
+            _ => return Err(NoSuchFormat),
+        };
+        Ok(())
+    }
+
     /// Which database is meant.
     pub fn connection(&self) -> Result<ConnectionSettings, ConfigError> {
         let quay;

@@ -8,6 +8,7 @@ mod demo;
 mod exit;
 mod fix;
 mod globals;
+mod history;
 mod manual;
 mod migrate;
 mod output;
@@ -15,13 +16,16 @@ mod pattern;
 mod policy;
 mod progress;
 mod recover;
+mod rules;
+mod signals;
+mod tag;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 pub use exit::{Exit, Failure};
-pub use globals::{Format, Globals};
+pub use globals::{Format, Globals, WantedFormat};
 
 /// Checks and repairs the tag-immutability data of a Quay registry.
 #[derive(Parser)]
@@ -41,8 +45,11 @@ enum Verb {
     Fix(fix::FixArgs),
     Policy(policy::PolicyArgs),
     Recover(recover::RecoverArgs),
+    History(history::HistoryArgs),
     /// Decide and explain tag patterns without a database
     Pattern(pattern::Pattern),
+    Rules(rules::RulesArgs),
+    Tag(tag::TagArgs),
     Demo(demo::DemoArgs),
     Completions(manual::CompletionsArgs),
     Man(manual::ManArgs),
@@ -55,19 +62,27 @@ fn command_line() -> clap::Command {
 
 /// Reads the command line, runs the verb, renders what went wrong.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(complaint) => return exit::usage(&complaint),
     };
     cli.globals.start_output();
+    if !matches!(cli.verb, Verb::Check(_))
+        && let Err(error) = cli.globals.settle_format()
+    {
+        return exit::code(Err(Failure::usage(error)));
+    }
     let ended: Result<Exit, Failure> = match cli.verb {
         Verb::Check(args) => check::run(&args, &cli.globals),
         Verb::Fix(args) => fix::run(&args, &cli.globals),
         Verb::Policy(args) => policy::run(&args, &cli.globals),
+        Verb::History(args) => history::run(&args, &cli.globals),
         Verb::Recover(args) => recover::run(&args, &cli.globals),
         Verb::Completions(args) => manual::completions(&args),
         Verb::Man(args) => manual::man(&args),
         Verb::Demo(args) => demo::run(&args, &cli.globals),
+        Verb::Tag(args) => tag::run(&args, &cli.globals),
+        Verb::Rules(args) => rules::run(&args, &cli.globals),
         Verb::Migrate(verb) => verb.run(&cli.globals),
         Verb::Pattern(verb) => verb.run(&cli.globals),
     };

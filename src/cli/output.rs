@@ -29,6 +29,11 @@ pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     write(bytes)
 }
 
+/// Writes one JSON document in a line.
+pub fn line(document: &Value) -> Result<(), Failure> {
+    write(format!("{document}\n").as_bytes())
+}
+
 fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(bytes)

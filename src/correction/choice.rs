@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::PlanError;
-use crate::rules::{Catalogue, RemedyKind, Rule, RuleId};
+use crate::rules::{Catalogue, Doer, RemedyKind, Rule, RuleId};
 
 /// The operator's choices, `--remedy RULE=NAME`. The last one for a rule counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,8 +44,7 @@ fn remedy(rule: &Rule, name: &str) -> Result<RemedyKind, PlanError> {
     let found = rule
         .remedies
         .iter()
-        .map(|remedy| remedy.name)
-        .find(|kind| kind.to_string() == name)
+        .find(|remedy| remedy.name.to_string() == name)
         .ok_or_else(|| PlanError::NoSuchRemedy {
             rule: rule.id.0.clone(),
             name: name.to_owned(),
@@ -56,14 +55,12 @@ fn remedy(rule: &Rule, name: &str) -> Result<RemedyKind, PlanError> {
                 .collect::<Vec<_>>()
                 .join(", "),
         })?;
-    match found {
-        RemedyKind::Recreate | RemedyKind::Activate => Err(PlanError::PolicyOperation {
-            rule: rule.id.0.clone(),
-            name: name.to_owned(),
-        }),
-        RemedyKind::Release | RemedyKind::Protect | RemedyKind::Keep | RemedyKind::Delete => {
-            Ok(found)
-        }
+    let (rule, name) = (rule.id.0.clone(), name.to_owned());
+    match found.by {
+        Doer::Fix => Ok(found.name),
+        Doer::Policy => Err(PlanError::PolicyOperation { rule, name }),
+        Doer::Recover => Err(PlanError::Recovery { rule, name }),
+        Doer::NotYet => Err(PlanError::NotYet { rule, name }),
     }
 }
 
@@ -116,6 +113,14 @@ mod tests {
         assert!(matches!(
             parse("orphaned-immutable-tag=recreate"),
             Err(Either::Plan(PlanError::PolicyOperation { .. }))
+        ));
+        assert!(matches!(
+            parse("interrupted-operation=resume"),
+            Err(Either::Plan(PlanError::Recovery { .. }))
+        ));
+        assert!(matches!(
+            parse("misplaced-policy=mend-namespace"),
+            Err(Either::Plan(PlanError::NotYet { .. }))
         ));
     }
 }

@@ -32,4 +32,22 @@ pub enum PlanError {
         /// The remedy.
         name: String,
     },
+    /// The remedy is not a correction of rows but the end of an operation.
+    #[error("`{rule}={name}` ends an operation that was interrupted; `fix` does not do that")]
+    #[diagnostic(help("a fix run is taken back by `quay-doctor fix undo RUN`"))]
+    Recovery {
+        /// The rule.
+        rule: String,
+        /// The remedy.
+        name: String,
+    },
+    /// The remedy is known, and this version cannot carry it out.
+    #[error("`fix` of this version cannot do `{rule}={name}` yet")]
+    #[diagnostic(help("`quay-doctor rules explain {rule}` says what it does; do it in Quay"))]
+    NotYet {
+        /// The rule.
+        rule: String,
+        /// The remedy.
+        name: String,
+    },
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Choices, Correction, ExpiryChange, TagTarget};
 use crate::evaluate::{Features, PolicySubject, Stated, Subject, TagSubject, Violation};
 use crate::quay::{OperationId, UnixMillis};
-use crate::rules::{Catalogue, RemedyKind, RuleId};
+use crate::rules::{Catalogue, Doer, RemedyKind, Rule, RuleId, Severity};
 
 /// A correction with the rule that asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,15 +29,18 @@ pub struct OpenDecision {
     pub subjects: u64,
     /// What can be chosen.
     pub options: Vec<RemedyKind>,
+    /// Those of them that `fix` carries out itself.
+    pub doable: Vec<RemedyKind>,
     /// The names of the first few.
     pub examples: Vec<String>,
 }
 
-/// A policy that an unfinished operation owns: `recover` finishes it or takes it back, not `fix`.
+/// An unfinished operation, with the policy that it owns: `recover` finishes it or takes it back,
+/// not `fix`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftAlone {
-    /// The policy.
-    pub policy: PolicySubject,
+    /// The policy, where a rule complains of it.
+    pub policy: Option<PolicySubject>,
     /// The operation.
     pub operation: OperationId,
 }
@@ -71,10 +74,13 @@ impl Plan {
         let mut open: BTreeMap<(RuleId, String, String), OpenDecision> = BTreeMap::new();
         for violation in violations {
             // A violation's rule is of this catalogue; another has no remedy here.
-            let remedy = catalogue
-                .get(&violation.rule.0)
-                .ok()
-                .and_then(|rule| choices.remedy(rule));
+            let known = catalogue.get(&violation.rule.0).ok();
+            let remedy = known.and_then(|rule| choices.remedy(rule));
+            if remedy.is_none() && violation.severity == Severity::Info {
+                // Worth knowing, and nobody has to decide anything about it.
+                continue;
+            }
+            let doable = known.map_or_else(Vec::new, doable);
             let Violation {
                 rule,
                 subject,
@@ -84,15 +90,16 @@ impl Plan {
             match (subject, remedy) {
                 (Subject::Policy(policy), _) if policy.owner.is_some() => {
                     if let Some((operation, _)) = policy.owner {
-                        plan.left.push(LeftAlone { policy, operation });
+                        plan.leave(operation, Some(policy));
                     }
                 }
+                (Subject::Operation(operation), _) => plan.leave(operation.id, None),
                 (subject, Some(remedy)) => {
                     if let Some(correction) = correction(subject, remedy, features) {
                         plan.corrections.push(Planned { rule, correction });
                     }
                 }
-                (subject, None) => ask(&mut open, rule, subject, remedies),
+                (subject, None) => ask(&mut open, rule, subject, (remedies, doable)),
             }
         }
         plan.corrections.sort_by_key(|planned| {
@@ -101,6 +108,18 @@ impl Plan {
         });
         plan.decisions = open.into_values().collect();
         plan
+    }
+
+    /// Leaves an operation to `recover`; it is named once, whichever rules complain of it.
+    fn leave(&mut self, operation: OperationId, policy: Option<PolicySubject>) {
+        match self
+            .left
+            .iter_mut()
+            .find(|left| left.operation == operation)
+        {
+            Some(left) => left.policy = left.policy.take().or(policy),
+            None => self.left.push(LeftAlone { policy, operation }),
+        }
     }
 
     /// Whether there is nothing to do and nothing to ask.
@@ -159,19 +178,24 @@ fn expiry_change(ends: Option<UnixMillis>, features: Features) -> ExpiryChange {
     }
 }
 
+fn doable(rule: &Rule) -> Vec<RemedyKind> {
+    let by_fix = rule.remedies.iter().filter(|remedy| remedy.by == Doer::Fix);
+    by_fix.map(|remedy| remedy.name).collect()
+}
+
 fn ask(
     open: &mut BTreeMap<(RuleId, String, String), OpenDecision>,
     rule: RuleId,
     subject: Subject,
-    options: Vec<RemedyKind>,
+    (options, doable): (Vec<RemedyKind>, Vec<RemedyKind>),
 ) {
-    let (namespace, repository, name) = match subject {
-        Subject::Tag(tag) => (tag.namespace, tag.repository, tag.row.name),
-        Subject::Policy(policy) => (
-            policy.namespace,
-            policy.repository.unwrap_or_default(),
-            policy.pattern,
-        ),
+    let (namespace, repository) = subject.place();
+    let (namespace, repository) = (namespace.to_owned(), repository.to_owned());
+    let name = match subject {
+        Subject::Tag(tag) => tag.row.name,
+        Subject::Policy(policy) => policy.pattern,
+        Subject::Operation(operation) => operation.id.to_string(),
+        Subject::Row(row) => row.name,
     };
     let decision = open
         .entry((rule.clone(), namespace.clone(), repository.clone()))
@@ -181,6 +205,7 @@ fn ask(
             repository,
             subjects: 0,
             options,
+            doable,
             examples: Vec::new(),
         });
     decision.subjects += 1;

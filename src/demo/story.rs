@@ -8,12 +8,11 @@ use super::DemoError;
 use crate::apply::ApplyOptions;
 use crate::config::ConnectionSettings;
 use crate::correction::Choices;
-use crate::evaluate::{Features, Stated, Strictness};
+use crate::evaluate::{Features, Stated};
 use crate::journal::Identity;
 use crate::migrate::{self, Patience};
 use crate::pg::{Columns, ReadSession, Statements};
 use crate::quay::NamespaceId;
-use crate::relations::Selection;
 use crate::report::{
     CheckReport, apply_for_people, check_for_people, plan_for_people, undo_for_people,
 };
@@ -226,17 +225,16 @@ impl Stage {
     }
 
     fn request(&self) -> Result<CheckRequest, DemoError> {
-        Ok(CheckRequest {
-            rules: Catalogue::built_in().map_err(crate::run::RunError::from)?,
-            selection: Selection::default(),
-            features: Features {
-                immutable_tags: Stated::On,
-                can_expire: Stated::Off,
-            },
-            strictness: Strictness::Lenient,
-            stale_after: Duration::from_secs(3_600),
-            keep: 20_000,
-        })
+        let rules = Catalogue::built_in().map_err(crate::run::RunError::from)?;
+        let mut request = CheckRequest::of(rules);
+        request.features = Features {
+            immutable_tags: Stated::On,
+            can_expire: Stated::Off,
+        };
+        // The story's Quay is surely dead: nobody waits for its pass.
+        request.grace = Duration::ZERO;
+        request.keep = 20_000;
+        Ok(request)
     }
 
     fn fix(&self, remedies: &[String]) -> Result<FixRequest, DemoError> {

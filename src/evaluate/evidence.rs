@@ -30,6 +30,8 @@ pub enum Found {
         /// Its id.
         operation: OperationId,
     },
+    /// The operator has accepted that the policy cannot be decided.
+    Accepted,
 }
 
 /// A user's act, as the audit log has it.
@@ -52,6 +54,7 @@ impl Found {
             Self::TakenOffByAdministrator(_) => Evidence::TakenOffByAdministrator,
             Self::Kept { .. } => Evidence::Kept,
             Self::LiveOperation { .. } => Evidence::LiveOperation,
+            Self::Accepted => Evidence::Accepted,
         }
     }
 }
@@ -73,6 +76,7 @@ impl fmt::Display for Found {
             Self::LiveOperation { operation } => {
                 write!(f, "operation {operation} is at work on it")
             }
+            Self::Accepted => f.write_str("accepted by --accept-undecided"),
         }
     }
 }

@@ -15,10 +15,26 @@ pub enum Truth {
     Unknown(Why),
 }
 
+impl Truth {
+    /// Whether it surely is.
+    pub fn is_yes(&self) -> bool {
+        *self == Self::Yes
+    }
+}
+
 impl From<bool> for Truth {
     fn from(truth: bool) -> Self {
         if truth { Self::Yes } else { Self::No }
     }
+}
+
+/// Whether the operator has accepted that a policy cannot be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acceptance {
+    /// `--accept-undecided` names it.
+    Accepted,
+    /// It does not.
+    NotAccepted,
 }
 
 /// Why a fact cannot be told.
@@ -30,7 +46,18 @@ pub enum Why {
         policy: String,
         /// The reason.
         reason: String,
+        /// Whether the operator has accepted that.
+        acceptance: Acceptance,
     },
+    /// This policy is younger than `--grace`: Quay may be in the middle of its pass.
+    Settling {
+        /// The policy's uuid.
+        policy: String,
+    },
+    /// A feature flag of Quay's was not stated.
+    Flag(&'static str),
+    /// A table cannot be read.
+    Unreadable(&'static str),
     /// Quay itself fails on this policy.
     Policy {
         /// The policy's uuid.
@@ -45,7 +72,7 @@ pub enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pattern { policy, reason } => {
+            Self::Pattern { policy, reason, .. } => {
                 write!(
                     f,
                     "the pattern of policy {policy} cannot be decided: {reason}"
@@ -54,6 +81,14 @@ impl fmt::Display for Why {
             Self::Policy { policy, reason } => {
                 write!(f, "Quay fails on policy {policy}: {reason}")
             }
+            Self::Settling { policy } => {
+                write!(
+                    f,
+                    "policy {policy} is younger than --grace: Quay may still be applying it"
+                )
+            }
+            Self::Flag(flag) => write!(f, "it is not stated whether {flag} is on"),
+            Self::Unreadable(table) => write!(f, "the role may not read {table}"),
             Self::Repository => f.write_str("the tag's repository does not exist"),
         }
     }

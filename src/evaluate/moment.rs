@@ -70,6 +70,20 @@ pub struct Moment {
     pub strictness: Strictness,
 }
 
+/// A time after a policy's creation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grace(pub Duration);
+
+impl Grace {
+    /// Whether less than this has passed. An unknown date is old; one in the future is a clock's
+    /// fault, and young.
+    pub fn is_within(self, created: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+        created.is_some_and(|created| {
+            created > now || (now - created).to_std().is_ok_and(|age| age < self.0)
+        })
+    }
+}
+
 impl Moment {
     /// The moment in Quay's unit.
     pub fn millis(&self) -> UnixMillis {

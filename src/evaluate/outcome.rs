@@ -1,8 +1,9 @@
 //! What an evaluation finds: violations with their subjects, and a sum for each rule.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Account, TagRow, WorkerLife};
+use super::{Acceptance, Account, TagRow, Why, WorkerLife};
 use crate::quay::{OperationId, PolicyRowId, PolicyUuid, Scope, UnixMillis};
 use crate::rules::{RemedyKind, RuleId, Severity};
 
@@ -39,6 +40,40 @@ pub struct PolicySubject {
 /// An unfinished operation that owns a policy.
 pub type OwningOperation = (OperationId, WorkerLife);
 
+/// An unfinished operation that is judged, or that a violation is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationSubject {
+    /// Its id.
+    pub id: OperationId,
+    /// What it is, as the journal spells it.
+    pub kind: &'static str,
+    /// How far it is, as the journal spells it.
+    pub phase: &'static str,
+    /// Whether its worker lives.
+    pub life: WorkerLife,
+    /// Who works, or worked, on it.
+    pub worker: String,
+    /// Since when.
+    pub started: DateTime<Utc>,
+    /// The namespace's name; empty for a fix run, which is about no single scope.
+    pub namespace: String,
+    /// The repository's name, for an operation on a repository's policy.
+    pub repository: Option<String>,
+}
+
+/// A row that a user's own query returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowSubject {
+    /// Its place in the answer, from 1.
+    pub number: i32,
+    /// The column `namespace`, or nothing.
+    pub namespace: String,
+    /// The column `repository`.
+    pub repository: Option<String>,
+    /// The column `name`, or the row itself.
+    pub name: String,
+}
+
 /// The row that a violation is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -46,6 +81,10 @@ pub enum Subject {
     Tag(TagSubject),
     /// A policy.
     Policy(PolicySubject),
+    /// An operation.
+    Operation(OperationSubject),
+    /// A row of a user's own query.
+    Row(RowSubject),
 }
 
 /// What must hold and does not.
@@ -84,6 +123,8 @@ pub enum Status {
     Violated,
     /// At least one subject could not be decided, whatever the others are.
     Undecided,
+    /// At least one subject is settling; none is violated or undecided.
+    Settling,
     /// It does not apply here.
     Skipped,
 }
@@ -101,10 +142,20 @@ pub struct RuleOutcome {
     pub subjects: u64,
     /// How many violate it.
     pub violations: u64,
+    /// How many of these are less severe than the rule, and how severe they are.
+    pub milder: Option<(Severity, u64)>,
+    /// How many violate it, and were known before; they are not among the violations.
+    pub known: u64,
     /// How many would, but for evidence.
     pub explained: u64,
     /// How many could not be decided.
     pub undecided: Undecided,
+    /// How many could not be decided because of a policy of which that is accepted.
+    pub accepted: u64,
+    /// How many Quay may be at work on.
+    pub settling: u64,
+    /// Why the rule itself could not be carried out.
+    pub failed: Option<String>,
     /// Why it was skipped, where it was.
     pub skipped: Option<String>,
 }
@@ -114,10 +165,12 @@ impl RuleOutcome {
     pub fn status(&self) -> Status {
         if self.skipped.is_some() {
             Status::Skipped
-        } else if self.undecided.subjects > 0 {
+        } else if self.undecided.subjects > 0 || self.failed.is_some() {
             Status::Undecided
         } else if self.violations > 0 {
             Status::Violated
+        } else if self.settling > 0 {
+            Status::Settling
         } else {
             Status::Held
         }
@@ -125,7 +178,73 @@ impl RuleOutcome {
 
     /// Why it is undecided or skipped.
     pub fn reason(&self) -> Option<&str> {
-        self.skipped.as_deref().or(self.undecided.reason.as_deref())
+        self.skipped
+            .as_deref()
+            .or(self.failed.as_deref())
+            .or(self.undecided.reason.as_deref())
+    }
+
+    /// How many violations are at least this severe.
+    pub fn violations_from(&self, least: Severity) -> u64 {
+        let (milder, count) = self.milder.unwrap_or((self.severity, 0));
+        let full = if self.severity >= least {
+            self.violations - count
+        } else {
+            0
+        };
+        full + if milder >= least { count } else { 0 }
+    }
+
+    /// An undecided subject: settling, accepted, or not known.
+    pub(super) fn undecided(&mut self, why: &Why) {
+        self.subjects += 1;
+        match why {
+            Why::Settling { .. } => self.settling += 1,
+            Why::Pattern {
+                acceptance: Acceptance::Accepted,
+                ..
+            } => self.accepted += 1,
+            _ => {
+                self.undecided.subjects += 1;
+                self.undecided.reason.get_or_insert_with(|| why.to_string());
+            }
+        }
+    }
+
+    /// Adds the sums of another count by the same rule.
+    pub(super) fn absorb(&mut self, more: Self) {
+        self.subjects += more.subjects;
+        self.violations += more.violations;
+        if let Some((severity, count)) = more.milder {
+            self.milder.get_or_insert((severity, 0)).1 += count;
+        }
+        self.known += more.known;
+        self.explained += more.explained;
+        self.undecided.subjects += more.undecided.subjects;
+        if self.undecided.reason.is_none() {
+            self.undecided.reason = more.undecided.reason;
+        }
+        self.accepted += more.accepted;
+        self.settling += more.settling;
+    }
+
+    /// One of the violations of this severity was known before.
+    pub(super) fn was_known(&mut self, severity: Severity) {
+        self.violations = self.violations.saturating_sub(1);
+        if let Some((milder, count)) = &mut self.milder
+            && *milder == severity
+        {
+            *count = count.saturating_sub(1);
+        }
+        self.known += 1;
+    }
+
+    /// A violation of this severity.
+    pub(super) fn violated(&mut self, severity: Severity) {
+        self.violations += 1;
+        if severity != self.severity {
+            self.milder.get_or_insert((severity, 0)).1 += 1;
+        }
     }
 }
 
@@ -138,14 +257,26 @@ impl Violation {
 
 impl Subject {
     /// What subjects are ordered by: namespace, repository, then the row.
-    pub fn order(&self) -> (&str, &str, i32) {
-        match self {
-            Self::Tag(tag) => (&tag.namespace, &tag.repository, tag.row.id.0),
-            Self::Policy(policy) => {
-                let repository = policy.repository.as_deref().unwrap_or_default();
-                (&policy.namespace, repository, policy.id.0)
-            }
-        }
+    pub fn order(&self) -> (&str, &str, i64) {
+        let (namespace, repository) = self.place();
+        let id = match self {
+            Self::Tag(tag) => i64::from(tag.row.id.0),
+            Self::Policy(policy) => i64::from(policy.id.0),
+            Self::Operation(operation) => operation.id.0,
+            Self::Row(row) => i64::from(row.number),
+        };
+        (namespace, repository, id)
+    }
+
+    /// Namespace and repository, each empty where there is none.
+    pub fn place(&self) -> (&str, &str) {
+        let (namespace, repository) = match self {
+            Self::Tag(tag) => return (&tag.namespace, &tag.repository),
+            Self::Policy(policy) => (&policy.namespace, &policy.repository),
+            Self::Operation(operation) => (&operation.namespace, &operation.repository),
+            Self::Row(row) => (&row.namespace, &row.repository),
+        };
+        (namespace, repository.as_deref().unwrap_or_default())
     }
 }
 

@@ -1,9 +1,10 @@
 //! The policies of a registry by scope, their patterns compiled once, and their decision on a tag.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
-use super::{Activity, PolicyRow, Why};
+use std::sync::{Arc, OnceLock};
+
+use super::{Acceptance, Activity, PolicyRow, Reading, Registry, Why};
 use crate::pattern::{self, Compiled, SqlCondition};
 use crate::quay::{
     NamespaceId, Polarity, PolicyRowId, PolicyText, PolicyUuid, RepositoryId, Scope,
@@ -14,20 +15,10 @@ use crate::quay::{
 pub struct PolicyBook {
     narrowing: Option<SqlCondition>,
     rows: Vec<PolicyRow>,
-    active: HashMap<Scope, Vec<ActivePolicy>>,
-}
-
-/// An active policy, ready to decide.
-struct ActivePolicy {
-    row: usize,
-    reading: Reading,
-}
-
-/// What becomes of a stored policy when Quay evaluates it.
-enum Reading {
-    Decides(Arc<Compiled>, Polarity),
-    /// Quay raises.
-    Raises(String),
+    readings: Vec<OnceLock<Reading>>,
+    /// Places of active rows, in the order in which Quay evaluates them.
+    active: HashMap<Scope, Vec<usize>>,
+    accepted: HashSet<PolicyUuid>,
 }
 
 /// Whether the active policies make a tag immutable.
@@ -42,7 +33,7 @@ pub enum Decision<'b> {
 }
 
 impl PolicyBook {
-    /// Sorts the rows by scope and compiles the patterns of the active ones, each text once.
+    /// Sorts the rows by scope and compiles their patterns, each text once.
     pub fn new(rows: Vec<PolicyRow>) -> Self {
         let mut compiled: HashMap<String, Arc<Compiled>> = HashMap::new();
         Self::with(rows, |text| {
@@ -51,27 +42,32 @@ impl PolicyBook {
         })
     }
 
-    /// The same with patterns that the caller compiles, and may keep.
+    /// The same with patterns that the caller compiles, and may keep. Only those of active
+    /// policies are compiled before somebody asks.
     pub fn with(rows: Vec<PolicyRow>, mut compile: impl FnMut(&str) -> Arc<Compiled>) -> Self {
-        let mut active: HashMap<Scope, Vec<ActivePolicy>> = HashMap::new();
-        for (index, row) in rows.iter().enumerate() {
-            if row.activity != Activity::Active {
-                continue;
+        let mut active: HashMap<Scope, Vec<usize>> = HashMap::new();
+        let mut readings = Vec::with_capacity(rows.len());
+        for (place, row) in rows.iter().enumerate() {
+            let reading = OnceLock::new();
+            if row.activity == Activity::Active {
+                active.entry(row.scope).or_default().push(place);
+                reading.get_or_init(|| Reading::of(&row.text, &mut compile));
             }
-            let reading = match row.text.parse() {
-                Ok(policy) => Reading::Decides(compile(&policy.pattern), policy.polarity),
-                Err(unusable) => Reading::Raises(unusable.to_string()),
-            };
-            active.entry(row.scope).or_default().push(ActivePolicy {
-                row: index,
-                reading,
-            });
+            readings.push(reading);
         }
         Self {
             narrowing: None,
             rows,
+            readings,
             active,
+            accepted: HashSet::new(),
         }
+    }
+
+    /// The same, with policies of which the operator has accepted that they cannot be decided.
+    pub fn accepting(mut self, accepted: &HashSet<PolicyUuid>) -> Self {
+        self.accepted = accepted.clone();
+        self
     }
 
     /// A book of one active policy that may not be in any table: what a text would decide.
@@ -108,6 +104,25 @@ impl PolicyBook {
         &self.rows
     }
 
+    /// Every policy with what became of its text.
+    pub fn read_rows(&self) -> impl Iterator<Item = (&PolicyRow, &Reading)> {
+        (0..self.rows.len()).map(|place| self.read_row(place))
+    }
+
+    fn read_row(&self, place: usize) -> (&PolicyRow, &Reading) {
+        let row = &self.rows[place];
+        let compile = |text: &str| Arc::new(pattern::compile(text));
+        (
+            row,
+            self.readings[place].get_or_init(|| Reading::of(&row.text, compile)),
+        )
+    }
+
+    /// Whether the operator has accepted that this policy cannot be decided.
+    pub fn is_accepted(&self, row: &PolicyRow) -> bool {
+        self.accepted.contains(&row.uuid)
+    }
+
     /// Whether this book holds exactly these rows for these scopes, so that it decides there as
     /// they would. Both are in the order in which policies are read.
     pub fn holds(&self, scopes: &HashSet<Scope>, rows: &[PolicyRow]) -> bool {
@@ -125,43 +140,99 @@ impl PolicyBook {
         namespace: Option<NamespaceId>,
         tag: &str,
     ) -> Decision<'_> {
-        let of_repository = self.active.get(&Scope::Repository(repository));
-        let of_namespace = namespace.and_then(|id| self.active.get(&Scope::Namespace(id)));
-        let mut unknown = None;
-        for policy in of_repository.into_iter().chain(of_namespace).flatten() {
-            let row = &self.rows[policy.row];
-            match policy.reading.decide(row, tag) {
+        self.decide_by(repository, namespace, tag, |_| true)
+    }
+
+    /// The same, as if only some policies were there.
+    pub fn decide_by(
+        &self,
+        repository: RepositoryId,
+        namespace: Option<NamespaceId>,
+        tag: &str,
+        counts: impl Fn(&PolicyRow) -> bool,
+    ) -> Decision<'_> {
+        let mut unknown: Option<Why> = None;
+        for (row, reading) in self.active_on(repository, namespace) {
+            if !counts(row) {
+                continue;
+            }
+            match reading.decide(tag) {
                 Ok(true) => return Decision::Immutable(row),
                 Ok(false) => {}
-                Err(why) => unknown = unknown.or(Some(why)),
+                Err(why) => {
+                    let why = why.about(row, self.acceptance(row));
+                    // What is not accepted outweighs what is.
+                    if unknown.as_ref().is_none_or(Why::is_accepted) {
+                        unknown = Some(why);
+                    }
+                }
             }
         }
         unknown.map_or(Decision::Mutable, Decision::Unknown)
     }
-}
 
-impl Reading {
-    fn decide(&self, row: &PolicyRow, tag: &str) -> Result<bool, Why> {
-        let undecided = |reason: String| Why::Pattern {
-            policy: row.uuid.0.clone(),
-            reason,
-        };
-        match self {
-            Self::Raises(reason) => Err(Why::Policy {
-                policy: row.uuid.0.clone(),
-                reason: reason.clone(),
-            }),
-            Self::Decides(compiled, polarity) => {
-                let matches = match compiled.as_ref() {
-                    Compiled::Valid(matcher) => matcher
-                        .decide(tag)
-                        .map_err(|why| undecided(why.to_string()))?,
-                    // To Quay a pattern that does not compile is one that matches nothing.
-                    Compiled::Invalid(_) => false,
-                    Compiled::Undecidable(why) => return Err(undecided(why.to_string())),
-                };
-                Ok(polarity.applies(matches))
-            }
+    /// The scopes that have active policies.
+    pub(super) fn active_scopes(&self) -> impl Iterator<Item = Scope> {
+        self.active.keys().copied()
+    }
+
+    /// The active policies of a scope.
+    pub(super) fn active_of(&self, scope: Scope) -> impl Iterator<Item = (&PolicyRow, &Reading)> {
+        let places = self.active.get(&scope).into_iter().flatten();
+        places.map(|place| self.read_row(*place))
+    }
+
+    /// The active policies that a push into the repository meets, in their order.
+    pub fn active_on(
+        &self,
+        repository: RepositoryId,
+        namespace: Option<NamespaceId>,
+    ) -> impl Iterator<Item = (&PolicyRow, &Reading)> {
+        let of_repository = self.active.get(&Scope::Repository(repository));
+        let of_namespace = namespace.and_then(|id| self.active.get(&Scope::Namespace(id)));
+        of_repository
+            .into_iter()
+            .chain(of_namespace)
+            .flatten()
+            .map(|place| self.read_row(*place))
+    }
+
+    /// Whether the operator has accepted that this policy cannot be decided, in a word.
+    pub(super) fn acceptance(&self, row: &PolicyRow) -> Acceptance {
+        if self.is_accepted(row) {
+            Acceptance::Accepted
+        } else {
+            Acceptance::NotAccepted
         }
+    }
+
+    /// Of the policies of one scope with this one's pattern, the one that would be kept where it
+    /// is another: an active one before an inactive one, then the lowest id.
+    pub fn elder_twin(&self, row: &PolicyRow, reading: &Reading) -> Option<&PolicyRow> {
+        let pattern = reading.pattern()?;
+        self.read_rows()
+            .filter(|(other, read)| other.scope == row.scope && read.pattern() == Some(pattern))
+            .map(|(other, _)| other)
+            .min_by_key(|other| (other.activity == Activity::Inactive, other.id))
+            .filter(|kept| kept.id != row.id)
+    }
+
+    /// The active policy of the repository's namespace that decides the same by the same pattern.
+    pub fn covering(
+        &self,
+        row: &PolicyRow,
+        reading: &Reading,
+        registry: &Registry,
+    ) -> Option<&PolicyRow> {
+        let Scope::Repository(repository) = row.scope else {
+            return None;
+        };
+        let namespace = registry.namespace_of(repository)?;
+        self.read_rows()
+            .filter(|(other, _)| {
+                other.scope == Scope::Namespace(namespace) && other.activity == Activity::Active
+            })
+            .find(|(_, read)| reading.decides_like(read))
+            .map(|(other, _)| other)
     }
 }

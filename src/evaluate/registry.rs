@@ -22,6 +22,15 @@ pub struct Namespace {
     pub name: String,
 }
 
+/// Where an organisation's images come from, other than from pushes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Another registry, on a schedule (`orgmirrorconfig`).
+    Mirror,
+    /// Another registry, when somebody asks (`proxycacheconfig`).
+    ProxyCache,
+}
+
 /// All namespaces and repositories of a snapshot. Some hundred bytes each; their number does not
 /// grow with the number of tags.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +39,10 @@ pub struct Registry {
     pub repositories: HashMap<RepositoryId, Repository>,
     /// By `"user".id`.
     pub namespaces: HashMap<NamespaceId, Namespace>,
+    /// Organisations that do not live from pushes.
+    pub sources: HashMap<NamespaceId, Source>,
+    /// The table that would have said more about sources, and could not be read.
+    pub sources_unreadable: Option<&'static str>,
 }
 
 impl Registry {

@@ -1,14 +1,16 @@
-//! The evaluator: facts of rows, candidates, and the sums of each rule.
+//! The evaluator: rows judged by every rule, candidates, and the sums of each rule.
 
 use std::collections::HashMap;
 
+use super::policy_facts::{PolicyFacts, operation_says, operation_truth};
+use super::tag_facts::{TagFacts, can_expire};
 use super::{
-    Account, Decision, Moment, PolicyBook, PolicyRow, PolicyStanding, PolicySubject, Registry,
-    RuleOutcome, Stated, Strictness, Subject, TagRow, TagSubject, Truth, Undecided, Verdict,
-    Violation, Why, WorkerLife, judge,
+    Account, Found, Grace, Moment, OperationSubject, PolicyBook, PolicyRow, PolicyStanding,
+    PolicySubject, Registry, RowSubject, RuleOutcome, Stated, Strictness, Subject, TagRow,
+    TagSubject, Truth, Undecided, Verdict, Violation, Why, WorkerLife, judge,
 };
-use crate::quay::{TagId, is_alive};
-use crate::rules::{Fact, Rule, SubjectKind};
+use crate::quay::TagId;
+use crate::rules::{Fact, Rule, RuleId, SubjectKind};
 
 /// Judges rows by rules and keeps the sums. What it judges by (policies, names, the moment) is of
 /// one snapshot.
@@ -17,6 +19,7 @@ pub struct Evaluator<'a> {
     registry: &'a Registry,
     policies: &'a PolicyBook,
     moment: Moment,
+    grace: Grace,
     outcomes: Vec<RuleOutcome>,
 }
 
@@ -37,7 +40,7 @@ impl Candidate {
 }
 
 impl<'a> Evaluator<'a> {
-    /// An evaluator with empty sums.
+    /// An evaluator with empty sums, to which no policy is settling.
     pub fn new(
         rules: &'a [Rule],
         registry: &'a Registry,
@@ -53,40 +56,93 @@ impl<'a> Evaluator<'a> {
             registry,
             policies,
             moment,
+            grace: Grace::default(),
             outcomes,
         }
+    }
+
+    /// The same, to which tags under policies younger than this are settling.
+    pub fn with_grace(mut self, grace: Grace) -> Self {
+        self.grace = grace;
+        self
     }
 
     /// Judges a tag by every rule about tags; the rules that it violates but for evidence.
     pub fn tag(&mut self, row: &TagRow) -> Vec<Candidate> {
         let mut candidates = Vec::new();
-        let mut matched = None;
-        for (index, rule) in self.rules.iter().enumerate() {
-            let outcome = &mut self.outcomes[index];
-            if rule.subject != SubjectKind::Tag || outcome.skipped.is_some() {
-                continue;
-            }
-            let verdict = judge(rule, |fact| {
-                tag_fact(
-                    fact,
-                    row,
-                    self.moment,
-                    self.registry,
-                    self.policies,
-                    &mut matched,
-                )
-            });
+        for (rule, verdict) in self.verdicts(row) {
+            let outcome = &mut self.outcomes[rule];
             match verdict {
                 Verdict::NotASubject => {}
                 Verdict::Sound => outcome.subjects += 1,
                 Verdict::Undecided(why) => outcome.undecided(&why),
                 Verdict::Violated => candidates.push(Candidate {
-                    rule: index,
+                    rule,
                     row: row.clone(),
                 }),
             }
         }
         candidates
+    }
+
+    /// What each rule about tags says of a tag, evidence aside; no sum changes.
+    pub fn verdicts(&self, row: &TagRow) -> Vec<(usize, Verdict)> {
+        let mut facts = TagFacts {
+            row,
+            moment: self.moment,
+            grace: self.grace,
+            registry: self.registry,
+            policies: self.policies,
+            matched: None,
+        };
+        self.rules
+            .iter()
+            .enumerate()
+            .filter(|(index, rule)| self.applies(*index, rule, SubjectKind::Tag))
+            .map(|(index, rule)| (index, judge(rule, |fact| facts.truth(fact))))
+            .collect()
+    }
+
+    pub(super) fn applies(&self, index: usize, rule: &Rule, subject: SubjectKind) -> bool {
+        rule.subject == subject && self.outcomes[index].skipped.is_none()
+    }
+
+    /// Judges a tag that is not known by its row, and counts it unless some rule complains of it;
+    /// whether it was counted.
+    pub(super) fn tag_unless_violated(&mut self, row: &TagRow) -> bool {
+        let verdicts = self.verdicts(row);
+        if verdicts
+            .iter()
+            .any(|(_, verdict)| *verdict == Verdict::Violated)
+        {
+            return false;
+        }
+        for (rule, verdict) in verdicts {
+            let outcome = &mut self.outcomes[rule];
+            match verdict {
+                Verdict::NotASubject | Verdict::Violated => {}
+                Verdict::Sound => outcome.subjects += 1,
+                Verdict::Undecided(why) => outcome.undecided(&why),
+            }
+        }
+        true
+    }
+
+    /// Whether immutable tags may expire.
+    pub(super) fn can_expire(&self) -> Truth {
+        can_expire(self.moment)
+    }
+
+    /// Adds the sums of another evaluator by the same rules.
+    pub fn absorb(&mut self, outcomes: Vec<RuleOutcome>) {
+        for (outcome, more) in self.outcomes.iter_mut().zip(outcomes) {
+            outcome.absorb(more);
+        }
+    }
+
+    /// Whether evidence can explain the candidate; where it cannot, none need be looked for.
+    pub fn wants_evidence(&self, candidate: &Candidate) -> bool {
+        !self.rules[candidate.rule].excused_by.is_empty()
     }
 
     /// Concludes on candidates, with the evidence that was found about their tags: the violations
@@ -98,25 +154,48 @@ impl<'a> Evaluator<'a> {
     ) -> Vec<Violation> {
         let mut violations = Vec::with_capacity(candidates.len());
         for candidate in candidates {
-            let rule = &self.rules[candidate.rule];
-            let outcome = &mut self.outcomes[candidate.rule];
-            let evidence: Account = accounts
-                .get(&candidate.row.id)
-                .into_iter()
-                .flatten()
-                .filter(|found| rule.excused_by.contains(&found.evidence()))
-                .cloned()
-                .collect();
-            outcome.subjects += 1;
-            if !evidence.is_empty() && self.moment.strictness == Strictness::Lenient {
-                outcome.explained += 1;
-                continue;
-            }
-            outcome.violations += 1;
-            let subject = tag_subject(candidate.row, self.registry);
-            violations.push(violation(rule, Subject::Tag(subject), evidence));
+            let found = accounts.get(&candidate.row.id).into_iter().flatten();
+            let evidence = excusing(&self.rules[candidate.rule], found);
+            let case = (candidate.rule, evidence);
+            let subject = Subject::Tag(tag_subject(candidate.row, self.registry));
+            violations.extend(self.count(case, subject, Severe::AsTheRule, |_| None));
         }
         violations
+    }
+
+    /// Counts a subject that does not hold what must hold; the violation, where it is one.
+    fn count(
+        &mut self,
+        (rule, evidence): (usize, Account),
+        subject: Subject,
+        severe: Severe,
+        says: impl Fn(&str) -> Option<String>,
+    ) -> Option<Violation> {
+        let outcome = &mut self.outcomes[rule];
+        outcome.subjects += 1;
+        if !evidence.is_empty() && self.moment.strictness == Strictness::Lenient {
+            outcome.explained += 1;
+            return None;
+        }
+        let rule = &self.rules[rule];
+        let severity = match (&rule.milder, severe) {
+            (Some(milder), Severe::Less) => milder.severity,
+            _ => rule.severity,
+        };
+        outcome.violated(severity);
+        Some(Violation {
+            rule: rule.id.clone(),
+            severity,
+            message: filled(&rule.message, says),
+            subject,
+            evidence,
+            remedies: rule.remedies.iter().map(|remedy| remedy.name).collect(),
+        })
+    }
+
+    /// What could account for a candidate cannot be read: whether it is a violation is not known.
+    pub fn not_accounted(&mut self, candidate: &Candidate, unreadable: &'static str) {
+        self.outcomes[candidate.rule].undecided(&Why::Unreadable(unreadable));
     }
 
     /// A candidate that was sound when it was looked at again counts as a sound subject.
@@ -126,28 +205,111 @@ impl<'a> Evaluator<'a> {
 
     /// Judges every policy by every rule about policies.
     pub fn policies(&mut self, standing: impl Fn(&PolicyRow) -> PolicyStanding) -> Vec<Violation> {
+        self.policies_where(standing, |_| true)
+    }
+
+    /// Judges some policies, as if all of them; the others are only looked at beside them.
+    pub fn policies_where(
+        &mut self,
+        standing: impl Fn(&PolicyRow) -> PolicyStanding,
+        judged: impl Fn(&PolicyRow) -> bool,
+    ) -> Vec<Violation> {
+        let (rules, registry, book) = (self.rules, self.registry, self.policies);
         let mut violations = Vec::new();
-        for row in self.policies.rows() {
+        for (row, reading) in book.read_rows().filter(|(row, _)| judged(row)) {
             let stands = standing(row);
-            for (index, rule) in self.rules.iter().enumerate() {
-                let outcome = &mut self.outcomes[index];
-                if rule.subject != SubjectKind::Policy || outcome.skipped.is_some() {
+            let facts = PolicyFacts {
+                row,
+                reading,
+                stands: &stands,
+                moment: self.moment,
+                registry,
+                policies: book,
+            };
+            for (index, rule) in rules.iter().enumerate() {
+                if !self.applies(index, rule, SubjectKind::Policy) {
                     continue;
                 }
-                match judge(rule, |fact| policy_fact(fact, row, &stands, self.moment)) {
+                match judge(rule, |fact| facts.truth(fact)) {
                     Verdict::NotASubject => {}
-                    Verdict::Sound => outcome.subjects += 1,
-                    Verdict::Undecided(why) => outcome.undecided(&why),
+                    Verdict::Sound => self.outcomes[index].subjects += 1,
+                    Verdict::Undecided(why) => self.outcomes[index].undecided(&why),
                     Verdict::Violated => {
-                        outcome.subjects += 1;
-                        outcome.violations += 1;
-                        let subject = policy_subject(row, &stands, self.registry);
-                        violations.push(violation(rule, Subject::Policy(subject), Vec::new()));
+                        let found = policy_evidence(row, &stands, book);
+                        let case = (index, excusing(rule, found.iter()));
+                        let severe = Severe::of(rule, |fact| facts.truth(fact).is_yes());
+                        let subject = Subject::Policy(policy_subject(row, &stands, registry));
+                        violations.extend(self.count(case, subject, severe, |p| facts.says(p)));
                     }
                 }
             }
         }
         violations
+    }
+
+    /// Judges operations that have not ended by every rule about them.
+    pub fn operations(&mut self, operations: &[OperationSubject]) -> Vec<Violation> {
+        let rules = self.rules;
+        let mut violations = Vec::new();
+        for operation in operations {
+            for (index, rule) in rules.iter().enumerate() {
+                if !self.applies(index, rule, SubjectKind::Operation) {
+                    continue;
+                }
+                match judge(rule, |fact| operation_truth(operation, fact)) {
+                    Verdict::NotASubject => {}
+                    Verdict::Sound => self.outcomes[index].subjects += 1,
+                    Verdict::Undecided(why) => self.outcomes[index].undecided(&why),
+                    Verdict::Violated => {
+                        let severe =
+                            Severe::of(rule, |fact| operation_truth(operation, fact).is_yes());
+                        let subject = Subject::Operation(operation.clone());
+                        violations.extend(self.count(
+                            (index, Vec::new()),
+                            subject,
+                            severe,
+                            |placeholder| operation_says(operation, placeholder),
+                        ));
+                    }
+                }
+            }
+        }
+        violations
+    }
+
+    /// Takes a row that a rule's own query returned; `columns` are what its message may name.
+    pub fn row(
+        &mut self,
+        rule: &RuleId,
+        row: RowSubject,
+        columns: impl Fn(&str) -> Option<String>,
+    ) -> Option<Violation> {
+        let index = self.rules.iter().position(|known| known.id == *rule)?;
+        let subject = Subject::Row(row);
+        self.count((index, Vec::new()), subject, Severe::AsTheRule, columns)
+    }
+
+    /// A violation was known before: it is counted apart.
+    pub fn was_known(&mut self, violation: &Violation) {
+        if let Some(outcome) = self.outcomes.iter_mut().find(|o| o.id == violation.rule) {
+            outcome.was_known(violation.severity);
+        }
+    }
+
+    /// A rule could not be carried out: it is undecided, the others go on.
+    pub fn failed(&mut self, rule: &RuleId, why: String) {
+        if let Some(outcome) = self.outcomes.iter_mut().find(|o| o.id == *rule) {
+            outcome.failed = Some(why);
+        }
+    }
+
+    /// A rule cannot be judged for lack of something, and is none of this database's.
+    pub fn skip(&mut self, subject: SubjectKind, why: &str) {
+        for (rule, outcome) in self.rules.iter().zip(&mut self.outcomes) {
+            if rule.subject == subject && outcome.skipped.is_none() {
+                outcome.skipped = Some(why.to_owned());
+            }
+        }
     }
 
     /// The sums.
@@ -156,11 +318,19 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-impl RuleOutcome {
-    fn undecided(&mut self, why: &Why) {
-        self.subjects += 1;
-        self.undecided.subjects += 1;
-        self.undecided.reason.get_or_insert_with(|| why.to_string());
+/// How severe one violation is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Severe {
+    AsTheRule,
+    Less,
+}
+
+impl Severe {
+    fn of(rule: &Rule, is_true: impl Fn(Fact) -> bool) -> Self {
+        match &rule.milder {
+            Some(milder) if milder.when.iter().all(|fact| is_true(*fact)) => Self::Less,
+            _ => Self::AsTheRule,
+        }
     }
 }
 
@@ -175,63 +345,34 @@ fn empty_outcome(rule: &Rule, moment: Moment) -> RuleOutcome {
         summary: rule.summary.clone(),
         subjects: 0,
         violations: 0,
+        milder: None,
+        known: 0,
         explained: 0,
         undecided: Undecided::default(),
+        accepted: 0,
+        settling: 0,
+        failed: None,
         skipped,
     }
 }
 
-/// A fact about a tag. The policies' decision is the only costly one; it is made at most once.
-fn tag_fact(
-    fact: Fact,
-    row: &TagRow,
-    moment: Moment,
-    registry: &Registry,
-    policies: &PolicyBook,
-    matched: &mut Option<Truth>,
-) -> Truth {
-    match fact {
-        Fact::Live => is_alive(row.hidden, row.expiry, moment.millis()).into(),
-        Fact::Immutable => row.immutability.as_column().into(),
-        Fact::Mutable => (!row.immutability.as_column()).into(),
-        Fact::MatchedByActivePolicy => matched
-            .get_or_insert_with(|| {
-                let namespace = registry.namespace_of(row.repository);
-                match policies.decide(row.repository, namespace, &row.name) {
-                    Decision::Immutable(_) => Truth::Yes,
-                    Decision::Mutable => Truth::No,
-                    Decision::Unknown(why) => Truth::Unknown(why),
-                }
-            })
-            .clone(),
-        // A rule file with such a fact about a tag is refused when it is read.
-        Fact::Active
-        | Fact::Inactive
-        | Fact::OwnedByLiveOperation
-        | Fact::Young
-        | Fact::StagedOnPurpose => Truth::No,
-    }
+/// What of the evidence found excuses by this rule.
+fn excusing<'f>(rule: &Rule, found: impl Iterator<Item = &'f Found>) -> Account {
+    found
+        .filter(|found| rule.excused_by.contains(&found.evidence()))
+        .cloned()
+        .collect()
 }
 
-fn policy_fact(fact: Fact, row: &PolicyRow, stands: &PolicyStanding, moment: Moment) -> Truth {
-    let inactive = row.activity == super::Activity::Inactive;
-    match fact {
-        Fact::Active => (!inactive).into(),
-        Fact::Inactive => inactive.into(),
-        Fact::OwnedByLiveOperation => matches!(stands.owner, Some((_, WorkerLife::Alive))).into(),
-        Fact::Young => row
-            .created
-            .is_some_and(|created| {
-                // A date in the future is a clock's fault, and young.
-                (moment.now - created)
-                    .to_std()
-                    .is_ok_and(|age| age < moment.stale_after)
-                    || created > moment.now
-            })
-            .into(),
-        Fact::StagedOnPurpose => stands.staged.into(),
-        Fact::Live | Fact::Immutable | Fact::Mutable | Fact::MatchedByActivePolicy => Truth::No,
+fn policy_evidence(row: &PolicyRow, stands: &PolicyStanding, book: &PolicyBook) -> Account {
+    let mut found = Account::new();
+    if let Some((operation, WorkerLife::Alive)) = stands.owner {
+        found.push(Found::LiveOperation { operation });
     }
+    if book.is_accepted(row) {
+        found.push(Found::Accepted);
+    }
+    found
 }
 
 fn tag_subject(row: TagRow, registry: &Registry) -> TagSubject {
@@ -259,13 +400,42 @@ fn policy_subject(row: &PolicyRow, stands: &PolicyStanding, registry: &Registry)
     }
 }
 
-fn violation(rule: &Rule, subject: Subject, evidence: Account) -> Violation {
-    Violation {
-        rule: rule.id.clone(),
-        severity: rule.severity,
-        message: rule.message.clone(),
-        subject,
-        evidence,
-        remedies: rule.remedies.iter().map(|remedy| remedy.name).collect(),
+/// A message with every `{name}` replaced; what stands for nothing is left as it is.
+fn filled(message: &str, says: impl Fn(&str) -> Option<String>) -> String {
+    let mut out = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        match after.split_once('}') {
+            Some((name, after)) => {
+                match says(name) {
+                    Some(value) => out.push_str(&value),
+                    None => {
+                        out.push('{');
+                        out.push_str(name);
+                        out.push('}');
+                    }
+                }
+                rest = after;
+            }
+            None => {
+                out.push('{');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filled;
+
+    #[test]
+    fn a_messages_placeholders_are_filled_and_others_are_left() {
+        let says = |name: &str| (name == "why").then(|| "{x}".to_owned());
+        assert_eq!(filled("a {why} b {what} {c", says), "a {x} b {what} {c");
+        assert_eq!(filled("plain", says), "plain");
     }
 }

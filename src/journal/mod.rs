@@ -6,16 +6,20 @@
 
 mod error;
 mod fix_run;
+mod history;
 mod kept;
 mod liveness;
 mod operation;
 mod policy_change;
 mod policy_operation;
+mod scan;
 mod schema;
 mod tag_change;
+mod told;
 
 pub use error::JournalError;
 pub use fix_run::{FixRun, FixTotals, RunRow, begin_fix, fix_run, run_state};
+pub use history::{HistoryChange, HistoryOf, HistoryRow, TagPath, changes, history};
 pub use kept::{Kept, KeptWhat, kept, kept_since, record_kept, record_kept_policy, withdraw_kept};
 pub use liveness::{hold_liveness, holder_of, liveness_held};
 pub use operation::{Identity, Kind, OperationRow, Phase, policy_standings, unfinished_operations};
@@ -24,6 +28,7 @@ pub use policy_operation::{
     Cursor, NewOperation, OperationOptions, PolicyOperation, Step, Sums, TagsChoice, advance,
     begin_operation, being_undone, heartbeat, operation, operation_by_fence, owner_of, take_over,
 };
+pub use scan::{latest_scan, record_scan};
 pub use schema::{
     ActiveColumn, AlembicRevisions, IndexValidity, JournalState, LiveColumn, LiveIndex, MARK,
     Nullness, Origin, PolicyTableState, QuaySchema, SCHEMA, SchemaState, TABLES, TESTED_REVISIONS,
@@ -33,3 +38,4 @@ pub use tag_change::{
     TagChange, TagImage, changed_tags, known_expiries, mark_undone, newest_changes,
     record_tag_changes,
 };
+pub use told::{ToldChange, told_changes};

@@ -18,5 +18,5 @@ pub use error::{FaultClass, PgError};
 pub use postgres::Row;
 pub use postgres::types::{FromSql, ToSql};
 pub use session::{Columns, ReadSession, Statements};
-pub use snapshot::ReadSnapshot;
+pub use snapshot::{ReadSnapshot, SnapshotName};
 pub use write::{WriteSession, WriteTransaction};

@@ -3,7 +3,7 @@
 use postgres::types::ToSql;
 use postgres::{Client, Row};
 
-use super::{PgError, ReadSnapshot, connect};
+use super::{PgError, ReadSnapshot, SnapshotName, connect};
 use crate::config::ConnectionSettings;
 
 /// Statements that return rows. Shared by sessions, snapshots and write transactions, so that a
@@ -88,6 +88,14 @@ impl ReadSession {
     /// [`PgError`] where the transaction cannot begin.
     pub fn snapshot(&mut self) -> Result<ReadSnapshot<'_>, PgError> {
         ReadSnapshot::begin(&mut self.client)
+    }
+
+    /// Begins a snapshot of the moment that another session has exported.
+    ///
+    /// # Errors
+    /// [`PgError`] where the other's snapshot is gone.
+    pub fn snapshot_as(&mut self, name: &SnapshotName) -> Result<ReadSnapshot<'_>, PgError> {
+        ReadSnapshot::begin_as(&mut self.client, name)
     }
 }
 

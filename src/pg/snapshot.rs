@@ -8,6 +8,10 @@ use postgres::{Client, IsolationLevel, Row, Transaction};
 use super::PgError;
 use super::session::statements;
 
+/// The name of an exported snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotName(String);
+
 /// A transaction that is REPEATABLE READ and READ ONLY; ends with no trace when dropped.
 pub struct ReadSnapshot<'s> {
     transaction: Transaction<'s>,
@@ -23,6 +27,27 @@ impl<'s> ReadSnapshot<'s> {
             .read_only(true)
             .start()?;
         Ok(Self { transaction })
+    }
+
+    pub(super) fn begin_as(client: &'s mut Client, name: &SnapshotName) -> Result<Self, PgError> {
+        let mut snapshot = Self::begin(client)?;
+        // The name is the server's own, of digits, letters and hyphens; it takes no parameter.
+        snapshot.run(&format!("SET TRANSACTION SNAPSHOT '{}'", name.0))?;
+        Ok(snapshot)
+    }
+
+    /// Lets other sessions read the same moment, for as long as this snapshot lasts.
+    ///
+    /// # Errors
+    /// [`PgError`] where the server does not export it.
+    pub fn export(&mut self) -> Result<SnapshotName, PgError> {
+        let row = self
+            .transaction
+            .query_one("SELECT pg_export_snapshot()", &[])?;
+        let name: String = row.try_get(0)?;
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        debug_assert!(plain, "{name}");
+        Ok(SnapshotName(if plain { name } else { String::new() }))
     }
 
     /// Sets a parameter or opens a cursor: statements without rows that write nothing.

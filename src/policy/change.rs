@@ -52,6 +52,7 @@ fn activate_once(
     let chosen = stated(options);
     let impact = glance(&mut session, &target, &row.text, 0, chosen.can_expire)?;
     expiry_is_stated(&impact, chosen.can_expire)?;
+    watcher.expected(impact.become_immutable);
     let fence = Uuid::new_v4();
     let begin = Begin {
         kind: Kind::Activate,
@@ -139,6 +140,7 @@ fn update_once(
     let mut chosen = stated(options);
     let impact = glance(&mut session, &target, &text, 0, chosen.can_expire)?;
     expiry_is_stated(&impact, chosen.can_expire)?;
+    watcher.expected(impact.become_immutable);
     let staged = PolicyUuid(Uuid::new_v4().to_string());
     chosen.staged = Some(staged.clone());
     chosen.tags = Some(request.unmatched);

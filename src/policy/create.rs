@@ -79,6 +79,7 @@ fn create_once(
             stated.can_expire,
         )?;
         expiry_is_stated(&impact, stated.can_expire)?;
+        watcher.expected(impact.become_immutable);
     }
     let atomic = !request.inactive && is_atomic(options.strategy, &impact);
     let mut operation_options = stated;

@@ -29,6 +29,8 @@ const SESSION: &str = "SET lock_timeout = '2s'; \
 
 /// Whoever watches an operation.
 pub trait Watcher {
+    /// So many tags are to be changed, as an estimate.
+    fn expected(&mut self, tags: u64);
     /// So many tags are changed by now, in this phase.
     fn reached(&mut self, phase: Phase, changed: u64);
     /// Whether somebody wants it to end after the current batch.

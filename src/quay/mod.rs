@@ -8,6 +8,7 @@ mod audit;
 mod ids;
 mod lock;
 mod policy;
+mod python_json;
 mod scope;
 mod tag;
 

@@ -8,6 +8,8 @@
 use serde_json::Value;
 use thiserror::Error;
 
+use super::python_json::python_may_read;
+
 /// The text of a policy row, exactly as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PolicyText(pub String);
@@ -51,15 +53,26 @@ pub enum Unusable {
     /// `tag_pattern` is missing, null or no string.
     #[error("it has no tag_pattern that is a string")]
     NoPattern,
+    /// JSON to Python alone: what Quay makes of it is not told here, and it may well work.
+    #[error(
+        "its text is JSON to Python alone (NaN, a lone surrogate, a number or nesting without bounds)"
+    )]
+    PythonOnly,
 }
 
 impl PolicyText {
     /// Reads the text as Quay does. Duplicate keys: the last wins, as in Python.
     ///
     /// # Errors
-    /// Where Quay itself raises on evaluation.
+    /// Where Quay itself raises on evaluation, or, with [`Unusable::PythonOnly`], may not.
     pub fn parse(&self) -> Result<StoredPolicy, Unusable> {
-        let value: Value = serde_json::from_str(&self.0).map_err(|_| Unusable::NotJson)?;
+        let value: Value = serde_json::from_str(&self.0).map_err(|_| {
+            if python_may_read(&self.0) {
+                Unusable::PythonOnly
+            } else {
+                Unusable::NotJson
+            }
+        })?;
         let Value::Object(object) = value else {
             return Err(Unusable::NotAnObject);
         };
@@ -159,6 +172,8 @@ mod tests {
         assert_eq!(parse("{}"), Err(Unusable::NoPattern));
         assert_eq!(parse(r#"{"tag_pattern": null}"#), Err(Unusable::NoPattern));
         assert_eq!(parse(r#"{"tag_pattern": 7}"#), Err(Unusable::NoPattern));
+        let python = parse(r#"{"tag_pattern": "v", "tag_pattern_matches": NaN}"#);
+        assert_eq!(python, Err(Unusable::PythonOnly));
     }
 
     #[test]

@@ -18,6 +18,45 @@ const TABLES: [&str; 3] = ["logentry3", "logentry2", "logentry"];
 /// is UTC, that leaves up to a day of doubt. In doubt an entry counts.
 const ZONE_DOUBT: Duration = Duration::hours(24);
 
+/// Whether the audit log can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditLog {
+    /// It has entries.
+    Kept,
+    /// It has none: a new registry, or one whose Quay writes its log elsewhere.
+    Empty,
+    /// The role may not read it.
+    Unreadable,
+}
+
+/// Looks whether the audit log has entries.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer with rows.
+pub fn audit_log(pg: &mut impl Statements) -> Result<AuditLog, PgError> {
+    let mut found = AuditLog::Empty;
+    for table in TABLES {
+        let row = pg.query_one(
+            r"
+            SELECT to_regclass($1) IS NOT NULL,
+                coalesce(has_table_privilege(to_regclass($1), 'SELECT'), false)
+            ",
+            &[&table],
+        )?;
+        match (row.read(0)?, row.read(1)?) {
+            (false, _) => {}
+            (true, false) => return Ok(AuditLog::Unreadable),
+            (true, true) => {
+                let row = pg.query_one(&format!("SELECT EXISTS (SELECT FROM {table})"), &[])?;
+                if row.read(0)? {
+                    found = AuditLog::Kept;
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Users' acts on the tags of some repositories.
 #[derive(Debug, Default)]
 pub struct AuditTrail {
@@ -76,6 +115,18 @@ impl AuditTrail {
             acts.sort_by_key(|(_, act)| (act.at, act.entry));
         }
         Ok(trail)
+    }
+
+    /// Every act on tags of this name, oldest first.
+    pub fn acts_on(
+        &self,
+        repository: RepositoryId,
+        name: &str,
+    ) -> impl Iterator<Item = (ImmutabilityChange, &Act)> {
+        let acts = self.acts.get(&(repository, name.to_owned()));
+        acts.into_iter()
+            .flatten()
+            .map(|(change, act)| (*change, act))
     }
 
     /// What the newest act on this row says. An entry by which nothing changed and nothing is

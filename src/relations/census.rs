@@ -1,6 +1,6 @@
 //! Namespaces and repositories: names, and who governs what.
 
-use crate::evaluate::{Namespace, Registry, Repository};
+use crate::evaluate::{Namespace, Registry, Repository, Source};
 use crate::pg::{Columns, PgError, Statements};
 use crate::quay::{NamespaceId, RepositoryId};
 
@@ -53,6 +53,41 @@ pub fn census(pg: &mut impl Statements, selection: &Selection) -> Result<Registr
             .insert(RepositoryId(row.read(0)?), repository);
     }
     Ok(registry)
+}
+
+/// Adds where organisations' images come from, for the namespaces that are there. A Quay that has
+/// no such table has no such organisation; a role that may not read one leaves it unknown.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer with rows.
+pub fn add_sources(pg: &mut impl Statements, registry: &mut Registry) -> Result<(), PgError> {
+    // A mirrored organisation that is a proxy cache, too, is mirrored: the second table wins.
+    for (table, source) in [
+        ("proxycacheconfig", Source::ProxyCache),
+        ("orgmirrorconfig", Source::Mirror),
+    ] {
+        let row = pg.query_one(
+            r"
+            SELECT to_regclass($1) IS NOT NULL,
+                coalesce(has_table_privilege(to_regclass($1), 'SELECT'), false)
+            ",
+            &[&table],
+        )?;
+        match (row.read(0)?, row.read(1)?) {
+            (false, _) => {}
+            (true, false) => registry.sources_unreadable = Some(table),
+            (true, true) => {
+                let rows = pg.query(&format!("SELECT organization_id FROM {table}"), &[])?;
+                for row in rows {
+                    let id = NamespaceId(row.read(0)?);
+                    if registry.namespaces.contains_key(&id) {
+                        registry.sources.insert(id, source);
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// One repository with its namespace, as they are now.

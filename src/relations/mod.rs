@@ -4,22 +4,26 @@
 //! read by the same text. Nothing here decides: rows go to `evaluate` as they are.
 
 mod audit;
+mod blocks;
 mod census;
 mod clock;
 mod evidence;
 mod labels;
+mod load;
 mod policies;
 mod readers;
 mod scope;
 mod tags;
 
 pub use audit::{
-    AuditTrail, MarkedChange, PolicyEntry, made_immutable_at_push, write_marked_changes,
-    write_policy_entry,
+    AuditLog, AuditTrail, MarkedChange, PolicyEntry, audit_log, made_immutable_at_push,
+    write_marked_changes, write_policy_entry,
 };
-pub use census::{Selection, census, registry_of};
+pub use blocks::{LARGEST_MARKED, LiveTags, Pages, live_tags_named, tag_pages, tags_of_pages};
+pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
 pub use evidence::accounts;
+pub use load::{Load, load};
 pub use policies::{
     OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_inactive_policy,
     delete_policy, hold_policy, insert_policy, lock_policy_tables, lock_scope, policies,
@@ -31,5 +35,6 @@ pub use scope::{
     pushed_since, repositories_of, repository_by_name,
 };
 pub use tags::{
-    RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, write_tags,
+    RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, tags_named,
+    write_tags,
 };

@@ -67,6 +67,33 @@ pub fn tags_by_id(
     .collect()
 }
 
+/// The rows of one name in a repository: alive ones and those that ended last, at most `limit`.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer with rows.
+pub fn tags_named(
+    pg: &mut impl Statements,
+    repository: RepositoryId,
+    name: &str,
+    limit: u32,
+) -> Result<Vec<TagRow>, PgError> {
+    pg.query(
+        &format!(
+            r"
+            SELECT {TAG_COLUMNS}
+            FROM tag
+            WHERE repository_id = $1 AND name = $2
+            ORDER BY lifetime_end_ms DESC NULLS FIRST, id DESC
+            LIMIT $3
+            "
+        ),
+        &[&repository.0, &name, &i64::from(limit)],
+    )?
+    .iter()
+    .map(tag_row)
+    .collect()
+}
+
 /// Which of these rows have a twin: another row of the same name in the same repository that is
 /// alive at `now`. Clocks differ: a row that a push has just ended may look alive, and clearing
 /// its end would bring it back.

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::{Comparison, ViolationKey};
 use crate::evaluate::{RuleOutcome, Status, Violation};
 use crate::rules::Severity;
 
@@ -18,7 +19,7 @@ pub struct DatabaseFacts {
     pub standby: bool,
 }
 
-/// The outcome of a check that ran to its end.
+/// The outcome of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckReport {
     /// When it began, by our clock.
@@ -33,6 +34,12 @@ pub struct CheckReport {
     pub violations: Vec<Violation>,
     /// Whether there are more violations than are kept.
     pub truncated: bool,
+    /// What has changed since a scan before, where that was asked.
+    pub comparison: Option<Comparison>,
+    /// Violations of the baseline that were not found again.
+    pub stale: Vec<ViolationKey>,
+    /// Why not everything was looked at, where that is so: then nothing is said to be well.
+    pub cut_short: Option<String>,
     /// What could not be judged for lack of what, and what was taken for granted.
     pub notes: Vec<String>,
 }
@@ -48,15 +55,31 @@ pub enum Standing {
     Unknown,
 }
 
+/// What a subject counts for that Quay may be at work on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Settling {
+    /// Its state is not known, so that nothing can be said to be well.
+    #[default]
+    NotKnown,
+    /// It is let pass (`--allow-settling`).
+    Allowed,
+}
+
 impl CheckReport {
-    /// How it stands, where violations below `fail_on` do not count.
-    pub fn standing(&self, fail_on: Severity) -> Standing {
+    /// How it stands, where what is below `fail_on` does not count.
+    pub fn standing(&self, fail_on: Severity, settling: Settling) -> Standing {
+        if self.cut_short.is_some() {
+            return Standing::Unknown;
+        }
         let mut standing = Standing::AllWell;
         for rule in self.rules.iter().filter(|rule| rule.severity >= fail_on) {
-            match rule.status() {
-                Status::Undecided => return Standing::Unknown,
-                Status::Violated => standing = Standing::Violated,
-                Status::Held | Status::Skipped => {}
+            if rule.status() == Status::Undecided
+                || rule.settling > 0 && settling == Settling::NotKnown
+            {
+                return Standing::Unknown;
+            }
+            if rule.violations_from(fail_on) > 0 {
+                standing = Standing::Violated;
             }
         }
         standing
@@ -65,6 +88,31 @@ impl CheckReport {
     /// All violations, kept or not.
     pub fn total_violations(&self) -> u64 {
         self.rules.iter().map(|rule| rule.violations).sum()
+    }
+
+    /// Whether some rule could not be decided.
+    pub fn is_undecided(&self) -> bool {
+        let mut rules = self.rules.iter();
+        rules.any(|rule| rule.status() == Status::Undecided)
+    }
+
+    /// The violations of a rule that were kept, in order, at most `most`.
+    pub(super) fn of(&self, rule: &RuleOutcome, most: usize) -> impl Iterator<Item = &Violation> {
+        let id = rule.id.clone();
+        self.violations
+            .iter()
+            .filter(move |violation| violation.rule == id)
+            .take(most)
+    }
+
+    /// All subjects that Quay may be at work on.
+    pub fn total_settling(&self) -> u64 {
+        self.rules.iter().map(|rule| rule.settling).sum()
+    }
+
+    /// All violations that were known before.
+    pub fn total_known(&self) -> u64 {
+        self.rules.iter().map(|rule| rule.known).sum()
     }
 
     /// All explained subjects.

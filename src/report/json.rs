@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::words::sentence;
 use super::{ApplyReport, CheckReport, PlanReport, UndoReport};
 use crate::correction::{Correction, ExpiryChange};
 use crate::evaluate::{Found, RuleOutcome, Subject, Violation};
@@ -9,7 +10,7 @@ use crate::evaluate::{Found, RuleOutcome, Subject, Violation};
 /// The version of the documents' shape; it grows when a key changes or goes.
 const SHAPE: u32 = 1;
 
-fn head() -> Value {
+pub(super) fn head() -> Value {
     json!({
         "tool": "quay-doctor",
         "version": env!("CARGO_PKG_VERSION"),
@@ -18,7 +19,7 @@ fn head() -> Value {
 }
 
 /// Adds the members of the second object to the first.
-fn with(mut object: Value, members: Value) -> Value {
+pub(super) fn with(mut object: Value, members: Value) -> Value {
     if let (Value::Object(object), Value::Object(members)) = (&mut object, members) {
         object.extend(members);
     }
@@ -43,33 +44,41 @@ pub fn check_json(report: &CheckReport) -> Value {
             "violations": report.violations.iter().map(violation).collect::<Vec<_>>(),
             "totals": {
                 "violations": report.total_violations(),
+                "known": report.total_known(),
                 "explained": report.total_explained(),
+                "settling": report.total_settling(),
             },
             "truncated": report.truncated,
+            "stale": report.stale,
+            "comparison": report.comparison,
+            "cut_short": report.cut_short,
             "notes": report.notes,
         }),
     )
 }
 
-fn rule(outcome: &RuleOutcome) -> Value {
+pub(super) fn rule(outcome: &RuleOutcome) -> Value {
     json!({
         "id": outcome.id,
         "severity": outcome.severity,
         "status": outcome.status(),
         "subjects": outcome.subjects,
         "violations": outcome.violations,
+        "known": outcome.known,
         "explained": outcome.explained,
         "undecided": outcome.undecided.subjects,
+        "accepted": outcome.accepted,
+        "settling": outcome.settling,
         "reason": outcome.reason(),
     })
 }
 
-fn violation(violation: &Violation) -> Value {
+pub(super) fn violation(violation: &Violation) -> Value {
     json!({
         "rule": violation.rule,
         "severity": violation.severity,
         "subject": subject(&violation.subject),
-        "message": message(violation),
+        "message": sentence(violation),
         "evidence": violation.evidence.iter().map(Found::to_string).collect::<Vec<_>>(),
         "remedies": violation.remedies,
     })
@@ -91,22 +100,20 @@ fn subject(subject: &Subject) -> Value {
             "repository": policy.repository,
             "name": policy.uuid,
         }),
-    }
-}
-
-/// The sentence about a violation, its subject first.
-pub(super) fn message(violation: &Violation) -> String {
-    match &violation.subject {
-        Subject::Tag(tag) => format!(
-            "{}/{}:{} {}",
-            tag.namespace, tag.repository, tag.row.name, violation.message
-        ),
-        Subject::Policy(policy) => {
-            format!(
-                "policy {} (pattern {}) {}",
-                policy.uuid, policy.pattern, violation.message
-            )
-        }
+        Subject::Operation(operation) => json!({
+            "kind": "operation",
+            "id": operation.id,
+            "namespace": operation.namespace,
+            "repository": operation.repository,
+            "name": operation.kind,
+        }),
+        Subject::Row(row) => json!({
+            "kind": "row",
+            "id": row.number,
+            "namespace": row.namespace,
+            "repository": row.repository,
+            "name": row.name,
+        }),
     }
 }
 
@@ -140,7 +147,10 @@ pub fn plan_json(report: &PlanReport) -> Value {
     let left: Vec<Value> = plan
         .left
         .iter()
-        .map(|left| json!({ "policy": left.policy.uuid, "operation": left.operation }))
+        .map(|left| {
+            let policy = left.policy.as_ref().map(|policy| &policy.uuid);
+            json!({ "policy": policy, "operation": left.operation })
+        })
         .collect();
     let (cleared, not_known) = plan.expiries_at_stake();
     with(

@@ -1,22 +1,10 @@
 //! The rules that are built in, and the choice among them.
 
+use super::suggestion::nearest;
 use super::{Rule, RuleError, RuleId};
 
-/// The rule files, as they stand in `checks/`. A test holds that none is forgotten.
-const BUILT_IN: [(&str, &str); 3] = [
-    (
-        "checks/orphaned-immutable-tag.toml",
-        include_str!("../../checks/orphaned-immutable-tag.toml"),
-    ),
-    (
-        "checks/unprotected-tag.toml",
-        include_str!("../../checks/unprotected-tag.toml"),
-    ),
-    (
-        "checks/stale-inactive-policy.toml",
-        include_str!("../../checks/stale-inactive-policy.toml"),
-    ),
-];
+/// The rule files, as they stand in `checks/`, by name; `build.rs` lists them.
+const BUILT_IN: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/built_in_rules.rs"));
 
 /// A set of rules, in the order in which they are reported.
 #[derive(Clone, Debug)]
@@ -30,11 +18,36 @@ impl Catalogue {
     /// # Errors
     /// [`RuleError`] where a built-in file is wrong; a test makes sure that none is.
     pub fn built_in() -> Result<Self, RuleError> {
-        let rules = BUILT_IN
-            .iter()
-            .map(|(file, text)| Rule::parse(file, text))
-            .collect::<Result<_, _>>()?;
+        Self::new(
+            BUILT_IN
+                .iter()
+                .map(|(file, text)| Rule::parse(file, text))
+                .collect::<Result<_, _>>()?,
+        )
+    }
+
+    /// The worst first, then by name.
+    fn new(mut rules: Vec<Rule>) -> Result<Self, RuleError> {
+        rules.sort_by(|a, b| (b.severity, &a.id).cmp(&(a.severity, &b.id)));
         Ok(Self { rules })
+    }
+
+    /// The built-in rules and others: those of a user.
+    ///
+    /// # Errors
+    /// [`RuleError::Invalid`] where a name is taken.
+    pub fn and(self, more: Vec<Rule>) -> Result<Self, RuleError> {
+        let mut rules = self.rules;
+        for rule in more {
+            if rules.iter().any(|known| known.id == rule.id) {
+                return Err(RuleError::Invalid {
+                    file: format!("{}.toml", rule.id),
+                    reason: format!("there is a rule `{}` already", rule.id),
+                });
+            }
+            rules.push(rule);
+        }
+        Self::new(rules)
     }
 
     /// Only the rules with these names; all of them where none is named.
@@ -73,17 +86,10 @@ impl Catalogue {
     }
 
     fn unknown(&self, name: &str) -> RuleError {
-        let nearest = self
-            .rules
-            .iter()
-            .map(|rule| (distance(name, &rule.id.0), &rule.id))
-            .min();
-        let help = match nearest {
-            Some((distance, id)) if distance <= id.0.len() / 3 => format!("did you mean `{id}`?"),
-            _ => {
-                let names: Vec<&str> = self.rules.iter().map(|rule| rule.id.0.as_str()).collect();
-                format!("the rules are: {}", names.join(", "))
-            }
+        let names = || self.rules.iter().map(|rule| rule.id.0.as_str());
+        let help = match nearest(name, names()) {
+            Some(id) => format!("did you mean `{id}`?"),
+            None => format!("the rules are: {}", names().collect::<Vec<_>>().join(", ")),
         };
         RuleError::Unknown {
             id: name.to_owned(),
@@ -96,25 +102,6 @@ impl From<RuleId> for String {
     fn from(id: RuleId) -> Self {
         id.0
     }
-}
-
-/// The number of single-character edits between two names (Levenshtein).
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut previous: Vec<usize> = (0..=right.len()).collect();
-    for (row, l) in left.chars().enumerate() {
-        let mut current = vec![row + 1];
-        for (column, r) in right.iter().enumerate() {
-            let replaced = previous[column] + usize::from(l != *r);
-            current.push(
-                replaced
-                    .min(previous[column + 1] + 1)
-                    .min(current[column] + 1),
-            );
-        }
-        previous = current;
-    }
-    previous.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -137,8 +124,7 @@ mod tests {
             .map(|name| format!("checks/{name}"))
             .collect();
         files.sort();
-        let mut built_in: Vec<&str> = BUILT_IN.iter().map(|(file, _)| *file).collect();
-        built_in.sort_unstable();
+        let built_in: Vec<&str> = BUILT_IN.iter().map(|(file, _)| *file).collect();
         assert_eq!(files, built_in);
         Catalogue::built_in().expect("every built-in rule is valid");
     }

@@ -3,12 +3,14 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
+use super::suggestion::meant_by;
+
 /// A rule cannot be used. Always exit status 2.
 #[derive(Debug, Error, Diagnostic)]
 pub enum RuleError {
     /// The file is not a rule file: bad TOML, an unknown key, a wrong type.
     #[error("{file}:{line}: {reason}")]
-    #[diagnostic(help("the keys of a rule file are described in docs/rule-files.md"))]
+    #[diagnostic(help("{help}"))]
     Syntax {
         /// The file's name.
         file: String,
@@ -16,12 +18,26 @@ pub enum RuleError {
         line: usize,
         /// What is wrong.
         reason: String,
+        /// What was probably meant.
+        help: String,
     },
     /// The file is well formed, and means nothing.
     #[error("{file}: {reason}")]
+    #[diagnostic(help(
+        "docs/rule-files.md describes rule files; `quay-doctor rules test` tries them"
+    ))]
     Invalid {
         /// The file's name.
         file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A folder of rule files cannot be read.
+    #[error("the rule files in {folder} cannot be read: {reason}")]
+    #[diagnostic(help("--checks takes a folder with .toml files"))]
+    Unreadable {
+        /// The folder.
+        folder: String,
         /// What is wrong.
         reason: String,
     },
@@ -51,6 +67,8 @@ impl RuleError {
             file: file.to_owned(),
             line,
             reason: error.message().to_owned(),
+            help: meant_by(error.message())
+                .unwrap_or_else(|| "docs/rule-files.md describes the keys of a rule file".into()),
         }
     }
 }

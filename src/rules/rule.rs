@@ -1,10 +1,12 @@
-//! A rule: raw as typed in its file, then valid as meant.
+//! A rule, valid as meant.
 
 use std::fmt;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Fact, RuleError, SubjectKind};
+use super::{Evidence, Example, Fact, SubjectKind};
 
 /// A rule's name, which is also its file's name. For ever: never renamed, never reused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
@@ -58,6 +60,20 @@ pub enum RemedyKind {
     Delete,
     /// Apply the policy to its tags and activate it; `policy activate` does that.
     Activate,
+    /// Stop enforcing the policy; `policy deactivate` does that.
+    Deactivate,
+    /// Write another pattern; `policy update` does that.
+    Update,
+    /// Make one policy of several that decide the same.
+    Merge,
+    /// Give a repository's policy its repository's namespace.
+    MendNamespace,
+    /// Take an immutable tag's expiry away.
+    ClearExpiry,
+    /// Finish an operation; `recover` does that.
+    Resume,
+    /// Take an operation back; `recover` does that.
+    RollBack,
 }
 
 impl fmt::Display for RemedyKind {
@@ -69,6 +85,13 @@ impl fmt::Display for RemedyKind {
             Self::Keep => "keep",
             Self::Delete => "delete",
             Self::Activate => "activate",
+            Self::Deactivate => "deactivate",
+            Self::Update => "update",
+            Self::Merge => "merge",
+            Self::MendNamespace => "mend-namespace",
+            Self::ClearExpiry => "clear-expiry",
+            Self::Resume => "resume",
+            Self::RollBack => "roll-back",
         })
     }
 }
@@ -83,6 +106,33 @@ pub enum Weight {
     Decision,
 }
 
+/// What carries a remedy out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doer {
+    /// `quay-doctor fix`.
+    #[default]
+    Fix,
+    /// `quay-doctor policy`: it changes a policy and, with it, tags.
+    Policy,
+    /// `quay-doctor recover`, or for a fix run `quay-doctor fix undo`.
+    Recover,
+    /// Nothing yet: this version only finds the fault. An administrator does it in Quay.
+    NotYet,
+}
+
+impl Doer {
+    /// For people, after a remedy's name.
+    pub fn note(self) -> &'static str {
+        match self {
+            Self::Fix => "quay-doctor fix",
+            Self::Policy => "quay-doctor policy, or by hand in Quay",
+            Self::Recover => "quay-doctor recover, or fix undo for a fix run",
+            Self::NotYet => "by hand in Quay: this version's fix cannot do it yet",
+        }
+    }
+}
+
 /// One remedy of a rule, as its file describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -95,24 +145,28 @@ pub struct Remedy {
     pub does: String,
     /// What it costs, in a sentence.
     pub costs: String,
+    /// What carries it out.
+    #[serde(default)]
+    pub by: Doer,
 }
 
-/// A rule file, as typed.
-#[derive(Deserialize)]
+/// Where a violation is less severe than the rule's others.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RuleFile {
-    id: RuleId,
-    summary: String,
-    reason: String,
-    severity: Severity,
-    subject: SubjectKind,
-    condition: Vec<Fact>,
-    must_hold: Vec<Fact>,
-    #[serde(default)]
-    excused_by: Vec<Evidence>,
-    message: String,
-    #[serde(default)]
-    remedy: Vec<Remedy>,
+pub struct Milder {
+    /// Where all of these are true of the subject.
+    pub when: Vec<Fact>,
+    /// The severity there.
+    pub severity: Severity,
+}
+
+/// A user's own query: every row that it returns is a violation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowQuery {
+    /// One SELECT, without parameters; run read-only in the scan's snapshot.
+    pub sql: String,
+    /// How long it may take.
+    pub time_limit: Duration,
 }
 
 /// A valid rule.
@@ -126,125 +180,36 @@ pub struct Rule {
     pub reason: String,
     /// How bad a violation is.
     pub severity: Severity,
+    /// Where a violation is less severe.
+    pub milder: Option<Milder>,
     /// What it is about.
     pub subject: SubjectKind,
-    /// All of these make a row a subject of the rule.
+    /// All of these make a row a subject of the rule; where there is none, every row is one.
     pub condition: Vec<Fact>,
     /// At least one of these must be true of a subject.
     pub must_hold: Vec<Fact>,
     /// Any of these explains a violation.
     pub excused_by: Vec<Evidence>,
-    /// What to say of a violation.
+    /// What to say of a violation; `{name}` stands for something about the subject.
     pub message: String,
     /// What can be done, the preferred first.
     pub remedies: Vec<Remedy>,
+    /// Small worlds that show what the rule says.
+    pub examples: Vec<Example>,
+    /// The query, of a rule about rows.
+    pub query: Option<RowQuery>,
 }
 
 impl Rule {
-    /// Parses and validates a rule file.
-    ///
-    /// # Errors
-    /// [`RuleError`], naming the file and, where the text itself is wrong, the line.
-    pub fn parse(file: &str, text: &str) -> Result<Self, RuleError> {
-        let raw: RuleFile =
-            toml::from_str(text).map_err(|error| RuleError::syntax(file, &error))?;
-        raw.validate(file)
-    }
-
     /// The remedy that is applied unasked, if there is one.
     pub fn default_remedy(&self) -> Option<&Remedy> {
         self.remedies
             .iter()
-            .find(|remedy| remedy.weight == Weight::Safe)
-    }
-}
-
-impl RuleFile {
-    fn validate(self, file: &str) -> Result<Rule, RuleError> {
-        let stem = file
-            .rsplit('/')
-            .next()
-            .and_then(|n| n.strip_suffix(".toml"));
-        let complain = |reason: String| RuleError::Invalid {
-            file: file.to_owned(),
-            reason,
-        };
-        if stem != Some(&self.id.0) {
-            return Err(complain(format!(
-                "its id is {}, its file's name is not",
-                self.id
-            )));
-        }
-        for fact in self.condition.iter().chain(&self.must_hold) {
-            if fact.subject() != self.subject {
-                return Err(complain(format!(
-                    "`{fact}` is a fact about a {}, and the rule is about a {}",
-                    fact.subject(),
-                    self.subject
-                )));
-            }
-        }
-        if self.condition.is_empty() || self.must_hold.is_empty() {
-            return Err(complain(
-                "condition and must-hold name at least one fact each".into(),
-            ));
-        }
-        if self.subject == SubjectKind::Policy && !self.excused_by.is_empty() {
-            return Err(complain(
-                "evidence excuses tags only; use a fact in must-hold".into(),
-            ));
-        }
-        Ok(Rule {
-            id: self.id,
-            summary: self.summary,
-            reason: self.reason.trim().to_owned(),
-            severity: self.severity,
-            subject: self.subject,
-            condition: self.condition,
-            must_hold: self.must_hold,
-            excused_by: self.excused_by,
-            message: self.message,
-            remedies: self.remedy,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SOUND: &str = r#"
-        id = "x"
-        summary = "s"
-        reason = "r"
-        severity = "error"
-        subject = "tag"
-        condition = ["live"]
-        must-hold = ["immutable"]
-        message = "m"
-    "#;
-
-    #[test]
-    fn a_mistyped_key_is_an_error_with_its_line() {
-        let error = Rule::parse("x.toml", &SOUND.replace("message", "mesage"));
-        let text = error.err().map(|e| e.to_string()).unwrap_or_default();
-        assert!(text.contains("x.toml:9"), "{text}");
-        assert!(text.contains("mesage"), "{text}");
+            .find(|remedy| remedy.weight == Weight::Safe && remedy.by == Doer::Fix)
     }
 
-    #[test]
-    fn a_fact_about_another_subject_is_an_error() {
-        let text = SOUND.replace("[\"live\"]", "[\"inactive\"]");
-        assert!(matches!(
-            Rule::parse("x.toml", &text),
-            Err(RuleError::Invalid { .. })
-        ));
-        assert!(Rule::parse("x.toml", SOUND).is_ok());
-    }
-
-    #[test]
-    fn a_rule_is_called_as_its_file() {
-        assert!(Rule::parse("checks/x.toml", SOUND).is_ok());
-        assert!(Rule::parse("checks/y.toml", SOUND).is_err());
+    /// Whether the rule names this fact anywhere.
+    pub fn names(&self, fact: Fact) -> bool {
+        self.condition.contains(&fact) || self.must_hold.contains(&fact)
     }
 }

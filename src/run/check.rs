@@ -1,78 +1,123 @@
 //! The check: grounds, one pass, a second look, the report.
 
-use std::time::Duration;
+use std::ops::ControlFlow;
+use std::time::Instant;
 
 use chrono::Utc;
 
+use super::notes::notes;
 use super::second_look::SecondLook;
-use super::{Progress, RunError};
+use super::{CheckRequest, Progress, RunError, queries};
 use crate::config::ConnectionSettings;
-use crate::evaluate::{Features, Moment, Strictness};
-use crate::pg::ReadSession;
-use crate::relations::Selection;
-use crate::report::{CheckReport, DatabaseFacts};
-use crate::rules::{Catalogue, SubjectKind};
-use crate::scan::{self, Grounds};
+use crate::evaluate::{Bulk, Grace, Moment, OperationSubject, ScopeSets, Violation};
+use crate::pg::{FaultClass, ReadSession, ReadSnapshot};
+use crate::quay::Scope;
+use crate::relations::{LARGEST_MARKED, Selection};
+use crate::report::{CheckReport, DatabaseFacts, ViolationKey};
+use crate::rules::SubjectKind;
+use crate::scan::{self, Grounds, Readers, Wanted};
 
-/// What to check.
-#[derive(Clone, Debug)]
-pub struct CheckRequest {
-    /// The rules, already chosen.
-    pub rules: Catalogue,
-    /// Which part of the registry.
-    pub selection: Selection,
-    /// What is stated about Quay's feature flags.
-    pub features: Features,
-    /// Whether evidence excuses.
-    pub strictness: Strictness,
-    /// How long an inactive policy may stay inactive.
-    pub stale_after: Duration,
-    /// How many violations are kept; all are counted.
-    pub keep: usize,
+/// How often a scan begins anew that a standby has cancelled to replay changes.
+const RESTARTS: u32 = 3;
+
+/// What a check tells while it is at it.
+#[derive(Debug)]
+pub enum Event<'e> {
+    /// A violation was found; all of them are told, also those that are not kept.
+    Found(&'e Violation),
+    /// The scan begins anew, with a new snapshot: what was told so far is void.
+    BegunAnew,
 }
+
+/// Is told what a check finds; says when it cannot take any more, which ends the check.
+pub type Told<'t> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 't;
 
 /// Checks a registry; changes nothing. Uses two connections: one holds the snapshot that is
 /// streamed, the other looks at each suspicion again.
 ///
 /// # Errors
-/// [`RunError`] where there is no answer; a scan that was cut short has no report.
+/// [`RunError`] where there is no answer.
 pub fn check(
     settings: &ConnectionSettings,
     request: &CheckRequest,
     progress: &mut dyn Progress,
 ) -> Result<CheckReport, RunError> {
+    check_telling(settings, request, progress, &mut |_| {
+        ControlFlow::Continue(())
+    })
+}
+
+/// The same, telling each violation as it is found.
+///
+/// # Errors
+/// [`RunError`] where there is no answer.
+pub fn check_telling(
+    settings: &ConnectionSettings,
+    request: &CheckRequest,
+    progress: &mut dyn Progress,
+    tell: &mut Told<'_>,
+) -> Result<CheckReport, RunError> {
+    let mut restarts = 0;
+    loop {
+        match attempt(settings, request, progress, tell) {
+            Err(error)
+                if restarts < RESTARTS && error.class() == Some(FaultClass::RecoveryConflict) =>
+            {
+                restarts += 1;
+                tracing::info!(restarts, "the standby cancelled the scan; it begins anew");
+                if tell(Event::BegunAnew).is_break() {
+                    return Err(error);
+                }
+            }
+            Ok(mut report) if restarts > 0 => {
+                report.notes.push(format!(
+                    "the standby cancelled the scan to replay changes; it was begun anew, times: {restarts}"
+                ));
+                return Ok(report);
+            }
+            ended => return ended,
+        }
+    }
+}
+
+fn attempt(
+    settings: &ConnectionSettings,
+    request: &CheckRequest,
+    progress: &mut dyn Progress,
+    tell: &mut Told<'_>,
+) -> Result<CheckReport, RunError> {
     let started = Utc::now();
+    let deadline = request.timeout.map(|timeout| Instant::now() + timeout);
     let mut session = ReadSession::open(settings)?;
     let mut second = ReadSession::open(settings)?;
     let mut snapshot = session.snapshot()?;
-    let grounds = Grounds::read(&mut snapshot, &request.selection)?;
+    let mut grounds = Grounds::read(&mut snapshot, &request.selection)?;
+    let gone = grounds.accept(&request.accepted);
+    let grounds = grounds;
     let moment = Moment {
         now: grounds.now,
         stale_after: request.stale_after,
         features: request.features,
         strictness: request.strictness,
     };
-    let rules = request.rules.rules();
     progress.begin("scanning", scan::estimated_tags(&mut snapshot)?);
-    let mut sink = SecondLook::new(rules, &grounds, moment, &mut second, request.keep, progress);
-    if rules.iter().any(|rule| rule.subject == SubjectKind::Tag) {
-        let selected: Option<Vec<_>> = (request.selection != Selection::default())
-            .then(|| grounds.registry.repositories.keys().copied().collect());
-        scan::tags(
-            &mut snapshot,
-            moment.millis(),
-            selected.as_deref(),
-            &mut sink,
-        )?;
-        sink.look_again()?;
+    let mut look = SecondLook::new(request, &grounds, moment, &mut second, progress, tell);
+    look.deadline = deadline;
+    about_tags(
+        &mut snapshot,
+        settings,
+        request,
+        &grounds,
+        moment,
+        &mut look,
+    )?;
+    if look.cut_short.is_none() {
+        queries::run(&mut snapshot, request, &mut look)?;
     }
-    let of_policies = sink.evaluator.policies(|row| grounds.standing(&row.uuid));
-    sink.keep(of_policies);
-    let (outcomes, mut violations, truncated) = (
-        sink.evaluator.into_outcomes(),
-        sink.violations,
-        sink.truncated,
-    );
+    about_policies(request, &grounds, &mut look);
+    let stale = stale(request, &look);
+    let cut_short = look.cut_short.take();
+    let (rules, mut violations, truncated) = look.into_parts();
     // The rows' places on disk are nobody's business.
     violations.sort_by(|a, b| (&a.rule, a.subject.order()).cmp(&(&b.rule, b.subject.order())));
     progress.end();
@@ -85,30 +130,151 @@ pub fn check(
             migration: grounds.database.migration,
             standby: grounds.database.standby,
         },
-        rules: outcomes,
+        rules,
         violations,
         truncated,
-        notes: notes(&grounds),
+        comparison: None,
+        stale,
+        cut_short,
+        notes: notes(&grounds, request, &gone),
     })
 }
 
-/// What could not be judged for lack of what, and what was taken for granted.
-fn notes(grounds: &Grounds) -> Vec<String> {
-    let mut notes = Vec::new();
-    if !grounds.schema.knows_active() {
-        notes.push(
-            "the policy tables have no column `active`: every policy counts as active".to_owned(),
-        );
+/// Known violations that are gone. Only a look at everything can say that something is not there.
+fn stale(request: &CheckRequest, look: &SecondLook<'_>) -> Vec<ViolationKey> {
+    let everything = request.selection == Selection::default() && request.shard.is_everything();
+    if !everything || look.cut_short.is_some() {
+        return Vec::new();
     }
+    let rules = request.rules.rules().iter();
+    look.baseline
+        .stale(&rules.map(|rule| rule.id.0.clone()).collect())
+}
+
+/// One pass over the tags that the rules are about.
+fn about_tags(
+    snapshot: &mut ReadSnapshot<'_>,
+    settings: &ConnectionSettings,
+    request: &CheckRequest,
+    grounds: &Grounds,
+    moment: Moment,
+    look: &mut SecondLook<'_>,
+) -> Result<(), RunError> {
+    let mut wanted = Wanted::by(request.rules.rules(), moment.millis());
+    wanted.shard = request.shard;
+    if request.selection != Selection::default() {
+        wanted.repositories = Some(grounds.registry.repositories.keys().copied().collect());
+    }
+    if wanted.live() && wanted.repositories.is_none() && can_be_read_in_blocks(snapshot, grounds)? {
+        live_tags_in_blocks(
+            snapshot,
+            settings,
+            request,
+            grounds,
+            (&wanted, moment),
+            look,
+        )?;
+        wanted = wanted.dead_only();
+    }
+    if !wanted.is_nothing() && look.cut_short.is_none() {
+        scan::tags(snapshot, &wanted, look)?;
+    }
+    look.look_again()
+}
+
+/// Whether live tags can be read by blocks: not by an old server, nor where a mark has no room.
+fn can_be_read_in_blocks(
+    snapshot: &mut ReadSnapshot<'_>,
+    grounds: &Grounds,
+) -> Result<bool, RunError> {
+    let largest = grounds.registry.repositories.keys().max();
+    let have_room = largest.is_none_or(|id| id.0 <= LARGEST_MARKED);
+    Ok(have_room && scan::reads_ranges(snapshot)?)
+}
+
+/// Live tags, read side by side: what is plainly sound is counted there, suspects are looked at here.
+fn live_tags_in_blocks(
+    snapshot: &mut ReadSnapshot<'_>,
+    settings: &ConnectionSettings,
+    request: &CheckRequest,
+    grounds: &Grounds,
+    (wanted, moment): (&Wanted, Moment),
+    look: &mut SecondLook<'_>,
+) -> Result<(), RunError> {
+    let readers = Readers {
+        settings,
+        snapshot: snapshot.export()?,
+        readers: request.readers,
+        wanted,
+    };
+    let sets = ScopeSets::new(&grounds.policies, &grounds.registry);
+    let by = (&grounds.registry, &grounds.policies);
+    let judge = || {
+        Bulk::new(
+            request.rules.rules(),
+            by,
+            &sets,
+            (moment, Grace(request.grace)),
+        )
+    };
+    let sums = readers.read(snapshot, judge, |snapshot, seen, suspects| {
+        if look.reached(seen).is_break() {
+            return Ok::<_, RunError>(ControlFlow::Break(()));
+        }
+        scan::rows_of(snapshot, wanted, suspects, |rows| look.suspected(&rows))
+    })?;
+    for outcomes in sums {
+        look.evaluator.absorb(outcomes);
+    }
+    Ok(())
+}
+
+/// Policies and operations: all of them are in memory.
+fn about_policies(request: &CheckRequest, grounds: &Grounds, look: &mut SecondLook<'_>) {
+    let found = look.evaluator.policies_where(
+        |row| grounds.standing(&row.uuid),
+        |row| request.shard.holds_scope(row.scope),
+    );
+    look.found(found);
     if !grounds.schema.has_journal() {
-        notes.push(
-            "there is no journal: nothing is explained by it, and no expiry is known from it"
-                .to_owned(),
-        );
+        let why = "there is no journal, and so no operation of ours";
+        look.evaluator.skip(SubjectKind::Operation, why);
+        return;
     }
-    if grounds.database.standby {
-        notes
-            .push("this is a standby: a worker's life is judged by its heartbeat alone".to_owned());
-    }
-    notes
+    let operations = operations(request, grounds);
+    let found = look.evaluator.operations(&operations);
+    look.found(found);
+}
+
+/// Operations in what was selected. A fix run is about no single scope, and about every one.
+fn operations(request: &CheckRequest, grounds: &Grounds) -> Vec<OperationSubject> {
+    let registry = &grounds.registry;
+    let everything = request.selection == Selection::default();
+    grounds
+        .operations
+        .iter()
+        .filter(|operation| request.shard.holds_operation(operation.id))
+        .filter(|operation| match operation.scope {
+            None => true,
+            Some(_) if everything => true,
+            Some(Scope::Namespace(id)) => registry.namespaces.contains_key(&id),
+            Some(Scope::Repository(id)) => registry.repositories.contains_key(&id),
+        })
+        .map(|operation| {
+            let (namespace, repository) = match operation.scope {
+                Some(scope) => registry.scope_names(scope),
+                None => ("", None),
+            };
+            OperationSubject {
+                id: operation.id,
+                kind: operation.kind.as_column(),
+                phase: operation.phase.as_column(),
+                life: operation.life,
+                worker: operation.worker.clone(),
+                started: operation.started,
+                namespace: namespace.to_owned(),
+                repository: repository.map(str::to_owned),
+            }
+        })
+        .collect()
 }

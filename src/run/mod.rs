@@ -5,17 +5,27 @@
 
 mod check;
 mod error;
+mod explain;
 mod fix;
+mod history;
+mod history_of_scans;
+mod notes;
 mod progress;
+mod queries;
 mod recover;
+mod request;
 mod second_look;
 #[cfg(feature = "testkit")]
 mod subject;
 
-pub use check::{CheckRequest, check};
+pub use check::{Event, Told, check, check_telling};
 pub use error::RunError;
+pub use explain::{ExplainRequest, explain_tag};
 pub use fix::{FixRequest, apply_fix, plan_fix, undo_fix};
+pub use history::{History, read_history};
+pub use history_of_scans::ScanHistory;
 pub use progress::{NoProgress, Progress};
 pub use recover::{RecoverRequest, Recovered, recover, unfinished};
+pub use request::CheckRequest;
 #[cfg(feature = "testkit")]
 pub use subject::Ours;

@@ -112,7 +112,9 @@ fn recover_fix(
         apply::leave_as_is(settings, id, &request.apply)?;
         return Ok(Recovered::Finished(id));
     }
-    let undone = apply::undo(settings, id, &request.apply, &mut |_| {})?;
+    let undone = apply::undo(settings, id, &request.apply, &mut |_| {
+        std::ops::ControlFlow::Continue(())
+    })?;
     Ok(Recovered::TakenBack {
         operation: id,
         past_expiries: undone.past_expiries,

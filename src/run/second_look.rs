@@ -2,16 +2,21 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
+use std::time::Instant;
 
-use super::{Progress, RunError};
+use super::check::{Event, Told};
+use super::{CheckRequest, Progress, RunError};
 use crate::evaluate::{
-    Candidate, Evaluator, Moment, PolicyBook, Registry, TagRow, TagSink, Violation,
+    Candidate, Evaluator, Grace, Moment, PolicyBook, Registry, RuleOutcome, TagRow, TagSink,
+    Violation,
 };
 use crate::journal::unfinished_operations;
 use crate::pg::ReadSession;
 use crate::quay::{NamespaceId, RepositoryId, Scope, TagId};
-use crate::relations::{PoliciesOf, PolicySchema, RowLock, accounts, policies, tags_by_id};
-use crate::rules::Rule;
+use crate::relations::{
+    AuditLog, PoliciesOf, PolicySchema, RowLock, accounts, policies, tags_by_id,
+};
+use crate::report::Baseline;
 use crate::scan::Grounds;
 
 /// Suspicions that are looked at together.
@@ -21,47 +26,76 @@ const AT_ONCE: usize = 2_000;
 /// not called a fault. Evidence is read at the second look, where it is newest.
 pub(super) struct SecondLook<'a> {
     pub(super) evaluator: Evaluator<'a>,
-    pub(super) violations: Vec<Violation>,
-    pub(super) truncated: bool,
-    rules: &'a [Rule],
+    /// When the scan is to end, whatever is left.
+    pub(super) deadline: Option<Instant>,
+    /// Why the scan did not see everything.
+    pub(super) cut_short: Option<String>,
+    /// Known violations, and which were found again.
+    pub(super) baseline: Baseline,
+    violations: Vec<Violation>,
+    truncated: bool,
+    request: &'a CheckRequest,
     grounds: &'a Grounds,
     moment: Moment,
     session: &'a mut ReadSession,
     pending: Vec<Candidate>,
-    limit: usize,
     seen: u64,
     progress: &'a mut dyn Progress,
+    tell: &'a mut Told<'a>,
 }
 
 impl<'a> SecondLook<'a> {
     pub(super) fn new(
-        rules: &'a [Rule],
+        request: &'a CheckRequest,
         grounds: &'a Grounds,
         moment: Moment,
         session: &'a mut ReadSession,
-        limit: usize,
         progress: &'a mut dyn Progress,
+        tell: &'a mut Told<'a>,
     ) -> Self {
         Self {
-            evaluator: Evaluator::new(rules, &grounds.registry, &grounds.policies, moment),
+            evaluator: evaluator(request, grounds, &grounds.policies, moment),
+            deadline: None,
+            cut_short: None,
+            baseline: request.baseline.clone(),
             violations: Vec::new(),
             truncated: false,
-            rules,
+            request,
             grounds,
             moment,
             session,
             pending: Vec::new(),
-            limit,
             seen: 0,
             progress,
+            tell,
         }
     }
 
-    /// Keeps violations up to the limit; all of them are counted elsewhere.
-    pub(super) fn keep(&mut self, found: Vec<Violation>) {
-        let room = self.limit.saturating_sub(self.violations.len());
-        self.truncated |= found.len() > room;
-        self.violations.extend(found.into_iter().take(room));
+    /// Tells violations, and keeps them up to the limit; all of them are counted elsewhere.
+    pub(super) fn found(&mut self, found: Vec<Violation>) {
+        for violation in found {
+            if self.baseline.knows(&violation) {
+                self.evaluator.was_known(&violation);
+                continue;
+            }
+            if self.cut_short.is_none() && (self.tell)(Event::Found(&violation)).is_break() {
+                self.cut_short = Some("what was found could not be told".to_owned());
+            }
+            if self.violations.len() < self.request.keep {
+                self.violations.push(violation);
+            } else {
+                self.truncated = true;
+            }
+        }
+    }
+
+    /// The sums, what was kept, and whether that is not all.
+    pub(super) fn into_parts(self) -> (Vec<RuleOutcome>, Vec<Violation>, bool) {
+        (
+            self.evaluator.into_outcomes(),
+            self.violations,
+            self.truncated,
+        )
     }
 
     /// Looks at the pending suspicions again.
@@ -90,7 +124,7 @@ impl<'a> SecondLook<'a> {
         let book = if self.grounds.policies.holds(&scopes, &fresh) {
             &self.grounds.policies
         } else {
-            fresh_book = PolicyBook::new(fresh);
+            fresh_book = PolicyBook::new(fresh).accepting(&self.request.accepted);
             &fresh_book
         };
         let operations = if self.grounds.schema.has_journal() {
@@ -99,17 +133,8 @@ impl<'a> SecondLook<'a> {
             Vec::new()
         };
         let registry = &self.grounds.registry;
-        let mut again = Evaluator::new(self.rules, registry, book, self.moment);
+        let mut again = evaluator(self.request, self.grounds, book, self.moment);
         let still: Vec<Candidate> = rows.iter().flat_map(|row| again.tag(row)).collect();
-        let found = accounts(
-            &mut snapshot,
-            registry,
-            &rows,
-            &operations,
-            self.grounds.schema.has_journal(),
-        )?;
-        drop(snapshot);
-
         let by_tag = group(&still);
         let mut confirmed = Vec::with_capacity(pending.len());
         for candidate in &pending {
@@ -119,10 +144,47 @@ impl<'a> SecondLook<'a> {
                 None => self.evaluator.was_in_progress(candidate),
             }
         }
+        let wanted: HashSet<TagId> = confirmed
+            .iter()
+            .filter(|candidate| self.evaluator.wants_evidence(candidate))
+            .map(|candidate| candidate.row.id)
+            .collect();
+        if !wanted.is_empty() && self.grounds.audit == AuditLog::Unreadable {
+            confirmed.retain(|candidate| {
+                let wants = wanted.contains(&candidate.row.id);
+                if wants {
+                    self.evaluator.not_accounted(candidate, "the audit log");
+                }
+                !wants
+            });
+        }
+        let wanting: Vec<TagRow> = rows
+            .iter()
+            .filter(|row| wanted.contains(&row.id))
+            .cloned()
+            .collect();
+        let found = if self.grounds.audit == AuditLog::Unreadable {
+            HashMap::new()
+        } else {
+            let journal = self.grounds.schema.has_journal();
+            accounts(&mut snapshot, registry, &wanting, &operations, journal)?
+        };
+        drop(snapshot);
         let violations = self.evaluator.conclude(confirmed, &found);
-        self.keep(violations);
+        self.found(violations);
         Ok(())
     }
+}
+
+/// The same evaluator for the first look and the second.
+fn evaluator<'e>(
+    request: &'e CheckRequest,
+    grounds: &'e Grounds,
+    book: &'e PolicyBook,
+    moment: Moment,
+) -> Evaluator<'e> {
+    Evaluator::new(request.rules.rules(), &grounds.registry, book, moment)
+        .with_grace(Grace(request.grace))
 }
 
 fn scopes_of(rows: &[TagRow], registry: &Registry) -> (Vec<RepositoryId>, Vec<NamespaceId>) {
@@ -146,19 +208,42 @@ fn group(candidates: &[Candidate]) -> HashMap<TagId, Vec<&Candidate>> {
     by_tag
 }
 
-impl TagSink for SecondLook<'_> {
-    type Error = RunError;
+impl SecondLook<'_> {
+    /// So many tags have been seen; breaks off where the time is over, or somebody
+    /// wants it to end.
+    pub(super) fn reached(&mut self, seen: u64) -> ControlFlow<()> {
+        self.seen = seen;
+        self.progress.reached(seen);
+        if self.deadline.is_some_and(|end| Instant::now() >= end) {
+            self.cut_short = Some(format!("--timeout ended the scan after {} tags", self.seen));
+        }
+        if self.progress.interrupted() {
+            self.cut_short = Some(format!("interrupted after {} tags", self.seen));
+        }
+        match self.cut_short {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    }
 
-    fn take(&mut self, batch: Vec<TagRow>) -> Result<ControlFlow<()>, RunError> {
-        self.seen += batch.len() as u64;
-        for row in &batch {
+    /// Takes rows that a rule may complain of.
+    pub(super) fn suspected(&mut self, rows: &[TagRow]) -> Result<ControlFlow<()>, RunError> {
+        for row in rows {
             let candidates = self.evaluator.tag(row);
             self.pending.extend(candidates);
             if self.pending.len() >= AT_ONCE {
                 self.look_again()?;
             }
         }
-        self.progress.reached(self.seen);
-        Ok(ControlFlow::Continue(()))
+        Ok(self.reached(self.seen))
+    }
+}
+
+impl TagSink for SecondLook<'_> {
+    type Error = RunError;
+
+    fn take(&mut self, batch: Vec<TagRow>) -> Result<ControlFlow<()>, RunError> {
+        self.seen += batch.len() as u64;
+        self.suspected(&batch)
     }
 }

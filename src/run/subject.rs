@@ -26,6 +26,7 @@ pub struct Ours {
 struct Nobody;
 
 impl Watcher for Nobody {
+    fn expected(&mut self, _tags: u64) {}
     fn reached(&mut self, _: Phase, _: u64) {}
 
     fn interrupted(&self) -> bool {

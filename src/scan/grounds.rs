@@ -1,6 +1,6 @@
 //! The grounds of a judgement: everything that is read before the first tag.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -12,7 +12,10 @@ use crate::journal::{
 };
 use crate::pg::{Columns, Statements};
 use crate::quay::{PolicyTable, PolicyUuid};
-use crate::relations::{PoliciesOf, PolicySchema, Selection, census, policies, server_clock};
+use crate::relations::{
+    AuditLog, PoliciesOf, PolicySchema, Selection, add_sources, audit_log, census, policies,
+    server_clock,
+};
 
 /// What the database says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub struct Grounds {
     pub policies: PolicyBook,
     /// Operations that have not ended.
     pub operations: Vec<OperationRow>,
+    /// What the audit log holds.
+    pub audit: AuditLog,
     /// What the journal knows about policies.
     pub standings: HashMap<PolicyUuid, PolicyStanding>,
 }
@@ -55,8 +60,9 @@ impl Grounds {
         let schema = SchemaState::read(pg)?;
         can_be_judged(&schema)?;
         let now = server_clock(pg)?;
-        let registry = census(pg, selection)?;
+        let mut registry = census(pg, selection)?;
         known(selection, &registry)?;
+        add_sources(pg, &mut registry)?;
         let of = policies_of(selection, &registry);
         let rows = policies(pg, PolicySchema::from(&schema), &of)?;
         let (operations, standings) = if schema.has_journal() {
@@ -86,8 +92,23 @@ impl Grounds {
             registry,
             policies: PolicyBook::new(rows),
             operations,
+            audit: audit_log(pg)?,
             standings,
         })
+    }
+
+    /// Says of which policies the operator has accepted that they cannot be decided; those that
+    /// are not there.
+    pub fn accept(&mut self, accepted: &HashSet<PolicyUuid>) -> Vec<PolicyUuid> {
+        self.policies = std::mem::take(&mut self.policies).accepting(accepted);
+        let known: HashSet<&PolicyUuid> = self.policies.rows().iter().map(|r| &r.uuid).collect();
+        let mut gone: Vec<PolicyUuid> = accepted
+            .iter()
+            .filter(|uuid| !known.contains(uuid))
+            .cloned()
+            .collect();
+        gone.sort();
+        gone
     }
 
     /// What the journal knows about a policy.

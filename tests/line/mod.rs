@@ -2,11 +2,12 @@
 
 mod evidence;
 mod faults;
+mod history;
 mod input;
-mod output;
+pub mod output;
 mod places;
 mod policies;
 mod property;
 mod recheck;
-mod stage;
+pub mod stage;
 mod whole;

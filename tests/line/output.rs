@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::stage::{BOTH_FAILURES, RELEASE, Stage};
 
-fn valid(schema: &str, document: &Value) {
+pub fn valid(schema: &str, document: &Value) {
     let path = format!("{}/docs/schemas/{schema}.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).expect("the schema is there");
     let schema: Value = serde_json::from_str(&text).expect("the schema is JSON");

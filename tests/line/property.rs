@@ -63,7 +63,8 @@ fn describe(world: &[Namespace]) -> String {
                     "set-by-user" | "label" if !*immutable => "none",
                     other => other,
                 };
-                let life = if *expiring {
+                // Immutable tags that expire are another rule's, which fix does not correct yet.
+                let life = if *expiring && !*immutable {
                     "life = \"expiring\"\nexpires_in = \"9d\"\n"
                 } else {
                     ""

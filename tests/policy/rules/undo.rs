@@ -133,7 +133,7 @@ fn rule_9_two_operations_on_the_same_tags_leave_no_orphan_whichever_is_undone() 
             "phased",
         ];
         let (second, two) = held_at(&scene, "before-activation", &[], &args);
-        let mut runs = vec![(first, Some(one)), (second, Some(two))];
+        let mut runs = [(first, Some(one)), (second, Some(two))];
         for id in order {
             // One is killed and taken back while the other still holds its lock.
             let index: usize = id.parse::<usize>().expect("a number") - 1;

@@ -1,0 +1,29 @@
+//! A scan written into the history of scans: one transaction.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::ApplyError;
+use crate::config::ConnectionSettings;
+use crate::journal::{JournalError, SchemaState, record_scan};
+use crate::pg::WriteSession;
+
+/// Writes a scan down.
+///
+/// # Errors
+/// [`ApplyError`] where there is no journal, or the role may not write it.
+pub fn record(
+    settings: &ConnectionSettings,
+    times: (DateTime<Utc>, DateTime<Utc>),
+    complete: bool,
+    report: &Value,
+) -> Result<(), ApplyError> {
+    let mut session = WriteSession::open(settings)?;
+    if !SchemaState::read(&mut session)?.has_journal() {
+        return Err(JournalError::Absent.into());
+    }
+    let mut tx = session.begin()?;
+    record_scan(&mut tx, times, complete, report)?;
+    tx.commit()?;
+    Ok(())
+}

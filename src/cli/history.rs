@@ -1,0 +1,226 @@
+//! `history`: every operation and run: who, why, when, before and after.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use miette::Diagnostic;
+use quay_doctor::{
+    History, HistoryChange, HistoryOf, HistoryRow, Immutability, OperationId, TagImage, TagPath,
+    harmless, read_history,
+};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::{Exit, Failure, Format, Globals, output};
+
+/// Shows every operation and run: who, why, when, before and after
+#[derive(Args, Debug)]
+pub struct HistoryArgs {
+    /// Only this operation or run, with the tags that it changed
+    id: Option<i64>,
+
+    /// Only what was done to this tag
+    #[arg(long, value_name = "NS/REPO:TAG", value_parser = tag_path)]
+    tag: Option<TagPath>,
+
+    /// Only what began after this: a date, or a time as in 2026-03-01T04:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<DateTime<Utc>>,
+
+    /// How many to show
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+}
+
+#[derive(Debug, Error, Diagnostic)]
+#[error("the journal knows no operation {0}")]
+#[diagnostic(help("`quay-doctor history` shows them all"))]
+struct NoSuch(i64);
+
+/// A tag as people write it: namespace, repository (which may hold slashes), tag.
+pub fn tag_path(text: &str) -> Result<TagPath, String> {
+    let parts = text.split_once('/').and_then(|(namespace, rest)| {
+        let (repository, tag) = rest.rsplit_once(':')?;
+        Some((namespace, repository, tag))
+    });
+    match parts {
+        Some((namespace, repository, tag))
+            if ![namespace, repository, tag]
+                .iter()
+                .any(|part| part.is_empty()) =>
+        {
+            Ok(TagPath {
+                namespace: namespace.to_owned(),
+                repository: repository.to_owned(),
+                tag: tag.to_owned(),
+            })
+        }
+        _ => Err("it has the form NAMESPACE/REPOSITORY:TAG".to_owned()),
+    }
+}
+
+fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+    humantime::parse_rfc3339_weak(text)
+        .or_else(|_| humantime::parse_rfc3339_weak(&format!("{text} 00:00:00")))
+        .map(DateTime::from)
+        .map_err(|_| "a date as in 2026-03-01, or a time as in 2026-03-01T04:00:00Z".to_owned())
+}
+
+/// Runs the verb.
+pub fn run(args: &HistoryArgs, globals: &Globals) -> Result<Exit, Failure> {
+    let of = HistoryOf {
+        operation: args.id.map(OperationId),
+        tag: args.tag.clone(),
+        since: args.since,
+    };
+    let history = read_history(&globals.connection()?, &of, args.limit)?;
+    if let (Some(id), true) = (args.id, history.operations.is_empty() && args.tag.is_none()) {
+        return Err(Failure::usage(NoSuch(id)));
+    }
+    match globals.format {
+        Format::Json => output::json(&as_json(&history))?,
+        Format::Human => output::text(&for_people(&history))?,
+    }
+    Ok(Exit::AllWell)
+}
+
+fn as_json(history: &History) -> Value {
+    let operations: Vec<Value> = history.operations.iter().map(operation).collect();
+    let changes: Vec<Value> = history.changes.iter().map(change).collect();
+    json!({ "operations": operations, "changes": changes })
+}
+
+fn operation(row: &HistoryRow) -> Value {
+    let (namespace, repository) = match &row.place {
+        Some((namespace, repository)) => (Some(namespace), repository.as_ref()),
+        None => (None, None),
+    };
+    json!({
+        "operation": row.id,
+        "kind": row.kind.as_column(),
+        "phase": row.phase.as_column(),
+        "namespace": namespace,
+        "repository": repository,
+        "policy": row.policy,
+        "policy_before": row.before,
+        "policy_after": row.after,
+        "actor": row.actor,
+        "reason": row.reason,
+        "started_at": row.started,
+        "finished_at": row.finished,
+        "tags_changed": row.changed,
+        "expirations_cleared": row.expirations_cleared,
+        "error": row.error,
+    })
+}
+
+fn change(change: &HistoryChange) -> Value {
+    let image = |image: &TagImage| {
+        json!({
+            "immutable": image.immutability == Immutability::Immutable,
+            "lifetime_end_ms": image.expiry,
+        })
+    };
+    json!({
+        "operation": change.operation,
+        "tag": change.tag,
+        "name": change.name,
+        "before": image(&change.before),
+        "after": image(&change.after),
+        "undone_at": change.undone,
+    })
+}
+
+fn for_people(history: &History) -> String {
+    let mut text = String::new();
+    if history.operations.is_empty() {
+        text.push_str("Nothing was done.\n");
+    }
+    for row in &history.operations {
+        let place = match &row.place {
+            Some((namespace, Some(repository))) => format!(" in {namespace}/{repository}"),
+            Some((namespace, None)) => format!(" in {namespace}"),
+            None => String::new(),
+        };
+        let reason = row
+            .reason
+            .as_ref()
+            .map(|why| format!(" ({why})"))
+            .unwrap_or_default();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{} {}{}: {}, {} tags changed, {} expiry dates cleared; {} by {}{}",
+            row.id,
+            row.kind.as_column(),
+            harmless(&place),
+            row.phase.as_column(),
+            row.changed,
+            row.expirations_cleared,
+            row.started.format("%Y-%m-%d %H:%M:%S UTC"),
+            harmless(&row.actor),
+            harmless(&reason),
+        );
+        for (what, policy) in [("was", &row.before), ("is", &row.after)] {
+            if let Some(policy) = policy {
+                let _ = writeln!(text, "     the policy {what} {}", harmless(policy));
+            }
+        }
+        if let Some(error) = &row.error {
+            let _ = writeln!(text, "     {}", harmless(error));
+        }
+    }
+    for change in &history.changes {
+        let name = change.name.as_deref().unwrap_or("(the row is gone)");
+        let undone = change
+            .undone
+            .map(|at| format!(", taken back {}", at.format("%Y-%m-%d %H:%M:%S UTC")))
+            .unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "     {} {}: {} → {}{undone}",
+            change.operation,
+            harmless(name),
+            told(&change.before),
+            told(&change.after),
+        );
+    }
+    text
+}
+
+fn told(image: &TagImage) -> String {
+    let is = match image.immutability {
+        Immutability::Immutable => "immutable",
+        Immutability::Mutable => "mutable",
+    };
+    image
+        .expiry
+        .0
+        .map_or_else(|| is.to_owned(), |end| format!("{is} until {end}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_written_as_in_a_pull_command() {
+        let path = tag_path("acme/team/app:v1.2").expect("a tag");
+        assert_eq!(
+            (path.namespace.as_str(), path.repository.as_str()),
+            ("acme", "team/app")
+        );
+        assert_eq!(path.tag, "v1.2");
+        for wrong in ["acme", "acme/app", "/app:v1", "acme/:v1", "acme/app:"] {
+            assert!(tag_path(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_a_moment_too() {
+        assert!(moment("2026-03-01").is_ok());
+        assert!(moment("2026-03-01T04:00:00Z").is_ok());
+        assert!(moment("yesterday").is_err());
+    }
+}

@@ -1,0 +1,58 @@
+//! The history of recorded scans.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::JournalError;
+use crate::pg::{Columns, Statements, WriteTransaction};
+
+/// How long scans are kept.
+const KEPT: &str = "400 days";
+
+/// Writes a scan down, and takes out what is older than it is kept; how many were taken out.
+///
+/// # Errors
+/// [`JournalError`] where the row cannot be written.
+pub fn record_scan(
+    tx: &mut WriteTransaction<'_>,
+    times: (DateTime<Utc>, DateTime<Utc>),
+    complete: bool,
+    report: &Value,
+) -> Result<u64, JournalError> {
+    let (started, finished) = times;
+    tx.execute(
+        r"
+        INSERT INTO quay_doctor.scan (started_at, finished_at, complete, tool_version, report)
+        VALUES ($1, $2, $3, $4, $5)
+        ",
+        &[
+            &started,
+            &finished,
+            &complete,
+            &env!("CARGO_PKG_VERSION"),
+            report,
+        ],
+    )?;
+    let old = format!(
+        "DELETE FROM quay_doctor.scan WHERE started_at < clock_timestamp() - interval '{KEPT}'"
+    );
+    Ok(tx.execute(&old, &[])?)
+}
+
+/// The report of the newest complete scan of the same scope.
+///
+/// # Errors
+/// [`JournalError`] where the server does not answer with rows.
+pub fn latest_scan(pg: &mut impl Statements, scope: &Value) -> Result<Option<Value>, JournalError> {
+    let row = pg.query_opt(
+        r"
+        SELECT report
+        FROM quay_doctor.scan
+        WHERE complete AND report -> 'scope' = $1
+        ORDER BY started_at DESC, id DESC
+        LIMIT 1
+        ",
+        &[scope],
+    )?;
+    Ok(row.map(|row| row.read(0)).transpose()?)
+}

@@ -1,0 +1,245 @@
+//! Plans, runs and undos for people: the first few by name, then counts.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::words::{line, plural, thousands};
+use super::{ApplyReport, PlanReport, UndoReport, harmless};
+use crate::correction::{Correction, ExpiryChange, OpenDecision, Planned};
+
+/// How many repositories are shown of each rule.
+const SHOWN_PLACES: usize = 10;
+
+/// A plan.
+pub fn plan_for_people(report: &PlanReport) -> String {
+    let mut out = String::new();
+    let plan = &report.plan;
+    if plan.is_empty() {
+        line!(
+            out,
+            "{}",
+            if report.unknown() {
+                "Nothing to correct that could be decided; some rules are undecided."
+            } else {
+                "Nothing to do."
+            }
+        );
+        return out;
+    }
+    line!(out, "The plan; nothing has been changed.");
+    corrections(&mut out, &plan.corrections);
+    for left in &plan.left {
+        match &left.policy {
+            Some(policy) => line!(
+                out,
+                "\nleft alone: policy {} belongs to operation {}, which has not ended",
+                harmless(&policy.uuid.0),
+                left.operation
+            ),
+            None => line!(
+                out,
+                "\nleft alone: operation {} has not ended, and its worker is gone",
+                left.operation
+            ),
+        }
+    }
+    decisions(&mut out, &plan.decisions);
+    let (cleared, not_known) = plan.expiries_at_stake();
+    if cleared > 0 {
+        line!(
+            out,
+            "\n{} would be cleared; undo restores them.",
+            plural(cleared, "expiry date")
+        );
+    }
+    if not_known > 0 {
+        line!(
+            out,
+            "\n{} would be at stake: say --immutable-tags-can-expire true|false before --apply.",
+            plural(not_known, "expiry date")
+        );
+    }
+    if plan.beyond > 0 {
+        line!(
+            out,
+            "\n{} more violations are not in this plan.",
+            thousands(plan.beyond)
+        );
+    }
+    if !plan.corrections.is_empty() {
+        line!(out, "\nTo carry it out: the same command with --apply.");
+    }
+    out
+}
+
+/// Counts by namespace and repository.
+type Places = BTreeMap<(String, String), u64>;
+
+fn corrections(out: &mut String, corrections: &[Planned]) {
+    let mut groups: BTreeMap<(&str, &str), Places> = BTreeMap::new();
+    for planned in corrections {
+        let place = match &planned.correction {
+            Correction::DeletePolicy(policy) => (
+                policy.namespace.clone(),
+                policy.repository.clone().unwrap_or_default(),
+            ),
+            Correction::Release(tag) | Correction::Protect(tag, _) | Correction::Keep(tag) => (
+                tag.subject.namespace.clone(),
+                tag.subject.repository.clone(),
+            ),
+        };
+        *groups
+            .entry((&planned.rule.0, planned.correction.verb()))
+            .or_default()
+            .entry(place)
+            .or_default() += 1;
+    }
+    for ((rule, verb), places) in groups {
+        let total: u64 = places.values().sum();
+        line!(out, "\n{verb} {}   (rule {rule})", thousands(total));
+        for (index, ((namespace, repository), count)) in places.iter().enumerate() {
+            if index == SHOWN_PLACES {
+                line!(
+                    out,
+                    "     … and in {} more places",
+                    places.len() - SHOWN_PLACES
+                );
+                break;
+            }
+            let slash = if repository.is_empty() { "" } else { "/" };
+            line!(
+                out,
+                "     {}{slash}{}: {}",
+                harmless(namespace),
+                harmless(repository),
+                thousands(*count)
+            );
+        }
+    }
+    let protected_expiring = corrections.iter().any(|planned| {
+        matches!(
+            planned.correction,
+            Correction::Protect(_, ExpiryChange::Cleared(_))
+        )
+    });
+    if protected_expiring {
+        line!(
+            out,
+            "     (a tag that is made immutable loses its expiry, as in Quay)"
+        );
+    }
+}
+
+fn decisions(out: &mut String, decisions: &[OpenDecision]) {
+    for (index, decision) in decisions.iter().enumerate() {
+        if index == SHOWN_PLACES {
+            line!(
+                out,
+                "\n… and {} more decisions",
+                decisions.len() - SHOWN_PLACES
+            );
+            break;
+        }
+        let options: Vec<String> = decision.options.iter().map(ToString::to_string).collect();
+        let examples: Vec<String> = decision
+            .examples
+            .iter()
+            .map(|name| harmless(name))
+            .collect();
+        let more = if decision.subjects > examples.len() as u64 {
+            ", …"
+        } else {
+            ""
+        };
+        let how = if decision.doable.is_empty() {
+            format!(
+                "fix does not do that: quay-doctor rules explain {}",
+                decision.rule
+            )
+        } else {
+            format!("say --remedy {}=NAME", decision.rule)
+        };
+        line!(
+            out,
+            "\nneeds a decision: {}\n     {} in {}/{} ({}{more})\n     {how}",
+            options.join(" | "),
+            thousands(decision.subjects),
+            harmless(&decision.namespace),
+            harmless(&decision.repository),
+            examples.join(", "),
+        );
+    }
+}
+
+/// A run.
+pub fn apply_for_people(report: &ApplyReport) -> String {
+    let mut out = String::new();
+    line!(
+        out,
+        "Run {}: {} applied, {} skipped, {} expiry dates cleared, in {} batches ({:.1} s, the longest {} ms).",
+        report.run,
+        thousands(report.applied),
+        thousands(report.skipped),
+        thousands(report.expirations_cleared),
+        thousands(report.batches),
+        report.seconds,
+        report.longest_batch_ms
+    );
+    if report.past_expiries > 0 {
+        line!(
+            out,
+            "{} had an expiry that has passed: released without it (--restore-past-expiry writes it).",
+            plural(report.past_expiries, "tag")
+        );
+    }
+    if report.skipped > 0 {
+        line!(
+            out,
+            "What was skipped had changed since the plan, or was held by somebody else."
+        );
+    }
+    if report.undecided > 0 {
+        line!(
+            out,
+            "{} still wait for a decision.",
+            thousands(report.undecided)
+        );
+    }
+    if report.left > 0 {
+        line!(
+            out,
+            "{} left to recover.",
+            plural(report.left, "unfinished operation")
+        );
+    }
+    line!(out, "To take it back: quay-doctor fix undo {}", report.run);
+    out
+}
+
+/// An undo.
+pub fn undo_for_people(report: &UndoReport) -> String {
+    let mut out = String::new();
+    line!(
+        out,
+        "Run {}: {} taken back, {} refused ({:.1} s).",
+        report.run,
+        thousands(report.undone),
+        thousands(report.refused),
+        report.seconds
+    );
+    if report.past_expiries > 0 {
+        line!(
+            out,
+            "{} had an expiry that has passed: left out (--restore-past-expiry writes it).",
+            plural(report.past_expiries, "tag")
+        );
+    }
+    for (what, why) in &report.refusals {
+        line!(out, "     {}: {why}", harmless(what));
+    }
+    let unlisted = report.refused - report.refusals.len() as u64;
+    if unlisted > 0 {
+        line!(out, "     … and {} more", thousands(unlisted));
+    }
+    out
+}

@@ -1,0 +1,221 @@
+//! Live tags by blocks of pages, read side by side from one exported snapshot.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
+
+use super::{ScanError, Wanted};
+use crate::config::ConnectionSettings;
+use crate::evaluate::{Bulk, Mark, RuleOutcome, Suspect, TagRow};
+use crate::pg::{Columns, PgError, ReadSession, ReadSnapshot, SnapshotName, Statements};
+use crate::quay::RepositoryId;
+use crate::relations::{LiveTags, Pages, live_tags_named, tag_pages, tags_of_pages};
+
+/// Pages a block: some megabytes of names, so that the exchange does not count and memory does not
+/// either.
+const PAGES: u32 = 1_024;
+/// Blocks that wait to be looked at; a reader that is faster waits.
+const WAITING: usize = 2;
+/// Suspects that are looked up together.
+const AT_ONCE: usize = 2_000;
+/// The first PostgreSQL that reads a range of pages without reading all of them.
+const RANGES_SINCE: i32 = 140_000;
+
+/// Whether the server reads ranges of pages.
+///
+/// # Errors
+/// [`ScanError`] where the server does not answer.
+pub fn reads_ranges(pg: &mut impl Statements) -> Result<bool, ScanError> {
+    let row = pg.query_one("SELECT current_setting('server_version_num')::int", &[])?;
+    Ok(row.read::<i32>(0)? >= RANGES_SINCE)
+}
+
+/// How live tags are read side by side.
+pub struct Readers<'r> {
+    /// The database.
+    pub settings: &'r ConnectionSettings,
+    /// The moment.
+    pub snapshot: SnapshotName,
+    /// How many.
+    pub readers: usize,
+    /// What is read.
+    pub wanted: &'r Wanted,
+}
+
+/// What a reader has to say.
+enum Told {
+    /// A block: how many tags, and which of them a rule may complain of.
+    Block(u64, Vec<Suspect>),
+    /// It could not go on.
+    Failed(PgError),
+}
+
+impl Readers<'_> {
+    /// Reads every live tag, in as many threads as there are readers, each with a judge of its own;
+    /// the sums of all. What a judge suspects is given to `suspected`, with the rows so far, here
+    /// in this thread.
+    ///
+    /// # Errors
+    /// [`ScanError`] where a reader cannot go on, or what `suspected` returns.
+    pub fn read<'j, E>(
+        &self,
+        pg: &mut ReadSnapshot<'_>,
+        judge: impl Fn() -> Bulk<'j> + Sync,
+        mut suspected: impl FnMut(
+            &mut ReadSnapshot<'_>,
+            u64,
+            Vec<Suspect>,
+        ) -> Result<ControlFlow<()>, E>,
+    ) -> Result<Vec<Vec<RuleOutcome>>, E>
+    where
+        E: From<ScanError>,
+    {
+        let pages = tag_pages(pg).map_err(ScanError::from)?;
+        if pages <= PAGES {
+            return self.alone(pg, judge(), suspected);
+        }
+        let next = AtomicU32::new(0);
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let (sender, receiver) = mpsc::sync_channel(WAITING);
+            let threads: Vec<_> = (0..self.readers.max(1))
+                .map(|_| {
+                    let (sender, judge, next, stop) = (sender.clone(), judge(), &next, &stop);
+                    scope.spawn(move || self.one(judge, pages, (next, stop), &sender))
+                })
+                .collect();
+            drop(sender);
+            let mut ended = Ok(());
+            let mut seen = 0;
+            for told in receiver {
+                if ended.is_err() || stop.load(Ordering::Relaxed) {
+                    // What is still on its way is let pass, so that no reader waits for us.
+                    continue;
+                }
+                let went = match told {
+                    Told::Failed(error) => Err(E::from(error.into())),
+                    Told::Block(tags, suspects) => {
+                        seen += tags;
+                        suspected(pg, seen, suspects)
+                    }
+                };
+                match went {
+                    Ok(ControlFlow::Continue(())) => {}
+                    Ok(ControlFlow::Break(())) => stop.store(true, Ordering::Relaxed),
+                    Err(error) => {
+                        stop.store(true, Ordering::Relaxed);
+                        ended = Err(error);
+                    }
+                }
+            }
+            let sums = threads.into_iter().map(|thread| match thread.join() {
+                Ok(sums) => sums,
+                // A fault of ours is not to pass for a scan.
+                Err(fault) => std::panic::resume_unwind(fault),
+            });
+            let sums: Vec<Vec<RuleOutcome>> = sums.collect();
+            ended.map(|()| sums)
+        })
+    }
+
+    /// A table of one block is not worth a session.
+    fn alone<E: From<ScanError>>(
+        &self,
+        pg: &mut ReadSnapshot<'_>,
+        mut judge: Bulk<'_>,
+        mut suspected: impl FnMut(
+            &mut ReadSnapshot<'_>,
+            u64,
+            Vec<Suspect>,
+        ) -> Result<ControlFlow<()>, E>,
+    ) -> Result<Vec<Vec<RuleOutcome>>, E> {
+        let range = Pages { from: 0, to: None };
+        let seen = tags_of_pages(pg, &self.live_tags(), range, |mark, name| {
+            judge.take(mark, name);
+        })
+        .map_err(ScanError::from)?;
+        let _ = suspected(pg, seen, judge.drain())?;
+        Ok(vec![judge.into_outcomes()])
+    }
+
+    fn live_tags(&self) -> LiveTags {
+        LiveTags {
+            now: self.wanted.now,
+            part: self.wanted.shard.parts(),
+        }
+    }
+
+    /// One reader: block after block, until none is left.
+    fn one(
+        &self,
+        mut judge: Bulk<'_>,
+        pages: u32,
+        (next, stop): (&AtomicU32, &AtomicBool),
+        sender: &SyncSender<Told>,
+    ) -> Vec<RuleOutcome> {
+        if let Err(error) = self.blocks(&mut judge, pages, (next, stop), sender) {
+            // Nobody listens where another reader has failed before.
+            let _ = sender.send(Told::Failed(error));
+        }
+        judge.into_outcomes()
+    }
+
+    fn blocks(
+        &self,
+        judge: &mut Bulk<'_>,
+        pages: u32,
+        (next, stop): (&AtomicU32, &AtomicBool),
+        sender: &SyncSender<Told>,
+    ) -> Result<(), PgError> {
+        let mut session = ReadSession::open(self.settings)?;
+        let mut snapshot = session.snapshot_as(&self.snapshot)?;
+        let tags = self.live_tags();
+        while !stop.load(Ordering::Relaxed) {
+            let from = next.fetch_add(PAGES, Ordering::Relaxed);
+            if from > pages {
+                break;
+            }
+            let to = from.saturating_add(PAGES);
+            let range = Pages {
+                from,
+                to: (to <= pages).then_some(to),
+            };
+            let seen = tags_of_pages(&mut snapshot, &tags, range, |mark, name| {
+                judge.take(mark, name);
+            })?;
+            if sender.send(Told::Block(seen, judge.drain())).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows of suspects, from the snapshot in which they were suspected, some at a time.
+///
+/// # Errors
+/// [`ScanError`] where the server does not answer, or what `take` returns.
+pub fn rows_of<E: From<ScanError>>(
+    pg: &mut ReadSnapshot<'_>,
+    wanted: &Wanted,
+    mut suspects: Vec<Suspect>,
+    mut take: impl FnMut(Vec<TagRow>) -> Result<ControlFlow<()>, E>,
+) -> Result<ControlFlow<()>, E> {
+    // Two live rows may have one name; each is taken once, and only where it is suspected itself.
+    suspects.sort_unstable();
+    suspects.dedup();
+    for some in suspects.chunks(AT_ONCE) {
+        let repositories: Vec<RepositoryId> = some.iter().map(|s| s.mark.repository()).collect();
+        let names: Vec<&str> = some.iter().map(|s| s.name.as_str()).collect();
+        let suspected: HashSet<(Mark, &str)> = some.iter().map(|s| (s.mark, &*s.name)).collect();
+        let mut rows = live_tags_named(pg, wanted.now, &repositories, &names)
+            .map_err(|error| E::from(error.into()))?;
+        rows.retain(|row| suspected.contains(&(Mark::of(row), &*row.name)));
+        if take(rows)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}

@@ -1,0 +1,11 @@
+//! The checker: every rule, its examples and its page, its evidence, its formats.
+
+mod catalogue;
+mod detection;
+mod formats;
+mod history;
+mod limits;
+mod own_rules;
+mod property;
+mod rules;
+mod tag;

@@ -14,6 +14,7 @@ mod floors;
 mod line;
 mod migrate;
 mod pattern;
+mod policy;
 mod program;
 mod sandbox;
 mod scale;

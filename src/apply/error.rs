@@ -52,7 +52,7 @@ pub enum ApplyError {
     /// The run was cut short; what it did so far is in the journal.
     #[error("run {run} was cut short")]
     #[diagnostic(help(
-        "every batch is done whole or not at all: `quay-doctor fix undo {run}` takes the run back, `quay-doctor fix --apply` goes on with a new one"
+        "every batch is done whole or not at all: `quay-doctor fix undo {run}` takes it back, `quay-doctor recover {run} --resume` lets it stand; then `fix --apply` goes on with a run of its own"
     ))]
     CutShort {
         /// The run.
@@ -61,6 +61,9 @@ pub enum ApplyError {
         #[source]
         source: Box<ApplyError>,
     },
+    /// Somebody wanted it to end.
+    #[error("interrupted")]
+    Interrupted,
     /// The journal.
     #[error(transparent)]
     #[diagnostic(transparent)]

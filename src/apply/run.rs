@@ -1,5 +1,6 @@
 //! A fix run: its row in the journal, its batches, what becomes of faults in between.
 
+use std::ops::ControlFlow;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -66,7 +67,7 @@ pub fn apply(
     plan: &Plan,
     rules: &Catalogue,
     options: &ApplyOptions,
-    reached: &mut dyn FnMut(u64),
+    reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Applied, ApplyError> {
     let planned = plan.corrections.len() as u64 + plan.beyond;
     if planned > options.max_changes {
@@ -91,8 +92,17 @@ pub fn apply(
         run: run.id,
         source: Box::new(source),
     };
-    let outcome =
-        carry_all_out(&mut session, &site, &plan.corrections, reached).map_err(cut_short)?;
+    let outcome = match carry_all_out(&mut session, &site, &plan.corrections, reached) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            // Where the connection lives the run ends here, and what it did stands; where not,
+            // `recover` finds it.
+            if error.fault() != Some(FaultClass::Connection) {
+                let _ = end(&mut session, &run, Phase::Done);
+            }
+            return Err(cut_short(error));
+        }
+    };
     end(&mut session, &run, Phase::Done).map_err(cut_short)?;
     Ok(Applied {
         run: run.id,
@@ -127,7 +137,7 @@ fn carry_all_out(
     session: &mut WriteSession,
     site: &Site<'_>,
     corrections: &[Planned],
-    reached: &mut dyn FnMut(u64),
+    reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<BatchOutcome, ApplyError> {
     let mut sum = BatchOutcome::default();
     let mut pace = Pace::new(site.options.batch_time);
@@ -141,16 +151,24 @@ fn carry_all_out(
                     add(&mut sum.totals, &totals);
                 }
                 done += 1;
-                reached(done);
+                go_on(reached(done))?;
             }
             continue;
         };
         let mut rest = chunk.to_vec();
         let mut rounds = 0;
         while !rest.is_empty() {
-            let held = one_round(session, site, repository, &rest, &mut pace, &mut sum)?;
+            let held = one_round(
+                session,
+                site,
+                repository,
+                &rest,
+                &mut pace,
+                &mut sum,
+                &mut |more| reached(done + more),
+            )?;
             done += (rest.len() - held.len()) as u64;
-            reached(done);
+            go_on(reached(done))?;
             rounds += 1;
             if rounds > ATTEMPTS {
                 // Still in somebody else's hands; the next run finds them again.
@@ -174,6 +192,7 @@ fn one_round(
     planned: &[Planned],
     pace: &mut Pace,
     sum: &mut BatchOutcome,
+    reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Vec<Planned>, ApplyError> {
     let mut held = Vec::new();
     let mut next = 0;
@@ -189,6 +208,7 @@ fn one_round(
                 add(&mut sum.totals, &outcome.totals);
                 sum.past_expiries += outcome.past_expiries;
                 held.extend(outcome.held);
+                go_on(reached(next as u64))?;
             }
             Err(error) if too_much_at_once(&error) && batch.len() > 1 => pace.halve(),
             Err(error) if error.is_duplicate_key() => {
@@ -204,6 +224,14 @@ fn one_round(
         }
     }
     Ok(held)
+}
+
+/// Whether the work goes on after a batch.
+pub(super) fn go_on(answer: ControlFlow<()>) -> Result<(), ApplyError> {
+    if answer.is_break() {
+        return Err(ApplyError::Interrupted);
+    }
+    Ok(())
 }
 
 fn repository(planned: &Planned) -> Option<RepositoryId> {

@@ -1,11 +1,12 @@
 //! A run taken back: newest change first, row by row where the row is still as the run left it.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::guard::Guard;
 use super::pace::Pace;
-use super::run::{back_off, end, open, passes, too_much_at_once};
+use super::run::{back_off, end, go_on, open, passes, too_much_at_once};
 use super::{ApplyError, ApplyOptions, PastExpiry};
 use crate::config::ConnectionSettings;
 use crate::evaluate::{Account, Found, TagRow};
@@ -60,7 +61,7 @@ pub fn undo(
     settings: &ConnectionSettings,
     id: RunId,
     options: &ApplyOptions,
-    reached: &mut dyn FnMut(u64),
+    reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Undone, ApplyError> {
     let (mut session, schema) = open(settings)?;
     let run = take_over(&mut session, id, options)?;
@@ -147,7 +148,7 @@ struct Work<'a> {
     schema: PolicySchema,
     pace: Pace,
     outcome: Undone,
-    reached: &'a mut dyn FnMut(u64),
+    reached: &'a mut dyn FnMut(u64) -> ControlFlow<()>,
 }
 
 /// A change to take back, with its journal entry.
@@ -212,7 +213,7 @@ impl Work<'_> {
                     self.pace.learn(batch.len(), begun.elapsed());
                     next += batch.len();
                     attempts = 0;
-                    (self.reached)(self.outcome.undone + self.outcome.refused);
+                    go_on((self.reached)(self.outcome.undone + self.outcome.refused))?;
                 }
                 Err(error) if too_much_at_once(&error) && batch.len() > 1 => self.pace.halve(),
                 Err(error) if error.is_duplicate_key() => {

@@ -62,6 +62,10 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
 
+    /// How many sessions read tags side by side; a check opens two more
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    readers: u8,
+
     /// How long the scan may take; what was found until then is reported, with exit status 3
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
@@ -148,6 +152,7 @@ pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
         .request(globals, rules, strictness, args.limit)?;
     request.shard = args.shard;
     request.timeout = args.timeout;
+    request.readers = usize::from(args.readers);
     if let Some(file) = &args.baseline {
         request.baseline = baseline(file)?;
     }
@@ -192,7 +197,7 @@ pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
 
 /// Where else scans are recorded.
 enum Place {
-    Database(ConnectionSettings),
+    Database(Box<ConnectionSettings>),
     File(PathBuf),
 }
 
@@ -203,7 +208,7 @@ fn place_of(text: &Secret) -> Result<Place, Failure> {
         let choice = DatabaseChoice::Url(text.clone(), origin);
         let environment = Environment::of_process();
         let settings = ConnectionSettings::resolve_in(&choice, &environment)?;
-        return Ok(Place::Database(settings));
+        return Ok(Place::Database(Box::new(settings)));
     }
     Ok(Place::File(PathBuf::from(place)))
 }

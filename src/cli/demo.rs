@@ -1,13 +1,11 @@
 //! `demo`: the whole story on a throw-away PostgreSQL.
 
 use std::io::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use quay_doctor::{DemoError, Narrator, tell_demo};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::signals::Signals;
 use super::{Exit, Failure, Globals, output};
 
 /// Plays the whole story on a throw-away PostgreSQL: both failures of Quay, found, mended, undone
@@ -20,7 +18,7 @@ pub struct DemoArgs {
 
 /// Tells on stdout, as it happens.
 struct Aloud {
-    interrupted: Arc<AtomicBool>,
+    signals: Signals,
 }
 
 impl Aloud {
@@ -32,7 +30,7 @@ impl Aloud {
             .and_then(|()| out.flush())
             .is_err()
         {
-            self.interrupted.store(true, Ordering::Relaxed);
+            self.signals.give_up();
         }
     }
 }
@@ -60,7 +58,7 @@ impl Narrator for Aloud {
     }
 
     fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
+        self.signals.came()
     }
 }
 
@@ -84,12 +82,8 @@ fn wrapped(text: &str) -> String {
 
 /// Runs the verb.
 pub fn run(args: &DemoArgs, _globals: &Globals) -> Result<Exit, Failure> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // Without the handler the watchdog still ends the server; only the words are lost.
-        let _ = signal_hook::flag::register(signal, Arc::clone(&interrupted));
-    }
-    let ending = tell_demo(&mut Aloud { interrupted })?;
+    let signals = Signals::listen();
+    let ending = tell_demo(&mut Aloud { signals })?;
     if args.keep {
         let url = ending.url;
         let kept = ending.cluster.keep().map_err(DemoError::from)?;

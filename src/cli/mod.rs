@@ -17,6 +17,7 @@ mod policy;
 mod progress;
 mod recover;
 mod rules;
+mod signals;
 mod tag;
 
 use std::process::ExitCode;

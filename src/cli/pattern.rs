@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::{Exit, Failure, Format, Globals};
+use super::{Exit, Failure, Format, Globals, output};
 
 /// Longest input line, in bytes.
 const MAX_LINE_BYTES: u64 = 16 << 20;
@@ -48,7 +48,6 @@ pub enum PatternError {
     #[error(
         "line {line} of the input is no {{\"pattern\": \"...\", \"tags\": [\"...\"]}}: {reason}"
     )]
-    #[diagnostic(code(quay_doctor::pattern::input))]
     BrokenLine {
         /// From 1.
         line: usize,
@@ -57,14 +56,12 @@ pub enum PatternError {
     },
     /// A line is too long.
     #[error("line {line} of the input is longer than {MAX_LINE_BYTES} bytes")]
-    #[diagnostic(code(quay_doctor::pattern::input))]
     LongLine {
         /// From 1.
         line: usize,
     },
     /// Reading or writing failed.
     #[error("cannot read or write: {0}")]
-    #[diagnostic(code(quay_doctor::pattern::io))]
     Io(#[from] io::Error),
 }
 
@@ -174,24 +171,20 @@ fn undecidable(pattern: String, reason: Undecidable) -> Answer {
     }
 }
 
-fn print_explanation(pattern: &str, format: Format) -> Result<(), PatternError> {
+fn print_explanation(pattern: &str, format: Format) -> Result<(), Failure> {
     let compiled = compile_pattern(pattern);
-    let text = match (&compiled, format) {
-        (_, Format::Json) => {
-            let mut text = explanation_as_json(pattern, &compiled).to_string();
-            text.push('\n');
-            text
-        }
+    match (&compiled, format) {
+        (_, Format::Json) => output::json(&explanation_as_json(pattern, &compiled)),
         (Compiled::Valid(matcher), Format::Human) => {
-            explanation_as_text(pattern, &explain_pattern(matcher))
+            output::text(&explanation_as_text(pattern, &explain_pattern(matcher)))
         }
-        (Compiled::Invalid(invalid), Format::Human) => invalid_as_text(pattern, invalid),
-        (Compiled::Undecidable(reason), Format::Human) => format!(
+        (Compiled::Invalid(invalid), Format::Human) => {
+            output::text(&invalid_as_text(pattern, invalid))
+        }
+        (Compiled::Undecidable(reason), Format::Human) => output::text(&format!(
             "{pattern}\n  undecidable: {reason}\n  Only Quay itself can tell what this matches.\n"
-        ),
-    };
-    io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+        )),
+    }
 }
 
 /// The pattern, a mark under the place where it goes wrong, and why.

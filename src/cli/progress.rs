@@ -6,11 +6,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use quay_doctor::Progress;
 
 use super::Globals;
+use super::signals::Signals;
 
 /// Shows progress on a terminal.
 pub struct Terminal {
     wanted: bool,
     bar: ProgressBar,
+    signals: Signals,
 }
 
 impl Terminal {
@@ -19,6 +21,7 @@ impl Terminal {
         Self {
             wanted: !globals.quiet && !globals.no_progress && std::io::stderr().is_terminal(),
             bar: ProgressBar::hidden(),
+            signals: Signals::listen(),
         }
     }
 }
@@ -54,5 +57,9 @@ impl Progress for Terminal {
 
     fn end(&mut self) {
         self.bar.finish_and_clear();
+    }
+
+    fn interrupted(&self) -> bool {
+        self.signals.came()
     }
 }

@@ -119,18 +119,35 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
     let mut rest = false;
     let (mut text, mut rows) = (String::new(), Vec::new());
     for one in recovered {
+        let mut past = 0;
         let (id, became, error) = match one {
             Recovered::Finished(id) => (id, "finished", None),
-            Recovered::TakenBack(id) => (id, "taken back", None),
+            Recovered::TakenBack {
+                operation,
+                past_expiries,
+            } => {
+                past = *past_expiries;
+                (operation, "taken back", None)
+            }
             Recovered::Elsewhere(id) => (id, "ended by somebody else", None),
             Recovered::Left(id, error) => {
                 rest = true;
                 (id, "left", Some(Failure::told(error)))
             }
         };
-        rows.push(json!({ "operation": id, "became": became, "error": error }));
+        rows.push(json!({
+            "operation": id,
+            "became": became,
+            "past_expirations_left_out": past,
+            "error": error,
+        }));
         let why = error.map(|error| format!(": {error}")).unwrap_or_default();
         text.push_str(&format!("operation {id}: {became}{}\n", harmless(&why)));
+        if past > 0 {
+            text.push_str(&format!(
+                "     {past} tags had an expiry that has passed: released without it\n"
+            ));
+        }
     }
     if recovered.is_empty() {
         text.push_str("Nothing is unfinished.\n");

@@ -1,5 +1,9 @@
 //! Keep evidence: what somebody has declared to be meant.
 
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+
 use super::JournalError;
 use super::operation::{Identity, scope};
 use crate::pg::{Columns, Statements, WriteTransaction};
@@ -71,6 +75,30 @@ pub fn kept(
         });
     }
     Ok(found)
+}
+
+/// Which of these tags were declared to be meant, one by one, since a moment.
+///
+/// # Errors
+/// [`JournalError`] where the server does not answer.
+pub fn kept_since(
+    pg: &mut impl Statements,
+    tags: &[TagId],
+    since: DateTime<Utc>,
+) -> Result<HashSet<TagId>, JournalError> {
+    let tags: Vec<i32> = tags.iter().map(|id| id.0).collect();
+    let rows = pg.query(
+        r"
+        SELECT tag_id FROM quay_doctor.kept
+        WHERE tag_id = ANY ($1) AND withdrawn_at IS NULL AND kept_at >= $2
+        ",
+        &[&tags, &since],
+    )?;
+    let mut kept = HashSet::new();
+    for row in &rows {
+        kept.insert(TagId(row.read(0)?));
+    }
+    Ok(kept)
 }
 
 /// Declares that tags of a repository stay immutable.

@@ -239,6 +239,34 @@ pub fn owner_of(
     row.as_ref().map(read).transpose()
 }
 
+/// The creation of this text in this scope that is being taken back, where there is one.
+///
+/// # Errors
+/// [`JournalError`] where it cannot be understood.
+pub fn being_undone(
+    pg: &mut impl Statements,
+    of: Scope,
+    text: &PolicyText,
+) -> Result<Option<PolicyOperation>, JournalError> {
+    let (kind, id) = match of {
+        Scope::Namespace(id) => ("namespace", id.0),
+        Scope::Repository(id) => ("repository", id.0),
+    };
+    let row = pg.query_opt(
+        &format!(
+            r"
+            SELECT {COLUMNS} FROM quay_doctor.operation
+            WHERE finished_at IS NULL AND kind = 'create' AND phase = 'undoing'
+                AND scope_kind = $1 AND scope_id = $2 AND policy_after = $3
+            ORDER BY id
+            LIMIT 1
+            "
+        ),
+        &[&kind, &id, &text.0],
+    )?;
+    row.as_ref().map(read).transpose()
+}
+
 fn read(row: &Row) -> Result<PolicyOperation, JournalError> {
     let id = OperationId(row.read(0)?);
     let missing = |what: &str| JournalError::Unreadable(format!("operation {id} has no {what}"));

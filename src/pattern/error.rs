@@ -124,7 +124,7 @@ pub enum Undecidable {
     LookBehind,
     #[error("a loop that can match nothing, inside an atomic group, is not modelled")]
     EmptyLoop,
-    #[error("a look-around that is a condition, or repeated, is not modelled in this place")]
+    #[error("a condition on what does not come is not modelled: Quay's engine itself errs there")]
     Condition,
     #[error("Quay's engine itself fails on this pattern, so that pushes fail")]
     EngineFault,

@@ -59,7 +59,7 @@ impl Groups {
             Target::Number(number) => Some(*number),
             Target::Name(name) => self.by_name.get(name).copied(),
         };
-        number.is_some_and(|number| self.open.iter().any(|&open| open == number as i64))
+        number.is_some_and(|number| self.open.contains(&(number as i64)))
     }
 
     fn number(&self, target: &Target) -> Option<u64> {

@@ -122,6 +122,10 @@ impl Lowering {
                 let no = self.node(&conditional.no, around)?;
                 Meaning::Condition(number, Box::new((yes, no)))
             }
+            // The engine loses its place among later choices when a negative condition holds.
+            Node::LookConditional(conditional) if !conditional.look.is_positive() => {
+                return Err(Undecidable::Condition);
+            }
             Node::LookConditional(conditional) => {
                 let holds = self.look(conditional.look, &conditional.condition, around)?;
                 let fails =

@@ -56,10 +56,10 @@ enum Ordinary {
 impl Matcher {
     /// Chooses and builds the engine.
     pub(super) fn new(understood: Understood) -> Result<Self, Undecidable> {
-        let shape = match understood.first {
-            FirstCharacter::OneOf(_) => None,
-            _ => Shape::of(&understood.meaning),
-        };
+        // A shape speaks of every text, and so may not know less than that.
+        let knows_all =
+            understood.first == FirstCharacter::Harmless && !understood.reservations.unicode;
+        let shape = knows_all.then(|| Shape::of(&understood.meaning)).flatten();
         let ordinary = match (&shape, understood.power) {
             (Some(_), _) => Ordinary::Literal,
             (None, Power::Regular) => Ordinary::Automaton(Automaton::new(&understood.meaning)?),

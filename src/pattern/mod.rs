@@ -56,6 +56,7 @@ pub const MAX_TAG_CHARS: usize = 256;
 
 /// What became of a pattern.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // Nearly every pattern is valid.
 pub enum Compiled {
     /// Ready to decide tags.
     Valid(Matcher),

@@ -354,3 +354,49 @@ fn repeat(element: Node, minimum: u32, maximum: Option<u32>, mode: Mode) -> Node
         mode,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(pattern: &str) -> (usize, Complaint) {
+        match parse(pattern) {
+            Err(Refusal::Invalid(invalid)) => (invalid.position, invalid.complaint),
+            other => panic!("{pattern}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_complaint_has_a_place() {
+        assert_eq!(complaint("ab**"), (3, Complaint::MultipleRepeat));
+        assert_eq!(complaint("*a"), (0, Complaint::NothingToRepeat));
+        assert_eq!(complaint("(ab"), (3, Complaint::Missing(")")));
+        assert_eq!(complaint("a)b"), (1, Complaint::UnbalancedParenthesis));
+        assert_eq!(complaint("é{2,1}"), (2, Complaint::MinimumAboveMaximum));
+        assert_eq!(complaint(r"a\"), (2, Complaint::BadEscapeAtEnd));
+        assert_eq!(complaint(r"\2(a)").1, Complaint::UnknownGroup);
+    }
+
+    #[test]
+    fn a_brace_that_is_no_quantifier_means_itself() {
+        for pattern in ["a{", "a{a}", "a{1", "a{1,2 }", "{", "{}"] {
+            assert!(parse(pattern).is_ok(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_global_flag_holds_from_the_start_wherever_it_stands() {
+        let Ok(parsed) = parse("[a||b](?V1)") else {
+            panic!("valid");
+        };
+        assert!(parsed.flags.has(Flags::VERSION_1));
+    }
+
+    #[test]
+    fn deep_nesting_and_long_patterns_are_refused_before_they_cost_anything() {
+        let deep = "(".repeat(3000);
+        assert_eq!(parse(&deep).err(), Some(Undecidable::TooDeep.into()));
+        let long = "a".repeat(super::super::MAX_PATTERN_CHARS + 1);
+        assert_eq!(parse(&long).err(), Some(Undecidable::TooLong.into()));
+    }
+}

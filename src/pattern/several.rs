@@ -218,3 +218,62 @@ fn only_literals(matcher: &Matcher) -> Option<Vec<String>> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATTERNS: [&str; 14] = [
+        "latest",
+        "v.*",
+        ".*-rc",
+        r"v\d+\.\d+",
+        "dev|test",
+        "a**",
+        "(?!latest$).*",
+        "(?R)",
+        "(?i)V1",
+        "(?i:x)?[^ya]",
+        "latest",
+        r"\w+",
+        "",
+        "[0-9a-f]{7,40}",
+    ];
+
+    #[test]
+    fn a_set_decides_each_pattern_as_it_is_decided_alone() {
+        let set = PatternSet::new(&PATTERNS);
+        let mut room = set.scratch();
+        for tag in [
+            "latest", "v1", "V1", "v1.2", "x-rc", "dev", "", "A", "0a1b2c3", "x\n", "v\u{e9}",
+            "\u{212a}",
+        ] {
+            let together = set.decide(tag, &mut room).to_vec();
+            for (pattern, decided) in PATTERNS.iter().zip(together) {
+                let alone = match compile(pattern) {
+                    Compiled::Valid(matcher) => matcher.decide(tag).into(),
+                    Compiled::Invalid(_) => Decision::NoMatch,
+                    Compiled::Undecidable(reason) => Decision::Undecided(reason),
+                };
+                assert_eq!(decided, alone, "{pattern} on {tag:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_set_too_large_for_a_ready_made_table_grows_one_while_matching() {
+        let patterns: Vec<String> = (0..300)
+            .map(|n| format!(".*{}.*{}.*[a-f]x", n % 17, n))
+            .collect();
+        let set = PatternSet::new(&patterns);
+        let mut room = set.scratch();
+        assert!(room.growing.is_some());
+        let decisions = set.decide("a12b29cx", &mut room).to_vec();
+        for (pattern, decided) in patterns.iter().zip(decisions) {
+            let Compiled::Valid(matcher) = compile(pattern) else {
+                panic!("{pattern}");
+            };
+            assert_eq!(decided, matcher.decide("a12b29cx").into(), "{pattern}");
+        }
+    }
+}

@@ -310,3 +310,69 @@ fn characters(set: &CharSet) -> Option<Vec<String>> {
     let beyond = ranges.iter().flat_map(|&(low, high)| low..=high);
     Some(ascii.chain(beyond).map(String::from).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Compiled, compile};
+    use super::*;
+
+    fn shape(pattern: &str) -> Option<Shape> {
+        match compile(pattern) {
+            Compiled::Valid(matcher) => matcher.shape().cloned(),
+            other => panic!("{pattern}: {other:?}"),
+        }
+    }
+
+    fn texts(pattern: &str) -> Vec<String> {
+        let any_of = shape(pattern).map(|shape| shape.any_of).unwrap_or_default();
+        any_of
+            .into_iter()
+            .map(|simple| match simple {
+                Simple::Literal(text) => text,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn few_texts_are_listed() {
+        assert_eq!(texts("^latest$"), ["latest"]);
+        assert_eq!(texts("dev|test"), ["dev", "test"]);
+        assert_eq!(
+            texts("v[12](a|b)?"),
+            ["v1", "v1a", "v1b", "v2", "v2a", "v2b"]
+        );
+        assert_eq!(texts("(?i)v1"), ["V1", "v1"]);
+        assert_eq!(shape(r"v\d+"), None);
+    }
+
+    #[test]
+    fn an_ignored_k_is_also_a_kelvin_sign_so_that_sql_finds_it() {
+        assert_eq!(texts("(?i)k"), ["K", "k", "\u{212a}"]);
+    }
+
+    #[test]
+    fn a_gap_has_its_length() {
+        let one = |pattern| shape(pattern).and_then(|shape| shape.any_of.into_iter().next());
+        assert_eq!(
+            one("v.+-rc"),
+            Some(Simple::Affixes {
+                prefix: "v".to_owned(),
+                gap: Gap {
+                    minimum: 1,
+                    maximum: None,
+                    line_feeds: false
+                },
+                suffix: "-rc".to_owned(),
+            })
+        );
+        assert_eq!(
+            one(".*beta.*"),
+            Some(Simple::Contains {
+                text: "beta".to_owned(),
+                line_feeds: false
+            })
+        );
+        assert_eq!(one(".+beta.*"), None);
+    }
+}

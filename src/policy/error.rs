@@ -65,6 +65,13 @@ pub enum PolicyError {
         /// How many.
         rows: u64,
     },
+    /// The server stayed too busy for too long.
+    #[error("the server stayed too busy: {reason}")]
+    #[diagnostic(help("`quay-doctor recover` goes on when it is not"))]
+    NoRoom {
+        /// What it was.
+        reason: String,
+    },
     /// Tags whose immutability may be the pending policy's doing wait for a decision.
     #[error(
         "operation {operation} is rolled back, but {tags} tags pushed meanwhile are immutable and may be so because of it: {examples}"
@@ -82,7 +89,7 @@ pub enum PolicyError {
     },
     /// An expiry is at stake, and nobody has said whether it must be cleared.
     #[error(
-        "{tags} tags would lose their expiry, and it is not stated whether immutable tags may expire"
+        "{tags} tags would lose their expiry, and it is not stated whether immutable tags may expire (--immutable-tags-can-expire true|false)"
     )]
     #[diagnostic(help(
         "say what FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE is in Quay's config.yaml: --immutable-tags-can-expire true|false; nothing has been changed"
@@ -105,10 +112,12 @@ pub enum PolicyError {
     #[diagnostic(help("a failover lost it before it was replicated: run the same command again"))]
     NeverBegun(OperationId),
     /// The operation failed, and was taken back.
-    #[error("operation {operation} was rolled back: everything is as before")]
+    #[error("operation {operation} was rolled back: {}", as_before(*past_expiries))]
     RolledBack {
         /// The operation.
         operation: OperationId,
+        /// Tags whose expiry has passed meanwhile and was not written back: they would have died.
+        past_expiries: u64,
         /// Why.
         #[source]
         cause: Option<Box<PolicyError>>,
@@ -170,5 +179,15 @@ impl PolicyError {
             self.fault(),
             Some(FaultClass::LockTimeout | FaultClass::Retryable)
         )
+    }
+}
+
+fn as_before(past_expiries: u64) -> String {
+    match past_expiries {
+        0 => "everything is as before".to_owned(),
+        tags => format!(
+            "everything is as before, but for {tags} tags whose expiry has passed meanwhile and \
+             was not written back (--restore-past-expiry writes it)"
+        ),
     }
 }

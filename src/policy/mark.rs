@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use chrono::Utc;
 
-use super::safeguard::Safeguard;
+use super::safeguard::{Safeguard, point};
 use super::walk::{Batch, Work};
 use super::worker::Worker;
 use super::{PolicyError, PolicyOptions, own_row};
@@ -64,7 +64,8 @@ pub(super) fn mark(
     work: Work,
     tags: &[TagId],
 ) -> Result<Marked, PolicyError> {
-    let locked = tags_by_id(tx, tags, RowLock::SkipLocked)?;
+    let locked = tags_by_id(tx, tags, row_lock())?;
+    point("rows-read");
     let held = if locked.len() < tags.len() {
         let had: HashSet<TagId> = locked.iter().map(|row| row.id).collect();
         let there = tags_by_id(tx, tags, RowLock::None)?;
@@ -119,6 +120,17 @@ pub(super) fn mark(
         },
         held,
     })
+}
+
+/// How rows are locked, unless a test has switched that off.
+fn row_lock() -> RowLock {
+    if !Safeguard::LockedImage.is_on() {
+        RowLock::None
+    } else if !Safeguard::SkipLocked.is_on() {
+        RowLock::Waiting
+    } else {
+        RowLock::SkipLocked
+    }
 }
 
 /// What is known about a batch's rows under lock.

@@ -8,11 +8,15 @@
 
 mod activate;
 mod begin;
+mod change;
+mod create;
+mod end;
 mod error;
 mod evaluate;
 mod mark;
 mod outcome;
 mod own_row;
+mod preflight;
 mod recover;
 mod release;
 mod request;
@@ -20,15 +24,19 @@ mod roll_back;
 mod safeguard;
 mod settle;
 mod target;
+mod throttle;
 mod validate;
 mod view;
 mod walk;
 mod worker;
 
-pub use begin::{activate, create, deactivate, delete, update};
+pub use change::{activate, update};
+pub use create::create;
+pub use end::{deactivate, delete};
 pub use error::PolicyError;
 pub use evaluate::{Evaluated, PolicyEvaluator, evaluate};
 pub use outcome::{Ended, Outcome};
+pub use preflight::{Checked, Preflight};
 pub use recover::{Found, How, interrupted, recover};
 pub use request::{Create, NewPattern, OnFault, Pick, PolicyOptions, Strategy, Update};
 pub use view::{Impact, PolicyState, PolicyView, list, preview};

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::begin::drive;
 use super::outcome::Outcome;
+use super::safeguard::point;
+use super::target::target_of_scope;
 use super::worker::{Watcher, open};
 use super::{PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
@@ -98,11 +100,21 @@ pub fn recover(
         }
         sleep(Duration::from_millis(200));
     }
-    let Some(row) = operation(&mut session, id)? else {
+    // It may have ended between the look and the lock.
+    let unfinished = |row: &PolicyOperation| !matches!(row.phase, Phase::Done | Phase::RolledBack);
+    let Some(row) = operation(&mut session, id)?.filter(unfinished) else {
         return Ok(None);
     };
     let taken = take(&mut session, &row, how, options)?;
-    drive(settings, (session, schema), taken, options, watcher).map(Some)
+    let target = target_of_scope(&mut session, taken.scope)?;
+    drive(
+        settings,
+        (session, schema),
+        (taken, target),
+        options,
+        watcher,
+    )
+    .map(Some)
 }
 
 fn life_of(
@@ -160,6 +172,8 @@ fn take(
         taken.phase = step.phase;
         taken.cursor = step.cursor;
     }
+    point("before-take-over-commits");
     tx.commit()?;
+    point("after-take-over");
     Ok(taken)
 }

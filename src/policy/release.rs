@@ -16,6 +16,9 @@ use crate::pg::WriteTransaction;
 use crate::quay::{Expiry, Immutability, PolicyText, TagId, UnixMillis, is_alive};
 use crate::relations::{MarkedChange, RowLock, tags_by_id, write_marked_changes, write_tags};
 
+/// Walks over the scope at most; the last one of them finds nothing, unless somebody keeps marking.
+const PASSES: u32 = 10;
+
 impl Worker<'_> {
     /// Releases what only the policy as it was made immutable; then the operation is done.
     pub(super) fn release(&mut self) -> Result<(), PolicyError> {
@@ -27,7 +30,16 @@ impl Worker<'_> {
                 self.operation.id
             ))
         })?;
-        self.walk(Work::Release, &text)?;
+        for _ in 0..PASSES {
+            // What others held when an earlier worker was cut off is behind its cursor, and a pass
+            // of Quay's that was running when the policy went may still be marking.
+            let (whole, before) = (self.operation.cursor.is_none(), self.operation.sums.changed);
+            self.walk(Work::Release, &text)?;
+            if whole && self.operation.sums.changed == before {
+                break;
+            }
+            self.restart_in(Phase::Releasing)?;
+        }
         self.done()
     }
 
@@ -150,7 +162,8 @@ pub(super) fn lock_rows(
 }
 
 /// Whether something that is there now makes the tag immutable, or may: an active policy, a label,
-/// a user's act, a declaration. What cannot be decided holds.
+/// a user's act, a declaration. What cannot be decided holds. An operation at work holds nothing:
+/// its policy is not active yet, and once it is, its sweep walks over every tag of the scope.
 pub(super) fn is_held(ground: &Ground, row: &TagRow, accounts: &HashMap<TagId, Account>) -> bool {
     let namespace = ground.registry.namespace_of(row.repository);
     let by_policy = !matches!(
@@ -161,10 +174,7 @@ pub(super) fn is_held(ground: &Ground, row: &TagRow, accounts: &HashMap<TagId, A
         || accounts.get(&row.id).into_iter().flatten().any(|found| {
             matches!(
                 found,
-                Found::Label
-                    | Found::SetByUser(_)
-                    | Found::Kept { .. }
-                    | Found::LiveOperation { .. }
+                Found::Label | Found::SetByUser(_) | Found::Kept { .. }
             )
         })
 }

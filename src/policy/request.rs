@@ -109,6 +109,10 @@ pub struct PolicyOptions {
     pub settle_timeout: Duration,
     /// How long to try to reconnect.
     pub reconnect_for: Duration,
+    /// Wait between batches while a standby is further behind than this.
+    pub max_lag: Option<Duration>,
+    /// Wait between batches while more sessions are at work than this.
+    pub max_active: Option<u32>,
     /// Write an expiry back even where it has passed.
     pub restore_past_expiry: bool,
 }
@@ -127,6 +131,8 @@ impl PolicyOptions {
             clock_margin: Duration::from_secs(60),
             settle_timeout: Duration::from_secs(30),
             reconnect_for: Duration::from_secs(120),
+            max_lag: None,
+            max_active: None,
             restore_past_expiry: false,
         }
     }

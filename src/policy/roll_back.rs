@@ -1,19 +1,21 @@
 //! Turning back: the policy row goes first, then whoever read it is waited for, then the journal
 //! is undone, newest change first.
 
+use std::collections::{BTreeMap, HashSet};
+
 use super::PolicyError;
 use super::activate::forward;
 use super::release::{expiry_restored, is_held, lock_rows, protection, write};
 use super::safeguard::{Safeguard, point};
 use super::worker::{Worker, back_off};
-use crate::evaluate::{Activity, Decision, TagRow};
+use crate::evaluate::{Activity, Decision, Found, TagRow};
 use crate::ground::{Ground, Protection};
 use crate::journal::{
     Kind, Phase, PolicyOperation, Step, Sums, TagChange, TagImage, changed_policies, changed_tags,
-    mark_policy_undone, mark_undone, record_tag_changes,
+    kept_since, mark_policy_undone, mark_undone, record_tag_changes,
 };
 use crate::pg::WriteTransaction;
-use crate::quay::{Immutability, PolicyText, PolicyUuid, RepositoryId, TagId};
+use crate::quay::{Immutability, PolicyText, PolicyUuid, RepositoryId, TagId, UnixMillis};
 use crate::relations::{OwnRow, delete_policy, hold_policy, made_immutable_at_push, pushed_since};
 
 /// Rows of the journal that are read at once, and rows of a batch.
@@ -21,8 +23,6 @@ const PAGE: u32 = 2_000;
 const BATCH: usize = 500;
 /// Attempts at a batch that others are in the way of.
 const ATTEMPTS: u32 = 8;
-/// Rows pushed meanwhile that are looked at.
-const PUSHED: u32 = 10_000;
 
 /// A change to take back, with its journal entry.
 type Entry = (i64, TagChange);
@@ -49,6 +49,7 @@ impl Worker<'_> {
         }
         point("before-undo");
         while self.undo_pass()? > 0 {}
+        point("after-undo");
         let waiting = self.pushed_meanwhile()?;
         let mut tx = self.session.begin()?;
         if !Safeguard::DeleteBeforeUndo.is_on() {
@@ -116,7 +117,15 @@ impl Worker<'_> {
         let ground = Ground::enter(&mut tx, first.repository, taken, self.schema)?;
         let tags: Vec<TagId> = entries.iter().map(|(_, change)| change.tag).collect();
         let (rows, held) = lock_rows(&mut tx, &tags)?;
-        let accounts = ground.accounts(&mut tx, &rows, self.operation.id)?;
+        let mut accounts = ground.accounts(&mut tx, &rows, self.operation.id)?;
+        // A declaration that is older than the mark was none about this tag: it was mutable then.
+        let declared = kept_since(&mut tx, &tags, self.operation.started)?;
+        for (_, account) in accounts
+            .iter_mut()
+            .filter(|(tag, _)| !declared.contains(tag))
+        {
+            account.retain(|found| !matches!(found, Found::Kept { .. }));
+        }
         let now = ground.now_millis();
         let (mut changes, mut marks) = (Vec::new(), Vec::new());
         for (entry, change) in entries {
@@ -128,7 +137,9 @@ impl Worker<'_> {
                 expiry: row.expiry,
             };
             let as_we_left_it = is == change.after || !Safeguard::AsWeLeftIt.is_on();
-            if !as_we_left_it || is_held(&ground, row, &accounts) {
+            // What it released stays released: the policy that made the tag immutable is gone.
+            let gave = change.after.immutability == Immutability::Immutable;
+            if !as_we_left_it || !gave || is_held(&ground, row, &accounts) {
                 continue;
             }
             let known = change.before.expiry.0;
@@ -171,29 +182,31 @@ impl Worker<'_> {
         if self.operation.options.quay_knows_active == Some(true) {
             return Ok(Vec::new());
         }
-        let now = crate::quay::UnixMillis(chrono::Utc::now().timestamp_millis());
-        let since = self.operation.last_tag_id_before;
-        let pushed = pushed_since(&mut self.session, self.operation.scope, since, now, PUSHED)?;
-        if pushed.is_empty() {
-            return Ok(Vec::new());
-        }
         let by_policy = made_immutable_at_push(
             &mut self.session,
             self.target.namespace,
             self.operation.started,
         )?;
-        let mut by_repository: std::collections::BTreeMap<RepositoryId, Vec<TagId>> =
-            std::collections::BTreeMap::new();
-        for (tag, repository, _) in &pushed {
-            by_repository.entry(*repository).or_default().push(*tag);
-        }
+        let mut since = self.operation.last_tag_id_before;
         let mut waiting = Vec::new();
-        for (repository, tags) in by_repository {
-            for few in tags.chunks(BATCH) {
-                waiting.extend(self.pushed_batch(repository, few, &text, &by_policy)?);
+        loop {
+            let now = UnixMillis(chrono::Utc::now().timestamp_millis());
+            let scope = self.operation.scope;
+            let pushed = pushed_since(&mut self.session, scope, since, now, PAGE)?;
+            let Some((last, ..)) = pushed.last() else {
+                return Ok(waiting);
+            };
+            since = i64::from(last.0);
+            let mut by_repository: BTreeMap<RepositoryId, Vec<TagId>> = BTreeMap::new();
+            for (tag, repository, _) in &pushed {
+                by_repository.entry(*repository).or_default().push(*tag);
+            }
+            for (repository, tags) in by_repository {
+                for few in tags.chunks(BATCH) {
+                    waiting.extend(self.pushed_batch(repository, few, &text, &by_policy)?);
+                }
             }
         }
-        Ok(waiting)
     }
 
     fn pushed_batch(
@@ -201,7 +214,7 @@ impl Worker<'_> {
         repository: RepositoryId,
         tags: &[TagId],
         text: &PolicyText,
-        by_policy: &std::collections::HashSet<String>,
+        by_policy: &HashSet<String>,
     ) -> Result<Vec<String>, PolicyError> {
         let book = self.book(text);
         let namespace = Some(self.target.namespace);

@@ -10,6 +10,8 @@ pub(super) enum Safeguard {
     SettleAtActivation,
     /// Rule 1: the same after a roll-back has deleted the row.
     SettleAtRollBack,
+    /// Rule 2: a before-image comes from a locking read.
+    LockedImage,
     /// Rule 3: our own row is compared in every batch.
     OwnRow,
     /// Rule 4: policy tables in SHARE mode while protection is taken away.
@@ -18,6 +20,8 @@ pub(super) enum Safeguard {
     ClockMargin,
     /// Rule 5: a name that is alive twice is left alone.
     Twins,
+    /// Rule 6: a row that somebody else holds is not waited for.
+    SkipLocked,
     /// Rule 7: the fence is compared.
     Fence,
     /// Rule 9: undo only where a row is as we left it.
@@ -36,10 +40,12 @@ impl Safeguard {
         match self {
             Self::SettleAtActivation => "settle-at-activation",
             Self::SettleAtRollBack => "settle-at-roll-back",
+            Self::LockedImage => "locked-image",
             Self::OwnRow => "own-row",
             Self::ShareMode => "share-mode",
             Self::ClockMargin => "clock-margin",
             Self::Twins => "twins",
+            Self::SkipLocked => "skip-locked",
             Self::Fence => "fence",
             Self::AsWeLeftIt => "as-we-left-it",
             Self::TakenOff => "taken-off",
@@ -68,25 +74,63 @@ impl Safeguard {
 #[cfg(not(feature = "testkit"))]
 pub(super) const fn point(_name: &str) {}
 
-/// A named point of an operation. `QUAY_DOCTOR_KILL_AT=name` kills the process here as SIGKILL
-/// would; `QUAY_DOCTOR_HOLD_AT=name=file` holds it here until the file exists, and says so by
-/// making `file.held`.
+/// A named point of an operation. `QUAY_DOCTOR_KILL_AT=name:n` kills the process when it gets here
+/// for the nth time, as SIGKILL would; `any:n` at the nth point, whichever that is.
+/// `QUAY_DOCTOR_HOLD_AT=name:n=file` holds it here until the file exists, and says so by making
+/// `file.held`. Without a number the first time is meant.
 #[cfg(feature = "testkit")]
 pub(super) fn point(name: &str) {
-    if std::env::var("QUAY_DOCTOR_KILL_AT").is_ok_and(|at| at == name) {
-        std::process::abort();
-    }
-    let Ok(hold) = std::env::var("QUAY_DOCTOR_HOLD_AT") else {
-        return;
-    };
-    let Some((_, file)) = hold.split_once('=').filter(|(at, _)| *at == name) else {
-        return;
-    };
-    let _ = std::fs::write(format!("{file}.held"), name);
-    for _ in 0..6_000 {
-        if std::path::Path::new(file).exists() {
+    testkit::point(name);
+}
+
+#[cfg(feature = "testkit")]
+mod testkit {
+    use std::collections::HashMap;
+    use std::path::Path;
+    use std::sync::{Mutex, PoisonError};
+    use std::time::Duration;
+
+    /// How often each point was reached.
+    static REACHED: Mutex<Option<HashMap<String, u32>>> = Mutex::new(None);
+
+    pub(super) fn point(name: &str) {
+        let kill = std::env::var("QUAY_DOCTOR_KILL_AT").ok();
+        let hold = std::env::var("QUAY_DOCTOR_HOLD_AT").ok();
+        if kill.is_none() && hold.is_none() {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        let (this, any) = (count(name), count("any"));
+        let is_here = |at: &str| {
+            let (wanted, times) = at.split_once(':').unwrap_or((at, "1"));
+            let times = times.parse::<u32>().ok();
+            (wanted == name && times == Some(this)) || (wanted == "any" && times == Some(any))
+        };
+        if kill.is_some_and(|at| is_here(&at)) {
+            std::process::abort();
+        }
+        let held = hold.as_deref().and_then(|hold| hold.split_once('='));
+        if let Some((_, file)) = held.filter(|(at, _)| is_here(at)) {
+            wait_for(name, file);
+        }
+    }
+
+    fn count(name: &str) -> u32 {
+        let mut reached = REACHED.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = reached
+            .get_or_insert_default()
+            .entry(name.to_owned())
+            .or_default();
+        *times += 1;
+        *times
+    }
+
+    fn wait_for(name: &str, file: &str) {
+        let _ = std::fs::write(format!("{file}.held"), name);
+        for _ in 0..6_000 {
+            if Path::new(file).exists() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a configuration is one that Quay takes, and one that can be decided here.
 
 use super::{NewPattern, PolicyError};
-use crate::pattern::{self, Compiled};
+use crate::pattern::{self, Compiled, Slowness, slow_judgement};
 use crate::quay::StoredPolicy;
 
 /// The longest pattern that Quay takes, in characters (immutability.py:95-112).
@@ -24,7 +24,8 @@ pub(super) fn validate(new: &NewPattern) -> Result<StoredPolicy, PolicyError> {
         ));
     }
     match pattern::compile(trimmed) {
-        Compiled::Valid(_) => {}
+        Compiled::Valid(_) if new.allow_slow => {}
+        Compiled::Valid(_) => refuse_slow(trimmed)?,
         Compiled::Invalid(why) => {
             return Err(PolicyError::refused(
                 format!("the pattern is not valid: {why}"),
@@ -42,4 +43,18 @@ pub(super) fn validate(new: &NewPattern) -> Result<StoredPolicy, PolicyError> {
         pattern: trimmed.to_owned(),
         polarity: new.polarity,
     })
+}
+
+/// A pattern that can run into Quay's time-out of one second decides nothing there: the push goes
+/// through as if it did not match (immutability.py:128-137).
+fn refuse_slow(pattern: &str) -> Result<(), PolicyError> {
+    let why = match slow_judgement(pattern) {
+        Slowness::Fast => return Ok(()),
+        Slowness::CanBeSlow(reason) => format!("the pattern can be slow: {reason}"),
+        Slowness::Unknown => "whether the pattern can be slow is not known".to_owned(),
+    };
+    Err(PolicyError::refused(
+        why,
+        "a pattern that takes Quay more than a second counts there as no match; with --allow-slow it is taken all the same",
+    ))
 }

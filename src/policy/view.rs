@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::target::{Target, find};
 use super::validate::validate;
-use super::{NewPattern, Pick, PolicyError};
+use super::{NewPattern, Pick, PolicyError, Preflight};
 use crate::config::ConnectionSettings;
 use crate::evaluate::{Activity, Decision, PolicyBook, PolicyRow, WorkerLife};
 use crate::journal::{OperationRow, SchemaState, unfinished_operations};
@@ -16,7 +16,7 @@ use crate::quay::{
     UnixMillis,
 };
 use crate::relations::{
-    Page, PoliciesOf, PolicySchema, RowLock, Selection, census, page_of_tags, policies,
+    Page, PoliciesOf, PolicySchema, RowLock, Selection, census, load, page_of_tags, policies,
     repositories_of, server_clock, tags_by_id,
 };
 
@@ -76,6 +76,14 @@ pub fn list(
     {
         return Err(PolicyError::refused(
             format!("there is no namespace `{name}`"),
+            "names are compared exactly, capitals included",
+        ));
+    }
+    if let Some(name) = &selection.repository
+        && registry.repositories.is_empty()
+    {
+        return Err(PolicyError::refused(
+            format!("there is no repository `{name}` there"),
             "names are compared exactly, capitals included",
         ));
     }
@@ -146,12 +154,13 @@ pub fn preview(
     settings: &ConnectionSettings,
     pick: &Pick,
     new: &NewPattern,
-) -> Result<Impact, PolicyError> {
+) -> Result<Preflight, PolicyError> {
     let text = validate(new)?.to_text();
     let mut session = ReadSession::open(settings)?;
     let mut snapshot = session.snapshot()?;
     let target = find(&mut snapshot, pick)?;
-    impact(&mut snapshot, &target, &text)
+    let impact = impact(&mut snapshot, &target, &text)?;
+    Ok(Preflight::new(impact, &load(&mut snapshot)?))
 }
 
 /// What a policy's text would do to a scope.

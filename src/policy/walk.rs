@@ -141,6 +141,7 @@ impl Worker<'_> {
             if self.wants_end() {
                 return Err(PolicyError::Interrupted);
             }
+            self.wait_for_room()?;
             let batch = &matched[next..matched.len().min(next + *rows)];
             let ids: Vec<TagId> = batch.iter().map(|(id, _)| *id).collect();
             let cursor = batch.last().map(|(tag, name)| Cursor {

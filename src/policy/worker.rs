@@ -3,9 +3,10 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::begin::stated;
 use super::outcome::{Ended, Outcome};
 use super::safeguard::{Safeguard, point};
-use super::target::{Target, ready, target_of_scope};
+use super::target::{Target, ready};
 use super::{OnFault, PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
 use crate::evaluate::PolicyBook;
@@ -16,12 +17,20 @@ use crate::journal::{
 use crate::pg::{FaultClass, WriteSession, WriteTransaction};
 use crate::relations::PolicySchema;
 
-/// Limits on everything: no statement, no wait and no idle transaction is for ever.
-const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '2s'; \
-     SET idle_in_transaction_session_timeout = '60s'";
+/// Limits on everything: no statement, no wait and no idle transaction is for ever, and a dead peer
+/// is noticed in seconds. A shorter statement_timeout of the role's own stays: batches that run into
+/// it are split.
+const SESSION: &str = "SET lock_timeout = '2s'; \
+     SET idle_in_transaction_session_timeout = '60s'; \
+     SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
+     SET tcp_keepalives_count = 3; SET tcp_user_timeout = '20s'; \
+     SELECT set_config('statement_timeout', '30s', false) FROM pg_settings \
+     WHERE name = 'statement_timeout' AND setting::bigint NOT BETWEEN 1 AND 30000";
 
 /// Whoever watches an operation.
 pub trait Watcher {
+    /// So many tags are to be changed, as an estimate.
+    fn expected(&mut self, tags: u64);
     /// So many tags are changed by now, in this phase.
     fn reached(&mut self, phase: Phase, changed: u64);
     /// Whether somebody wants it to end after the current batch.
@@ -37,6 +46,7 @@ pub(super) struct Worker<'a> {
     pub(super) options: &'a PolicyOptions,
     pub(super) watcher: &'a mut dyn Watcher,
     pub(super) past_expiries: u64,
+    pub(super) looked_at_load: Option<Instant>,
     /// Why it turns back, where it does.
     cause: Option<Box<PolicyError>>,
     settings: &'a ConnectionSettings,
@@ -58,13 +68,13 @@ impl<'a> Worker<'a> {
     /// A worker that holds the operation's liveness lock already.
     pub(super) fn new(
         settings: &'a ConnectionSettings,
-        (mut session, schema): (WriteSession, PolicySchema),
+        (session, schema): (WriteSession, PolicySchema),
         operation: PolicyOperation,
+        target: Target,
         options: &'a PolicyOptions,
         watcher: &'a mut dyn Watcher,
-    ) -> Result<Self, PolicyError> {
-        let target = target_of_scope(&mut session, operation.scope)?;
-        Ok(Self {
+    ) -> Self {
+        let mut worker = Self {
             session,
             schema,
             operation,
@@ -72,10 +82,20 @@ impl<'a> Worker<'a> {
             options,
             watcher,
             past_expiries: 0,
+            looked_at_load: None,
             cause: None,
             settings,
             begun: Instant::now(),
-        })
+        };
+        worker.restate();
+        worker
+    }
+
+    /// What the operation was not told when it began may be told to whoever goes on with it.
+    fn restate(&mut self) {
+        let (now, then) = (stated(self.options), &mut self.operation.options);
+        then.can_expire = then.can_expire.or(now.can_expire);
+        then.quay_knows_active = then.quay_knows_active.or(now.quay_knows_active);
     }
 
     /// Drives the operation to its end.
@@ -97,6 +117,7 @@ impl<'a> Worker<'a> {
         if let (Ended::RolledBack, Some(cause)) = (ended, self.cause) {
             return Err(PolicyError::RolledBack {
                 operation: self.operation.id,
+                past_expiries: self.past_expiries,
                 cause: Some(cause),
             });
         }
@@ -209,6 +230,7 @@ impl<'a> Worker<'a> {
         self.session = session;
         self.schema = schema;
         self.operation = row;
+        self.restate();
         Ok(())
     }
 

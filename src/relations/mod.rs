@@ -9,6 +9,7 @@ mod census;
 mod clock;
 mod evidence;
 mod labels;
+mod load;
 mod policies;
 mod readers;
 mod scope;
@@ -22,6 +23,7 @@ pub use blocks::{LARGEST_MARKED, LiveTags, Pages, live_tags_named, tag_pages, ta
 pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
 pub use evidence::accounts;
+pub use load::{Load, load};
 pub use policies::{
     OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_inactive_policy,
     delete_policy, hold_policy, insert_policy, lock_policy_tables, lock_scope, policies,

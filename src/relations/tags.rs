@@ -22,6 +22,8 @@ pub enum RowLock {
     /// `FOR NO KEY UPDATE SKIP LOCKED`: a row that somebody else holds is left out. Never waits:
     /// Quay's delete locks row, then repository, and would be the deadlock's victim.
     SkipLocked,
+    /// `FOR NO KEY UPDATE`, which waits; only a test that shows what goes wrong then asks for it.
+    Waiting,
 }
 
 /// Reads a row that was selected by [`TAG_COLUMNS`].
@@ -54,6 +56,7 @@ pub fn tags_by_id(
     let lock = match lock {
         RowLock::None => "",
         RowLock::SkipLocked => "FOR NO KEY UPDATE SKIP LOCKED",
+        RowLock::Waiting => "FOR NO KEY UPDATE",
     };
     pg.query(
         &format!("SELECT {TAG_COLUMNS} FROM tag WHERE id = ANY ($1) ORDER BY id {lock}"),

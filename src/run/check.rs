@@ -218,7 +218,7 @@ fn live_tags_in_blocks(
         )
     };
     let sums = readers.read(snapshot, judge, |snapshot, seen, suspects| {
-        if look.reached(seen).is_break() {
+        if look.reached(seen)?.is_break() {
             return Ok::<_, RunError>(ControlFlow::Break(()));
         }
         scan::rows_of(snapshot, wanted, suspects, |rows| look.suspected(&rows))

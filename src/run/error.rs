@@ -17,6 +17,10 @@ use crate::scan::ScanError;
 /// A run could not go to its end.
 #[derive(Debug, Error, Diagnostic)]
 pub enum RunError {
+    /// Somebody wanted it to end.
+    #[error("interrupted")]
+    #[diagnostic(help("a check that was cut short has no answer"))]
+    Interrupted,
     /// The rules.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -90,6 +94,7 @@ impl RunError {
                 error,
                 JournalError::Absent | JournalError::NoSuchRun(_) | JournalError::NotAFix(_)
             ),
+            Self::Interrupted => false,
             Self::Pg(error) => error.is_configuration(),
         }
     }

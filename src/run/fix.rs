@@ -1,5 +1,7 @@
 //! The fix: a check, a plan of its violations; then, only when asked, the plan carried out.
 
+use std::ops::ControlFlow;
+
 use super::{CheckRequest, Progress, RunError, check};
 use crate::apply::{self, ApplyOptions};
 use crate::config::ConnectionSettings;
@@ -56,7 +58,7 @@ pub fn apply_fix(
     let rules = Catalogue::built_in()?;
     progress.begin("correcting", plan.plan.corrections.len() as u64);
     let applied = apply::apply(settings, &plan.plan, &rules, options, &mut |done| {
-        progress.reached(done)
+        told(progress, done)
     })?;
     progress.end();
     Ok(ApplyReport {
@@ -86,7 +88,7 @@ pub fn undo_fix(
 ) -> Result<UndoReport, RunError> {
     let started = std::time::Instant::now();
     progress.begin("taking back", 0);
-    let undone = apply::undo(settings, run, options, &mut |done| progress.reached(done))?;
+    let undone = apply::undo(settings, run, options, &mut |done| told(progress, done))?;
     progress.end();
     Ok(UndoReport {
         run,
@@ -100,4 +102,14 @@ pub fn undo_fix(
         past_expiries: undone.past_expiries,
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// Tells how far it is; whether to go on.
+fn told(progress: &mut dyn Progress, done: u64) -> ControlFlow<()> {
+    progress.reached(done);
+    if progress.interrupted() {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
 }

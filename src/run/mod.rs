@@ -15,6 +15,8 @@ mod queries;
 mod recover;
 mod request;
 mod second_look;
+#[cfg(feature = "testkit")]
+mod subject;
 
 pub use check::{Event, Told, check, check_telling};
 pub use error::RunError;
@@ -25,3 +27,5 @@ pub use history_of_scans::ScanHistory;
 pub use progress::{NoProgress, Progress};
 pub use recover::{RecoverRequest, Recovered, recover, unfinished};
 pub use request::CheckRequest;
+#[cfg(feature = "testkit")]
+pub use subject::Ours;

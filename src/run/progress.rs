@@ -8,6 +8,10 @@ pub trait Progress {
     fn reached(&mut self, done: u64);
     /// The stretch has ended.
     fn end(&mut self);
+    /// Whether somebody wants the work to end after what is at hand.
+    fn interrupted(&self) -> bool {
+        false
+    }
 }
 
 /// Tells nobody.

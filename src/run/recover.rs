@@ -6,7 +6,7 @@ use super::RunError;
 use crate::apply::{self, ApplyOptions};
 use crate::config::ConnectionSettings;
 use crate::journal::Kind;
-use crate::policy::{self, Ended, Found, How, PolicyError, PolicyOptions, Watcher};
+use crate::policy::{self, Ended, Found, How, Outcome, PolicyError, PolicyOptions, Watcher};
 use crate::quay::OperationId;
 
 /// What became of one operation.
@@ -15,7 +15,12 @@ pub enum Recovered {
     /// It was finished.
     Finished(OperationId),
     /// It was taken back.
-    TakenBack(OperationId),
+    TakenBack {
+        /// The operation.
+        operation: OperationId,
+        /// Tags whose expiry has passed meanwhile and was not written back.
+        past_expiries: u64,
+    },
     /// It was finished or taken back by somebody else meanwhile.
     Elsewhere(OperationId),
     /// It is left: a live worker has it, or something went wrong.
@@ -88,7 +93,11 @@ fn recover_policy(
     match outcome {
         Ok(None) => Ok(Recovered::Elsewhere(id)),
         Ok(Some(outcome)) if outcome.ended == Ended::Done => Ok(Recovered::Finished(id)),
-        Ok(Some(_)) | Err(PolicyError::RolledBack { .. }) => Ok(Recovered::TakenBack(id)),
+        Ok(Some(Outcome { past_expiries, .. }))
+        | Err(PolicyError::RolledBack { past_expiries, .. }) => Ok(Recovered::TakenBack {
+            operation: id,
+            past_expiries,
+        }),
         Err(error) => Err(error.into()),
     }
 }
@@ -103,6 +112,11 @@ fn recover_fix(
         apply::leave_as_is(settings, id, &request.apply)?;
         return Ok(Recovered::Finished(id));
     }
-    apply::undo(settings, id, &request.apply, &mut |_| {})?;
-    Ok(Recovered::TakenBack(id))
+    let undone = apply::undo(settings, id, &request.apply, &mut |_| {
+        std::ops::ControlFlow::Continue(())
+    })?;
+    Ok(Recovered::TakenBack {
+        operation: id,
+        past_expiries: undone.past_expiries,
+    })
 }

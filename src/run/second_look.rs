@@ -210,16 +210,19 @@ fn group(candidates: &[Candidate]) -> HashMap<TagId, Vec<&Candidate>> {
 
 impl SecondLook<'_> {
     /// So many tags have been seen; breaks off where the time is over.
-    pub(super) fn reached(&mut self, seen: u64) -> ControlFlow<()> {
+    pub(super) fn reached(&mut self, seen: u64) -> Result<ControlFlow<()>, RunError> {
         self.seen = seen;
         self.progress.reached(seen);
+        if self.progress.interrupted() {
+            return Err(RunError::Interrupted);
+        }
         if self.deadline.is_some_and(|end| Instant::now() >= end) {
             self.cut_short = Some(format!("--timeout ended the scan after {} tags", self.seen));
         }
-        match self.cut_short {
+        Ok(match self.cut_short {
             Some(_) => ControlFlow::Break(()),
             None => ControlFlow::Continue(()),
-        }
+        })
     }
 
     /// Takes rows that a rule may complain of.
@@ -231,7 +234,7 @@ impl SecondLook<'_> {
                 self.look_again()?;
             }
         }
-        Ok(self.reached(self.seen))
+        self.reached(self.seen)
     }
 }
 

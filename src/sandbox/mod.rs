@@ -26,6 +26,8 @@ mod error;
 pub mod fixture;
 mod folder;
 mod programs;
+#[cfg(feature = "testkit")]
+pub mod pusher;
 pub mod quays_way;
 mod server;
 #[cfg(feature = "testkit")]
@@ -33,6 +35,8 @@ pub mod shared;
 #[cfg(feature = "testkit")]
 mod skip;
 mod standby;
+#[cfg(feature = "testkit")]
+pub mod subject;
 mod watchdog;
 pub mod world;
 

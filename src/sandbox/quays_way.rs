@@ -103,7 +103,7 @@ pub fn create_namespace_policy(
     })
 }
 
-fn mark_all(
+pub(super) fn mark_all(
     quay: &mut WriteSession,
     settings: &ConnectionSettings,
     namespace: NamespaceId,
@@ -178,7 +178,7 @@ fn befall(
 }
 
 /// The server's own words, or ours where it had none left to say.
-fn what(error: &PgError) -> String {
+pub(super) fn what(error: &PgError) -> String {
     let mut deepest: &dyn std::error::Error = error;
     while let Some(source) = deepest.source() {
         deepest = source;

@@ -158,3 +158,62 @@ fn quays_lock_on_a_repository_is_waited_for_and_respected() {
         );
     });
 }
+
+#[test]
+fn ctrl_c_ends_a_run_after_its_batch_and_what_it_did_can_be_taken_back() {
+    let stage = Stage::migrated(BOTH_FAILURES);
+    let before = stage.dump();
+    let mut other = stage.session();
+    other
+        .run("BEGIN; SELECT FROM tag WHERE name LIKE 'v2.%' FOR UPDATE")
+        .expect("locks");
+    let mut all = vec!["--database-url".to_owned(), stage.db.url()];
+    all.extend(APPLY.map(str::to_owned));
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let run = command(&all)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    wait_for(&stage, "SELECT count(*) FROM quay_doctor.tag_change");
+    let killed = std::process::Command::new("kill")
+        .args(["-INT", &run.id().to_string()])
+        .status()
+        .expect("kill");
+    assert!(killed.success());
+    let ended = run.wait_with_output().expect("an end");
+    other.run("ROLLBACK").expect("the end");
+    let complaint = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(3), "{complaint}");
+    assert!(complaint.contains("fix undo 1"), "{complaint}");
+    let unfinished = "SELECT count(*) FROM quay_doctor.operation WHERE finished_at IS NULL";
+    assert_eq!(stage.count(unfinished), 0);
+    stage.run(&["fix", "undo", "1"]).expect_status(0);
+    assert_eq!(stage.dump(), before);
+}
+
+#[test]
+fn recover_takes_a_killed_run_back_or_lets_it_stand() {
+    for (args, stands) in [(&["recover"][..], false), (&["recover", "--resume"], true)] {
+        let stage = Stage::migrated(BOTH_FAILURES);
+        let before = stage.dump();
+        let mut other = stage.session();
+        other
+            .run("BEGIN; SELECT FROM tag WHERE name LIKE 'v2.%' FOR UPDATE")
+            .expect("locks");
+        let mut all = vec!["--database-url".to_owned(), stage.db.url()];
+        all.extend(APPLY.map(str::to_owned));
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let mut run = command(&all).spawn().expect("the program starts");
+        wait_for(&stage, "SELECT count(*) FROM quay_doctor.tag_change");
+        run.kill().expect("SIGKILL");
+        run.wait().expect("an end");
+        other.run("ROLLBACK").expect("the end");
+        stage.run(&["recover", "--list"]).expect_status(3);
+        stage.run(args).expect_status(0);
+        assert_eq!(stage.dump() != before, stands);
+        stage.run(&["recover", "--list"]).expect_status(0);
+        let settled = stage.dump();
+        stage.run(args).expect_status(0);
+        assert_eq!(stage.dump(), settled, "a second recover changes nothing");
+    }
+}

@@ -1,12 +1,14 @@
 //! Random patterns and tags, decided here and by the real module: never differently.
+#![allow(clippy::print_stdout)] // The counts of a run are its result.
 
 use quay_doctor::pattern::{Compiled, compile};
 
 use super::generate::Generator;
 use super::oracle::{Expected, Oracle};
+use crate::scale::cases;
 
 /// Pattern and tag pairs of one run; `QUAY_DOCTOR_TEST_SCALE` multiplies it.
-const PAIRS: usize = 20_000;
+const PAIRS: u32 = 20_000;
 
 /// Tags for each pattern.
 const TAGS: usize = 10;
@@ -31,13 +33,13 @@ fn random_patterns_are_decided_as_the_python_module_decides_them() {
     let Some(mut oracle) = Oracle::start() else {
         return;
     };
-    let scale: usize = read_variable("QUAY_DOCTOR_TEST_SCALE").unwrap_or(1);
+    let pairs = cases(PAIRS) as usize;
     let seed: u64 = read_variable("QUAY_DOCTOR_TEST_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("seed {seed}");
     let mut generator = Generator::new(seed);
     let mut tally = Tally::default();
     let mut wrong = Vec::new();
-    while tally.pairs + tally.invalid + tally.undecidable < PAIRS * scale {
+    while tally.pairs + tally.invalid + tally.undecidable < pairs {
         let pattern = generator.pattern();
         let tags = generator.tags(&pattern, TAGS);
         compare(&pattern, &tags, &mut oracle, &mut tally, &mut wrong);

@@ -1,9 +1,11 @@
 //! The real Python module as a child process, asked for expected decisions.
+#![allow(clippy::print_stdout)] // Which module it was is part of the result.
 
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use quay_doctor::sandbox::skipped;
 use serde_json::{Value, json};
 
 /// What the module does with a pattern.
@@ -36,7 +38,7 @@ impl Oracle {
 
     fn begin() -> Option<(Self, String)> {
         let Some(python) = python() else {
-            println!("skipped: no Python module to compare with (make python-venv installs it)");
+            skipped("no Python module to compare with; make python-venv installs it");
             return None;
         };
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pattern/python_oracle.py");

@@ -30,6 +30,14 @@ pub struct Carrying {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     settle_timeout: Duration,
 
+    /// Wait between batches while a standby is further behind than this
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    max_lag: Option<Duration>,
+
+    /// Wait between batches while more sessions of this database are at work than this
+    #[arg(long, value_name = "N")]
+    max_active: Option<u32>,
+
     /// How long to try to reconnect
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = humantime::parse_duration)]
     reconnect_for: Duration,
@@ -88,6 +96,8 @@ impl Carrying {
         options.clock_margin = self.clock_margin;
         options.settle_timeout = self.settle_timeout;
         options.reconnect_for = self.reconnect_for;
+        options.max_lag = self.max_lag;
+        options.max_active = self.max_active;
         options.restore_past_expiry = self.restore_past_expiry;
         Ok(options)
     }

@@ -276,8 +276,8 @@ fn create(create: &CreateArgs, globals: &Globals) -> Result<Exit, Failure> {
         repository: create.repository.clone(),
     };
     if create.dry_run {
-        let impact = policy_preview(&settings, &pick, &create.new.pattern())?;
-        render::impact(&impact, globals.format)?;
+        let preflight = policy_preview(&settings, &pick, &create.new.pattern())?;
+        render::preflight(&preflight, globals.format)?;
         return Ok(Exit::AllWell);
     }
     let request = Create {

@@ -3,13 +3,16 @@
 use comfy_table::{Table, presets::NOTHING};
 use miette::Diagnostic;
 use quay_doctor::{
-    Activity, Evaluated, Impact, Polarity, PolicyEnded, PolicyOutcome, PolicyState, PolicyView,
+    Activity, Evaluated, Polarity, PolicyEnded, PolicyOutcome, PolicyState, PolicyView, Preflight,
     harmless,
 };
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::cli::{Exit, Failure, Format, output};
+
+/// How many repositories a preview names.
+const SHOWN: usize = 20;
 
 #[derive(Debug, Error, Diagnostic)]
 enum Unasked {
@@ -165,25 +168,50 @@ pub fn outcome_json(outcome: &PolicyOutcome) -> Value {
     })
 }
 
-/// What a policy would do.
-pub fn impact(impact: &Impact, format: Format) -> Result<(), Failure> {
+/// What a policy would do, and what it would meet.
+pub fn preflight(preflight: &Preflight, format: Format) -> Result<(), Failure> {
+    let impact = &preflight.impact;
     if format == Format::Json {
+        let checked: Vec<Value> = preflight
+            .checked
+            .iter()
+            .map(|one| json!({ "what": one.what, "found": one.found, "warning": one.warning }))
+            .collect();
         return output::json(&json!({
             "become_immutable": impact.become_immutable,
             "by_repository": impact.by_repository,
             "expiring": impact.expiring,
             "already_immutable": impact.already_immutable,
+            "estimated_seconds": preflight.time.as_secs_f64(),
+            "estimated_wal_bytes": preflight.wal_bytes,
+            "preflight": checked,
         }));
     }
     let mut text = format!("{} tags would become immutable.\n", impact.become_immutable);
-    for (repository, tags) in &impact.by_repository {
+    for (repository, tags) in impact.by_repository.iter().take(SHOWN) {
         text.push_str(&format!("     {}: {tags}\n", harmless(repository)));
+    }
+    if impact.by_repository.len() > SHOWN {
+        let more = impact.by_repository.len() - SHOWN;
+        text.push_str(&format!("     … and in {more} more repositories\n"));
     }
     text.push_str(&format!(
         "{} of them have an expiry date, which is cleared unless immutable tags may expire.\n\
-         {} tags are immutable already.\nNothing has been changed.\n",
-        impact.expiring, impact.already_immutable
+         {} tags that it covers are immutable already.\n\
+         Estimated: {:.1} s, {:.1} MB of write-ahead log.\n\n",
+        impact.expiring,
+        impact.already_immutable,
+        preflight.time.as_secs_f64(),
+        preflight.wal_bytes as f64 / 1e6,
     ));
+    for one in &preflight.checked {
+        let (mark, why) = match one.warning {
+            Some(why) => ("!!", format!(" ({why})")),
+            None => ("ok", String::new()),
+        };
+        text.push_str(&format!("{mark} {}: {}{why}\n", one.what, one.found));
+    }
+    text.push_str("\nNothing has been changed.\n");
     output::text(&text)
 }
 

@@ -1,46 +1,41 @@
 //! Whoever watches an operation: progress to stderr, and an ear for Ctrl-C.
 
 use std::io::IsTerminal as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use quay_doctor::{Phase, Watcher};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::cli::Globals;
+use crate::cli::signals::Signals;
 
 /// How often a line is written where nobody sits at a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows how far an operation is.
 pub struct Watch {
-    interrupted: Arc<AtomicBool>,
-    spinner: ProgressBar,
+    signals: Signals,
+    bar: ProgressBar,
     lines: bool,
+    expected: u64,
     begun: Instant,
     said: Instant,
 }
 
 impl Watch {
-    /// A line now and then where stderr is no terminal, nothing where it is not wanted.
+    /// A bar on a terminal, a line now and then elsewhere, nothing where it is not wanted.
     pub fn new(globals: &Globals) -> Self {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // Without it the process ends at once, and `recover` has its work.
-            let _ = signal_hook::flag::register(signal, Arc::clone(&interrupted));
-        }
         let wanted = !globals.quiet && !globals.no_progress;
         let terminal = std::io::stderr().is_terminal();
         Self {
-            interrupted,
-            spinner: if wanted && terminal {
+            signals: Signals::listen(),
+            bar: if wanted && terminal {
                 ProgressBar::new_spinner()
             } else {
                 ProgressBar::hidden()
             },
             lines: wanted && !terminal,
+            expected: 0,
             begun: Instant::now(),
             said: Instant::now(),
         }
@@ -48,27 +43,43 @@ impl Watch {
 
     /// Clears the line.
     pub fn end(&self) {
-        self.spinner.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 
 impl Watcher for Watch {
+    fn expected(&mut self, tags: u64) {
+        self.expected = tags;
+        let template =
+            "{msg} {wide_bar} {human_pos} of about {human_len} tags, {per_sec}, {eta} left";
+        // A template that cannot be read would only cost the looks.
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+        self.bar.set_length(tags);
+    }
+
     #[allow(clippy::print_stderr)]
     fn reached(&mut self, phase: Phase, changed: u64) {
-        let rate = changed as f64 / self.begun.elapsed().as_secs_f64().max(0.001);
-        let line = format!(
-            "{}: {changed} tags changed, {rate:.0} a second",
-            phase.as_column()
-        );
+        self.bar.set_message(phase.as_column());
+        if self.bar.length().is_some_and(|length| changed > length) {
+            self.bar.set_length(changed);
+        }
+        self.bar.set_position(changed);
         if self.lines && self.said.elapsed() > LINE_EVERY {
-            eprintln!("{line}");
+            let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
+            let rate = changed as f64 / seconds;
+            let left = self.expected.saturating_sub(changed) as f64 / rate.max(0.001);
+            eprintln!(
+                "{}: {changed} of about {} tags, {rate:.0} a second, {left:.0} s left",
+                phase.as_column(),
+                self.expected
+            );
             self.said = Instant::now();
         }
-        self.spinner.set_message(line);
-        self.spinner.tick();
     }
 
     fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
+        self.signals.came()
     }
 }

@@ -1,0 +1,40 @@
+//! Ctrl-C and SIGTERM: the first asks for an end after the current batch, the second ends at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+/// The status of a process that was told twice: the work is not finished.
+const NOT_FINISHED: i32 = 3;
+
+/// Whether somebody wants the work to end.
+#[derive(Clone, Debug, Default)]
+pub struct Signals(Arc<AtomicBool>);
+
+impl Signals {
+    /// Listens from here on. Where that cannot be had a signal ends the process at once, which
+    /// leaves nothing half done either: transactions roll back, and `recover` knows the rest.
+    pub fn listen() -> Self {
+        let wanted = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            let _ = signal_hook::flag::register_conditional_shutdown(
+                signal,
+                NOT_FINISHED,
+                Arc::clone(&wanted),
+            );
+            let _ = signal_hook::flag::register(signal, Arc::clone(&wanted));
+        }
+        Self(wanted)
+    }
+
+    /// Whether a signal has come.
+    pub fn came(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Ends as if one had come: nobody listens any more.
+    pub fn give_up(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,224 @@
+//! Operations on a policy that is there: activating an inactive one, updating an active one.
+
+use uuid::Uuid;
+
+use super::begin::{Begin, anew, begun, drive, expiry_is_stated, go_on, only, stated, unowned};
+use super::outcome::Outcome;
+use super::safeguard::point;
+use super::target::find_policy;
+use super::validate::validate;
+use super::view::impact;
+use super::worker::{Watcher, open};
+use super::{PolicyError, PolicyOptions, Update};
+use crate::config::ConnectionSettings;
+use crate::evaluate::{Activity, PolicyRow};
+use crate::journal::{Kind, Phase, PolicyChange, record_policy_change};
+use crate::pg::Statements;
+use crate::quay::{PolicyUuid, StoredPolicy};
+use crate::relations::{PolicySchema, insert_policy, last_tag_id, lock_scope, policies};
+
+/// Applies an inactive policy to its tags, and activates it.
+///
+/// # Errors
+/// [`PolicyError`]; it says whether anything is left.
+pub fn activate(
+    settings: &ConnectionSettings,
+    uuid: &PolicyUuid,
+    options: &PolicyOptions,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome, PolicyError> {
+    anew(|| activate_once(settings, uuid, options, watcher))
+}
+
+fn activate_once(
+    settings: &ConnectionSettings,
+    uuid: &PolicyUuid,
+    options: &PolicyOptions,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome, PolicyError> {
+    let (mut session, schema) = open(settings)?;
+    let (row, target) = find_policy(&mut session, schema, uuid)?;
+    if let Some(ours) = unowned(&mut session, uuid, |op| op.kind == Kind::Activate)? {
+        return go_on(settings, (session, schema), ours, options, watcher);
+    }
+    if row.activity == Activity::Active {
+        return Err(PolicyError::refused(
+            format!("policy {uuid} is active"),
+            "nothing is to be done",
+        ));
+    }
+    let impact = impact(&mut session, &target, &row.text)?;
+    let chosen = stated(options);
+    expiry_is_stated(&impact, chosen.can_expire)?;
+    watcher.expected(impact.become_immutable);
+    let fence = Uuid::new_v4();
+    let begin = Begin {
+        kind: Kind::Activate,
+        phase: Phase::Applying,
+        policy: uuid,
+        before: None,
+        after: Some(&row.text),
+        options: &chosen,
+        fence,
+    };
+    let started = (|| {
+        let mut tx = session.begin()?;
+        lock_scope(&mut tx, target.scope)?;
+        unowned(&mut tx, uuid, |_| false)?;
+        let last = last_tag_id(&mut tx)?;
+        let created = begin.write(&mut tx, &target, last, options)?;
+        super::own_row::compare(&mut tx, &created)?;
+        point("before-begin-commits");
+        tx.commit()?;
+        point("after-begin");
+        Ok(created)
+    })();
+    let created = begun(
+        settings,
+        &mut session,
+        started,
+        fence,
+        options.reconnect_for,
+    )?;
+    drive(
+        settings,
+        (session, schema),
+        (created, target),
+        options,
+        watcher,
+    )
+}
+
+/// Changes a policy; its uuid stays. The new configuration is staged as an inactive row, applied,
+/// and swapped in.
+///
+/// # Errors
+/// [`PolicyError`]; it says whether anything is left.
+pub fn update(
+    settings: &ConnectionSettings,
+    request: &Update,
+    options: &PolicyOptions,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome, PolicyError> {
+    let policy = validate(&request.new)?;
+    anew(|| update_once(settings, request, &policy, options, watcher))
+}
+
+fn update_once(
+    settings: &ConnectionSettings,
+    request: &Update,
+    policy: &StoredPolicy,
+    options: &PolicyOptions,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome, PolicyError> {
+    let text = policy.to_text();
+    let uuid = &request.policy;
+    let (mut session, schema) = open(settings)?;
+    let (row, target) = find_policy(&mut session, schema, uuid)?;
+    let ours = unowned(&mut session, uuid, |op| {
+        op.kind == Kind::Update && op.after.as_ref() == Some(&text)
+    })?;
+    if let Some(ours) = ours {
+        return go_on(settings, (session, schema), ours, options, watcher);
+    }
+    if row.activity == Activity::Inactive {
+        return Err(PolicyError::refused(
+            format!("policy {uuid} is inactive"),
+            "activate it first, or delete it and create the other",
+        ));
+    }
+    if row.text.parse().as_ref() == Ok(policy) {
+        return Err(PolicyError::refused(
+            format!("policy {uuid} is like that already"),
+            "nothing is to be done",
+        ));
+    }
+    refuse_duplicate(&mut session, schema, &row, policy)?;
+    let impact = impact(&mut session, &target, &text)?;
+    let mut chosen = stated(options);
+    expiry_is_stated(&impact, chosen.can_expire)?;
+    watcher.expected(impact.become_immutable);
+    let staged = PolicyUuid(Uuid::new_v4().to_string());
+    chosen.staged = Some(staged.clone());
+    chosen.tags = Some(request.unmatched);
+    let fence = Uuid::new_v4();
+    let begin = Begin {
+        kind: Kind::Update,
+        phase: Phase::Applying,
+        policy: uuid,
+        before: Some(&row.text),
+        after: Some(&text),
+        options: &chosen,
+        fence,
+    };
+    let started = (|| {
+        let mut tx = session.begin()?;
+        lock_scope(&mut tx, target.scope)?;
+        unowned(&mut tx, uuid, |_| false)?;
+        refuse_duplicate(&mut tx, schema, &row, policy)?;
+        let last = last_tag_id(&mut tx)?;
+        let (id, image) = insert_policy(
+            &mut tx,
+            target.scope,
+            target.namespace,
+            &staged,
+            &text,
+            Activity::Inactive,
+        )?;
+        let created = begin.write(&mut tx, &target, last, options)?;
+        let change = PolicyChange {
+            table: target.scope.table(),
+            id,
+            before: None,
+            after: Some(image),
+        };
+        record_policy_change(&mut tx, created.id, &change)?;
+        super::own_row::compare(&mut tx, &created)?;
+        point("before-begin-commits");
+        tx.commit()?;
+        point("after-begin");
+        Ok(created)
+    })();
+    let created = begun(
+        settings,
+        &mut session,
+        started,
+        fence,
+        options.reconnect_for,
+    )?;
+    drive(
+        settings,
+        (session, schema),
+        (created, target),
+        options,
+        watcher,
+    )
+}
+
+/// Another policy of the scope with the new pattern; a change of polarity alone is none.
+fn refuse_duplicate(
+    pg: &mut impl Statements,
+    schema: PolicySchema,
+    row: &PolicyRow,
+    policy: &StoredPolicy,
+) -> Result<(), PolicyError> {
+    let other = policies(pg, schema, &only(row.scope))?
+        .into_iter()
+        .find(|there| {
+            there.uuid != row.uuid
+                && there
+                    .text
+                    .parse()
+                    .is_ok_and(|p| p.pattern == policy.pattern)
+        });
+    match other {
+        None => Ok(()),
+        Some(other) => Err(PolicyError::refused(
+            format!(
+                "policy {} has the pattern `{}` already",
+                other.uuid, policy.pattern
+            ),
+            "Quay refuses two policies with one pattern in one scope",
+        )),
+    }
+}

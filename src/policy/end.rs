@@ -1,0 +1,167 @@
+//! Ending a policy's force: deleting it, setting it inactive.
+
+use uuid::Uuid;
+
+use super::activate::entry;
+use super::begin::{Begin, begun, drive, go_on, stated, unowned};
+use super::outcome::Outcome;
+use super::safeguard::point;
+use super::target::find_policy;
+use super::worker::{Watcher, open};
+use super::{PolicyError, PolicyOptions};
+use crate::config::ConnectionSettings;
+use crate::evaluate::{Activity, PolicyRow};
+use crate::journal::{
+    Kind, Phase, PolicyChange, TagsChoice, record_kept_policy, record_policy_change,
+};
+use crate::pg::WriteTransaction;
+use crate::quay::{AuditKind, PolicyUuid};
+use crate::relations::{OwnRow, change_policy, delete_policy, last_tag_id, lock_scope};
+
+/// Deletes a policy; its tags stay immutable, or are released where nothing else holds them.
+///
+/// # Errors
+/// [`PolicyError`]; it says whether anything is left.
+pub fn delete(
+    settings: &ConnectionSettings,
+    uuid: &PolicyUuid,
+    tags: TagsChoice,
+    options: &PolicyOptions,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome, PolicyError> {
+    end_policy(settings, Kind::Delete, uuid, tags, options, watcher)
+}
+
+/// Sets a policy inactive; its tags stay immutable, or are released where nothing else holds them.
+///
+/// # Errors
+/// [`PolicyError`]; it says whether anything is left.
+pub fn deactivate(
+    settings: &ConnectionSettings,
+    uuid: &PolicyUuid,
+    tags: TagsChoice,
+    options: &PolicyOptions,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome, PolicyError> {
+    end_policy(settings, Kind::Deactivate, uuid, tags, options, watcher)
+}
+
+/// Ends a policy's force. The row goes, or goes inactive, first; then whoever read it is waited
+/// for; then tags are released. Keeping them is written down as evidence instead.
+fn end_policy(
+    settings: &ConnectionSettings,
+    kind: Kind,
+    uuid: &PolicyUuid,
+    tags: TagsChoice,
+    options: &PolicyOptions,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome, PolicyError> {
+    let (mut session, schema) = open(settings)?;
+    if let Some(ours) = unowned(&mut session, uuid, |op| op.kind == kind)? {
+        return go_on(settings, (session, schema), ours, options, watcher);
+    }
+    let (row, target) = find_policy(&mut session, schema, uuid)?;
+    if kind == Kind::Deactivate && row.activity == Activity::Inactive {
+        return Err(PolicyError::refused(
+            format!("policy {uuid} is inactive"),
+            "nothing is to be done",
+        ));
+    }
+    let mut chosen = stated(options);
+    chosen.tags = Some(tags);
+    let fence = Uuid::new_v4();
+    let phase = match tags {
+        TagsChoice::Keep => Phase::Done,
+        TagsChoice::Release => Phase::Releasing,
+    };
+    let begin = Begin {
+        kind,
+        phase,
+        policy: uuid,
+        before: Some(&row.text),
+        after: None,
+        options: &chosen,
+        fence,
+    };
+    let started = (|| {
+        let mut tx = session.begin()?;
+        lock_scope(&mut tx, target.scope)?;
+        unowned(&mut tx, uuid, |_| false)?;
+        let last = last_tag_id(&mut tx)?;
+        let created = begin.write(&mut tx, &target, last, options)?;
+        let change = end_row(&mut tx, kind, &row)?;
+        record_policy_change(&mut tx, created.id, &change)?;
+        if tags == TagsChoice::Keep {
+            record_kept_policy(&mut tx, created.id, target.scope, &row.text, &options.who)?;
+        }
+        if options.audit && kind == Kind::Delete {
+            let says = serde_json::json!({ "policy_uuid": uuid });
+            entry(
+                &mut tx,
+                &created,
+                &target,
+                AuditKind::DeleteImmutabilityPolicy,
+                says,
+            )?;
+        }
+        point("before-begin-commits");
+        tx.commit()?;
+        point("after-begin");
+        Ok(created)
+    })();
+    let created = begun(
+        settings,
+        &mut session,
+        started,
+        fence,
+        options.reconnect_for,
+    )?;
+    drive(
+        settings,
+        (session, schema),
+        (created, target),
+        options,
+        watcher,
+    )
+}
+
+/// Deletes the row, or sets it inactive, where it is as it was read.
+fn end_row(
+    tx: &mut WriteTransaction<'_>,
+    kind: Kind,
+    row: &PolicyRow,
+) -> Result<PolicyChange, PolicyError> {
+    let table = row.scope.table();
+    let from = OwnRow {
+        text: row.text.clone(),
+        activity: row.activity,
+    };
+    let change = if kind == Kind::Delete {
+        delete_policy(tx, table, &row.uuid, &from)?.map(|(id, before)| PolicyChange {
+            table,
+            id,
+            before: Some(before),
+            after: None,
+        })
+    } else {
+        let to = OwnRow {
+            text: row.text.clone(),
+            activity: Activity::Inactive,
+        };
+        change_policy(tx, table, &row.uuid, &from, &to)?.map(|images| PolicyChange {
+            table,
+            id: images.id,
+            before: Some(images.before),
+            after: Some(images.after),
+        })
+    };
+    change.ok_or_else(|| {
+        PolicyError::refused(
+            format!(
+                "policy {} was changed at the same moment by somebody else",
+                row.uuid
+            ),
+            "look at it again: `quay-doctor policy show`",
+        )
+    })
+}

@@ -1,0 +1,493 @@
+//! Faults that the worker survives, or from which it turns back: whole either way.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::scene::{GLOBEX, Hold, Scene, policy};
+use crate::scale::cases;
+
+/// Enough tags for many batches.
+const MANY: &str = r#"
+    seed = 5
+    [[namespace]]
+    name = "acme"
+    [[namespace.repository]]
+    name = "shop-{n}"
+    count = 3
+    [[namespace.repository.tags]]
+    name = "v1.{n}"
+    count = 60
+    [[namespace.repository.tags]]
+    name = "v2.{n}"
+    count = 10
+    life = "expiring"
+    expires_in = "30d"
+    [[namespace.repository.tags]]
+    name = "n{n}"
+    count = 10
+"#;
+
+/// One row a batch, after the first.
+const CREATE: [&str; 9] = [
+    "create",
+    "--namespace",
+    "acme",
+    "--pattern",
+    "v.*",
+    "--strategy",
+    "phased",
+    "--batch-time",
+    "1us",
+];
+
+/// The backends of workers on this database.
+const WORKERS: &str =
+    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+#[test]
+fn a_connection_lost_at_any_moment_is_waited_for_and_the_work_resumed() {
+    let scene = Scene::of(MANY);
+    scene.save();
+    let before = scene.state();
+    let begun = Instant::now();
+    scene.policy(&CREATE).expect_status(0);
+    let whole = begun.elapsed();
+    let undisturbed = scene.state();
+    let mut resumed = 0;
+    let rounds = cases(12);
+    for round in 0..rounds {
+        scene.reset();
+        let run = scene.start(&[], &policy(&CREATE));
+        for _ in 0..3 {
+            thread::sleep(whole.mul_f64(fastrand::f64() * 0.5));
+            resumed += scene.count(&format!(
+                "SELECT count(pg_terminate_backend(pid)) FROM ({WORKERS}) w"
+            ));
+        }
+        run.end().expect_status(0);
+        assert_eq!(scene.state(), undisturbed, "round {round}");
+        assert_ne!(undisturbed, before);
+        assert_eq!(scene.unfinished(), 0);
+    }
+    assert!(
+        resumed >= i64::from(rounds),
+        "{resumed} connections were lost"
+    );
+}
+
+#[test]
+fn an_error_of_the_work_itself_is_rolled_back_at_once() {
+    for strategy in ["phased", "atomic"] {
+        let scene = Scene::small();
+        let before = scene.state();
+        scene.sql(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk of this tag is bad'; END $$;
+             CREATE TRIGGER refuse BEFORE UPDATE ON tag FOR EACH ROW WHEN (NEW.immutable AND NEW.name = 'v3.1') EXECUTE FUNCTION refuse()",
+        );
+        let ended = scene
+            .create("v.*", &["--strategy", strategy])
+            .expect_status(3);
+        assert!(
+            ended.stderr.contains("the disk of this tag is bad"),
+            "{}",
+            ended.stderr
+        );
+        assert_eq!(
+            scene.state(),
+            before,
+            "policy gone, no tag changed, expiry back"
+        );
+        assert_eq!(scene.unfinished(), 0);
+        // A retry after the failure.
+        scene.sql("DROP TRIGGER refuse ON tag");
+        scene
+            .create("v.*", &["--strategy", strategy])
+            .expect_status(0);
+        scene.check();
+    }
+}
+
+#[test]
+fn an_error_with_on_fault_stop_leaves_everything_for_recover() {
+    let scene = Scene::small();
+    let before = scene.state();
+    scene.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+         CREATE TRIGGER refuse BEFORE UPDATE ON tag FOR EACH ROW WHEN (NEW.immutable AND NEW.name = 'v3.1') EXECUTE FUNCTION refuse()",
+    );
+    let ended = scene
+        .create("v.*", &["--strategy", "phased", "--on-fault", "stop"])
+        .expect_status(3);
+    assert!(
+        ended.stderr.contains("quay-doctor recover"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(scene.unfinished(), 1);
+    scene.bury();
+    scene.run(&["recover"]).expect_status(0);
+    assert_eq!(scene.state(), before);
+}
+
+/// A trigger by which an update of `tag` takes so long for each of its rows.
+fn slow_rows(scene: &Scene, seconds_a_row: f64) {
+    scene.sql(&format!(
+        "CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_sleep({seconds_a_row} * (SELECT count(*) FROM rows)); RETURN NULL; END $$;
+         CREATE OR REPLACE TRIGGER slow AFTER UPDATE ON tag REFERENCING NEW TABLE AS rows
+             FOR EACH STATEMENT EXECUTE FUNCTION slow()"
+    ));
+}
+
+fn limit(scene: &Scene, milliseconds: u32) {
+    scene.sql(&format!(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = {milliseconds}', current_database()); END $$"
+    ));
+}
+
+#[test]
+fn a_batch_that_times_out_is_split_and_goes_through() {
+    let scene = Scene::of(MANY);
+    limit(&scene, 300);
+    slow_rows(&scene, 0.006);
+    let done = scene
+        .policy(&[
+            "create",
+            "--namespace",
+            "acme",
+            "--pattern",
+            "v.*",
+            "--strategy",
+            "phased",
+        ])
+        .expect_status(0)
+        .json();
+    assert_eq!(done["tags_changed"], 210);
+    assert!(done["batches"].as_u64() > Some(5), "{done}");
+    limit(&scene, 0);
+    scene.check();
+}
+
+#[test]
+fn one_row_that_times_out_rolls_everything_back() {
+    let scene = Scene::of(MANY);
+    let before = scene.state();
+    limit(&scene, 300);
+    scene.sql(
+        "CREATE FUNCTION stuck() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(20); RETURN NEW; END $$;
+         CREATE TRIGGER stuck BEFORE UPDATE ON tag FOR EACH ROW WHEN (NEW.immutable AND NEW.id = 150) EXECUTE FUNCTION stuck()",
+    );
+    let ended = scene.policy(&CREATE).expect_status(3);
+    assert!(
+        ended.stderr.contains("statement timeout"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("rolled back"), "{}", ended.stderr);
+    assert_eq!(scene.state(), before);
+    assert_eq!(scene.unfinished(), 0);
+}
+
+#[test]
+fn a_statement_that_is_cancelled_rolls_everything_back() {
+    let scene = Scene::of(MANY);
+    let before = scene.state();
+    slow_rows(&scene, 0.05);
+    let run = scene.start(&[], &policy(&CREATE));
+    scene.wait_for("SELECT count(*) FROM quay_doctor.tag_change");
+    scene.wait_for(
+        "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event = 'PgSleep'",
+    );
+    run.end().expect_status(3);
+    assert_eq!(scene.state(), before);
+}
+
+#[test]
+fn a_row_that_somebody_holds_is_come_back_for_and_waited_for_with_nothing_locked() {
+    let scene = Scene::small();
+    let mut other = scene.session();
+    other
+        .run("BEGIN; SELECT FROM tag WHERE name = 'v2.1' FOR UPDATE")
+        .expect("a lock");
+    let run = scene.start(
+        &[],
+        &policy(&[
+            "create",
+            "--namespace",
+            "acme",
+            "--pattern",
+            "v.*",
+            "--strategy",
+            "phased",
+        ]),
+    );
+    scene.wait_for("SELECT (count(*) = 10)::int FROM quay_doctor.tag_change");
+    // Quay can push into the repository meanwhile.
+    let id =
+        i32::try_from(scene.count("SELECT id FROM repository WHERE name = 'shop'")).expect("an id");
+    let key = quay_doctor::quay::retarget_lock_key(quay_doctor::quay::RepositoryId(id));
+    scene.sql(&format!(
+        "SET lock_timeout = '1s'; SELECT pg_advisory_lock({key})"
+    ));
+    other.run("ROLLBACK").expect("the end");
+    run.end().expect_status(0);
+    scene.check();
+}
+
+#[test]
+fn a_row_that_is_held_for_good_ends_in_a_clear_message_and_never_in_waiting_for_ever() {
+    let scene = Scene::small();
+    let before = scene.state();
+    let mut other = scene.session();
+    other
+        .run("BEGIN; SELECT FROM tag WHERE name = 'v2.1' FOR UPDATE")
+        .expect("a lock");
+    let ended = scene
+        .create("v.*", &["--strategy", "phased"])
+        .expect_status(3);
+    assert!(
+        ended.stderr.contains("held by other transactions"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(scene.state(), before);
+    assert_eq!(scene.unfinished(), 0);
+}
+
+#[test]
+fn rows_held_when_a_release_was_cut_off_are_released_by_recover() {
+    let scene = Scene::small();
+    let mut other = scene.session();
+    other
+        .run("BEGIN; SELECT FROM tag WHERE name = 'v1.1' FOR UPDATE")
+        .expect("a lock");
+    // The row is skipped, the cursor passes it, and then the worker dies.
+    let args = policy(&["delete", GLOBEX, "--tags", "release"]);
+    scene
+        .run_with(&[("QUAY_DOCTOR_KILL_AT", "after-commit:2")], &args)
+        .expect_status(-1);
+    other.run("ROLLBACK").expect("the end");
+    scene.bury();
+    scene.run(&["recover"]).expect_status(0);
+    assert_eq!(scene.count("SELECT count(*) FROM tag t JOIN repository r ON r.id = t.repository_id WHERE t.immutable AND r.name IN ('portal', 'site')"), 0);
+}
+
+#[test]
+fn a_flag_that_was_not_needed_at_first_can_be_told_to_recover() {
+    let scene = Scene::small();
+    // No expiry is at stake when it begins.
+    let hold = Hold::at("after-activation");
+    let variable = hold.variable();
+    let run = scene.start(
+        &[("QUAY_DOCTOR_HOLD_AT", &variable)],
+        &[
+            "policy",
+            "create",
+            "--namespace",
+            "acme",
+            "--pattern",
+            "v1.*",
+            "--strategy",
+            "phased",
+        ],
+    );
+    hold.wait();
+    scene.sql(
+        "INSERT INTO tag (name, repository_id, lifetime_start_ms, lifetime_end_ms, tag_kind_id)
+        SELECT 'v1.99', id, 1000, 4000000000000, 1 FROM repository WHERE name = 'shop'",
+    );
+    hold.release();
+    let ended = run.end().expect_status(3);
+    assert!(
+        ended.stderr.contains("--immutable-tags-can-expire"),
+        "{}",
+        ended.stderr
+    );
+    scene.bury();
+    scene
+        .run(&["recover", "--immutable-tags-can-expire", "false"])
+        .expect_status(0);
+    assert_eq!(scene.count("SELECT count(*) FROM tag WHERE name = 'v1.99' AND immutable AND lifetime_end_ms IS NULL"), 1);
+}
+
+#[test]
+fn an_interrupt_ends_after_the_batch_as_it_was_asked_to() {
+    for signal in ["INT", "TERM"] {
+        for then in ["resume", "roll-back", "stop"] {
+            let scene = Scene::small();
+            let before = scene.state();
+            let mut args = vec![
+                "create",
+                "--namespace",
+                "acme",
+                "--pattern",
+                "v.*",
+                "--strategy",
+                "phased",
+                "--batch-time",
+                "1us",
+            ];
+            args.extend(["--on-fault", then]);
+            let hold = Hold::at("after-commit:2");
+            let variable = hold.variable();
+            let run = scene.start(&[("QUAY_DOCTOR_HOLD_AT", &variable)], &policy(&args));
+            hold.wait();
+            run.signal(signal);
+            hold.release();
+            let ended = run.end().expect_status(3);
+            assert!(ended.stderr.contains("interrupted"), "{}", ended.stderr);
+            if then == "roll-back" {
+                assert_eq!(scene.state(), before);
+                assert_eq!(scene.unfinished(), 0);
+                continue;
+            }
+            assert_eq!(scene.unfinished(), 1);
+            scene.wait_for("SELECT (count(*) = 0)::int FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())");
+            // Its supervisor starts the same command again.
+            scene.policy(&args).expect_status(0);
+            scene.check();
+        }
+    }
+}
+
+#[test]
+fn one_of_several_equal_creations_at_once_wins_and_the_others_say_so() {
+    let scene = Scene::of(MANY);
+    let ended: Vec<_> = thread::scope(|scope| {
+        let runs: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| scene.policy(&CREATE)))
+            .collect();
+        runs.into_iter()
+            .map(|run| run.join().expect("an end"))
+            .collect()
+    });
+    let won = ended.iter().filter(|ended| ended.status == 0).count();
+    assert_eq!(won, 1, "{ended:#?}");
+    assert!(
+        ended.iter().all(|ended| [0, 2, 3].contains(&ended.status)),
+        "{ended:#?}"
+    );
+    assert_eq!(
+        scene.count("SELECT count(*) FROM namespaceimmutabilitypolicy"),
+        1
+    );
+    assert_eq!(scene.unfinished(), 0);
+    scene.check();
+}
+
+#[test]
+fn different_creations_at_once_in_one_namespace_all_come_through() {
+    let scene = Scene::of(MANY);
+    let ended: Vec<_> = thread::scope(|scope| {
+        let runs: Vec<_> = ["v1.*", "v2.*", "v.*", "n.*"]
+            .map(|pattern| {
+                let scene = &scene;
+                scope.spawn(move || {
+                    scene.create(pattern, &["--strategy", "phased", "--batch-time", "2ms"])
+                })
+            })
+            .into_iter()
+            .collect();
+        runs.into_iter()
+            .map(|run| run.join().expect("an end"))
+            .collect()
+    });
+    for ended in ended {
+        ended.expect_status(0);
+    }
+    assert_eq!(
+        scene.count("SELECT count(*) FROM tag WHERE NOT immutable"),
+        0
+    );
+    scene.check();
+}
+
+#[test]
+fn two_recoveries_at_once_never_both_work_on_one_operation() {
+    let scene = Scene::of(MANY);
+    let before = scene.state();
+    scene
+        .run_with(
+            &[("QUAY_DOCTOR_KILL_AT", "before-activation")],
+            &policy(&CREATE),
+        )
+        .expect_status(-1);
+    scene.bury();
+    let ended: Vec<_> = thread::scope(|scope| {
+        let runs: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| scene.run(&["recover"])))
+            .collect();
+        runs.into_iter()
+            .map(|run| run.join().expect("an end"))
+            .collect()
+    });
+    for one in &ended {
+        assert!(one.status == 0, "{ended:#?}");
+    }
+    let taken = ended
+        .iter()
+        .filter(|one| one.stdout.contains("taken back"))
+        .count();
+    assert_eq!(taken, 1, "{ended:#?}");
+    assert_eq!(scene.state(), before);
+    assert_eq!(
+        scene.count("SELECT count(*) FROM quay_doctor.tag_change WHERE undone_at IS NULL"),
+        0
+    );
+}
+
+#[test]
+fn connections_exhausted_in_the_middle_are_waited_for_within_the_bound() {
+    for enough in [true, false] {
+        let scene = Scene::of(MANY);
+        let role =
+            scene.text("SELECT 'c' || oid FROM pg_database WHERE datname = current_database()");
+        scene.sql(&format!(
+            "CREATE ROLE {role} LOGIN;
+             GRANT USAGE ON SCHEMA quay_doctor TO {role};
+             GRANT ALL ON ALL TABLES IN SCHEMA quay_doctor, public TO {role};
+             GRANT ALL ON ALL SEQUENCES IN SCHEMA quay_doctor, public TO {role}"
+        ));
+        let url = scene.db.tcp_url().replace("postgres@", &format!("{role}@"));
+        let hold = Hold::at("after-commit:4");
+        let variable = hold.variable();
+        let mut args = policy(&CREATE);
+        args.extend([
+            "--database-url",
+            &url,
+            "--reconnect-for",
+            if enough { "1m" } else { "1s" },
+        ]);
+        let mut command = crate::program::command(&args);
+        command
+            .env("QUAY_DOCTOR_HOLD_AT", &variable)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        let run = command.spawn().expect("the program starts");
+        hold.wait();
+        scene.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT 0; SELECT pg_terminate_backend(pid, 5000) FROM ({WORKERS}) w"));
+        hold.release();
+        thread::sleep(Duration::from_millis(if enough { 700 } else { 3_000 }));
+        scene.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT -1"));
+        let output = run.wait_with_output().expect("an end");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            output.status.code(),
+            Some(if enough { 0 } else { 3 }),
+            "{complaint}"
+        );
+        if !enough {
+            assert!(
+                complaint.contains("too many connections for role"),
+                "{complaint}"
+            );
+            scene.bury();
+            scene.run(&["recover", "--resume"]).expect_status(0);
+        }
+        scene.check();
+        scene.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    }
+}

@@ -1,0 +1,13 @@
+//! Policy operations: what they do, what they refuse, and what no fault makes of them.
+
+mod basics;
+mod evaluation;
+mod faults;
+mod holes;
+mod kills;
+mod pushers;
+mod refusals;
+mod report;
+mod restart;
+mod rules;
+mod scene;

@@ -62,6 +62,10 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
 
+    /// How many sessions read tags side by side; a check opens two more
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    readers: u8,
+
     /// How long the scan may take; what was found until then is reported, with exit status 3
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
@@ -148,6 +152,7 @@ pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
         .request(globals, rules, strictness, args.limit)?;
     request.shard = args.shard;
     request.timeout = args.timeout;
+    request.readers = usize::from(args.readers);
     if let Some(file) = &args.baseline {
         request.baseline = baseline(file)?;
     }

@@ -1,9 +1,9 @@
-//! Many live tags at once: what is plainly sound is only counted, the rest is named.
+//! Many tags at once: what is plainly sound is only counted, the rest is named.
 //!
-//! What a rule says of a live tag follows from four things: whether it is immutable, whether it has
-//! an end, what the policies decide, and what is the same for all tags. So each of the twelve cases
-//! is judged once; a tag is then a decision and a look into a table. Only a tag that some rule may
-//! complain of is looked at as a row.
+//! What a rule says of a tag follows from five things: whether it is dead, whether it is immutable,
+//! whether it has an end, what the policies decide, and what is the same for all tags. So each of the
+//! twenty-four cases is judged once; a tag is then a decision and a look into a table. Only a tag that
+//! some rule may complain of is looked at as a row.
 
 use super::scope_sets::{Matched, ScopeSets, Scratches};
 use super::{
@@ -12,21 +12,27 @@ use super::{
 use crate::quay::{Expiry, Immutability, RepositoryId, TagId, UnixMillis};
 use crate::rules::{Fact, Rule, SubjectKind};
 
-/// What a block says of a tag besides its name: repository, immutability, whether it has an end.
+/// What a block says of a tag besides its name: its repository, and three bits: whether it is dead,
+/// whether it is immutable, whether it has an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark(pub i32);
 
 impl Mark {
-    /// The mark of a live row.
-    pub fn of(row: &TagRow) -> Self {
+    /// The mark of a row as of a moment.
+    pub fn of(row: &TagRow, now: UnixMillis) -> Self {
+        let dead = i32::from(row.expiry.0.is_some_and(|end| end <= now));
         let immutable = i32::from(row.immutability.as_column());
         let ends = i32::from(row.expiry.0.is_some());
-        Self(row.repository.0 << 2 | immutable << 1 | ends)
+        Self(row.repository.0 << 3 | dead << 2 | immutable << 1 | ends)
     }
 
     /// Its repository.
     pub fn repository(self) -> RepositoryId {
-        RepositoryId(self.0 >> 2)
+        RepositoryId(self.0 >> 3)
+    }
+
+    fn dead(self) -> bool {
+        self.0 & 4 != 0
     }
 
     fn immutable(self) -> bool {
@@ -38,7 +44,7 @@ impl Mark {
     }
 }
 
-/// A live tag that some rule may complain of.
+/// A tag that some rule may complain of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Suspect {
     /// Its mark.
@@ -47,10 +53,10 @@ pub struct Suspect {
     pub name: String,
 }
 
-/// How many cases there are: four marks, three decisions.
-const CASES: usize = 12;
+/// How many cases there are: eight marks, three decisions.
+const CASES: usize = 24;
 
-/// Judges live tags by the block; one for each reader.
+/// Judges tags by the block; one for each reader.
 pub struct Bulk<'a> {
     evaluator: Evaluator<'a>,
     sets: &'a ScopeSets<'a>,
@@ -58,8 +64,8 @@ pub struct Bulk<'a> {
     moment: Moment,
     cases: [Case; CASES],
     counts: [u64; CASES],
-    /// Whether any rule asks what the policies decide.
-    asks: bool,
+    /// Whether any rule about live tags asks what the policies decide, and any about dead ones.
+    asks: [bool; 2],
     suspects: Vec<Suspect>,
 }
 
@@ -83,8 +89,10 @@ impl<'a> Bulk<'a> {
         let evaluator = Evaluator::new(rules, registry, policies, moment).with_grace(grace);
         let cases = std::array::from_fn(|number| case(&evaluator, rules, number));
         Self {
-            asks: rules.iter().any(|rule| {
-                rule.subject == SubjectKind::Tag && rule.names(Fact::MatchedByActivePolicy)
+            asks: [Fact::Live, Fact::Dead].map(|life| {
+                rules.iter().any(|rule| {
+                    rule.condition.contains(&life) && rule.names(Fact::MatchedByActivePolicy)
+                })
             }),
             evaluator,
             sets,
@@ -96,15 +104,15 @@ impl<'a> Bulk<'a> {
         }
     }
 
-    /// Takes a live tag.
+    /// Takes a tag.
     pub fn take(&mut self, mark: Mark, name: &str) {
-        let matched = if self.asks {
+        let matched = if self.asks[usize::from(mark.dead())] {
             self.sets
                 .decide(mark.repository(), name, &mut self.scratches)
         } else {
             Matched::No
         };
-        let number = (mark.0 & 3) as usize + 4 * matched as usize;
+        let number = (mark.0 & 7) as usize + 8 * matched as usize;
         match &self.cases[number] {
             Case::Plain(_) => self.counts[number] += 1,
             Case::Look => self.look(mark, name),
@@ -122,14 +130,19 @@ impl<'a> Bulk<'a> {
 
     /// A row that every fact takes for the tag's own.
     fn stand_in(&self, mark: Mark, name: &str) -> TagRow {
-        let later = UnixMillis(self.moment.millis().0.saturating_add(1));
+        let now = self.moment.millis();
+        let end = if mark.dead() {
+            now
+        } else {
+            UnixMillis(now.0.saturating_add(1))
+        };
         TagRow {
             id: TagId(0),
             repository: mark.repository(),
             name: name.to_owned(),
             manifest: None,
             start: UnixMillis(0),
-            expiry: Expiry(mark.ends().then_some(later)),
+            expiry: Expiry(mark.ends().then_some(end)),
             immutability: Immutability::from_column(mark.immutable()),
             hidden: false,
         }
@@ -171,10 +184,10 @@ fn case(evaluator: &Evaluator<'_>, rules: &[Rule], number: usize) -> Case {
 
 /// A fact in a case. What depends on more than the case is unknown, and so looked at.
 fn truth(evaluator: &Evaluator<'_>, fact: Fact, number: usize) -> Truth {
-    let mark = Mark(number as i32 & 3);
-    match (fact, number / 4) {
-        (Fact::Live, _) => Truth::Yes,
-        (Fact::Dead, _) => Truth::No,
+    let mark = Mark(number as i32 & 7);
+    match (fact, number / 8) {
+        (Fact::Live, _) => (!mark.dead()).into(),
+        (Fact::Dead, _) => mark.dead().into(),
         (Fact::Immutable, _) => mark.immutable().into(),
         (Fact::Mutable, _) => (!mark.immutable()).into(),
         (Fact::Expiring, _) => mark.ends().into(),

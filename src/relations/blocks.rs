@@ -1,4 +1,4 @@
-//! Live tags by the block: the server joins the names of a range of pages into one value.
+//! Tags by the block: the server joins the names of a range of pages into one value.
 //!
 //! Messages cost, not bytes: eighty thousand rows in one message reach us several times faster
 //! than in as many messages (docs/scan.md has the figures).
@@ -10,14 +10,14 @@ use crate::quay::{RepositoryId, UnixMillis};
 use super::tags::{TAG_COLUMNS, tag_row};
 
 /// The largest repository id whose mark fits into an `integer`.
-pub const LARGEST_MARKED: i32 = i32::MAX >> 2;
+pub const LARGEST_MARKED: i32 = i32::MAX >> 3;
 
 /// What stands between two names. A name that holds it makes the block's sums differ.
 const SEPARATOR: char = '\n';
 
-/// Which live tags are meant.
+/// Which tags are meant: live ones, and dead ones that are immutable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LiveTags {
+pub struct TagsAt {
     /// As of when.
     pub now: UnixMillis,
     /// Only those of this part of the repositories, and how many parts there are.
@@ -45,13 +45,13 @@ pub fn tag_pages(pg: &mut impl Statements) -> Result<u32, PgError> {
     Ok(u32::try_from(row.read::<i64>(0)?).unwrap_or(u32::MAX))
 }
 
-/// Gives each live tag of a range of pages to `take`; how many there were.
+/// Gives each such tag of a range of pages to `take`; how many there were.
 ///
 /// # Errors
 /// [`PgError`] where the server does not answer with rows.
 pub fn tags_of_pages(
     pg: &mut impl Statements,
-    tags: &LiveTags,
+    tags: &TagsAt,
     pages: Pages,
     mut take: impl FnMut(Mark, &str),
 ) -> Result<u64, PgError> {
@@ -62,11 +62,13 @@ pub fn tags_of_pages(
         &format!(
             r"
             SELECT string_agg(name, E'\n'),
-                string_agg(int4send((repository_id << 2) | (immutable::int << 1)
-                    | (lifetime_end_ms IS NOT NULL)::int), '')
+                string_agg(int4send((repository_id << 3)
+                    | ((lifetime_end_ms IS NOT NULL AND lifetime_end_ms <= $1)::int << 2)
+                    | (immutable::int << 1) | (lifetime_end_ms IS NOT NULL)::int), '')
             FROM tag
             WHERE ctid >= '({},0)'::tid AND ctid < '({to},0)'::tid
-                AND NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1)
+                AND (NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1)
+                    OR immutable AND lifetime_end_ms <= $1)
                 AND ($3::int = 1 OR repository_id % $3 = $2::int)
             ",
             pages.from
@@ -90,7 +92,7 @@ pub fn tags_of_pages(
 /// The same where a name holds the separator.
 fn one_by_one(
     pg: &mut impl Statements,
-    tags: &LiveTags,
+    tags: &TagsAt,
     pages: Pages,
     mut take: impl FnMut(Mark, &str),
 ) -> Result<u64, PgError> {
@@ -99,11 +101,13 @@ fn one_by_one(
     let rows = pg.query(
         &format!(
             r"
-            SELECT name, (repository_id << 2) | (immutable::int << 1)
-                | (lifetime_end_ms IS NOT NULL)::int
+            SELECT name, (repository_id << 3)
+                | ((lifetime_end_ms IS NOT NULL AND lifetime_end_ms <= $1)::int << 2)
+                | (immutable::int << 1) | (lifetime_end_ms IS NOT NULL)::int
             FROM tag
             WHERE ctid >= '({},0)'::tid AND ctid < '({to},0)'::tid
-                AND NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1)
+                AND (NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1)
+                    OR immutable AND lifetime_end_ms <= $1)
                 AND ($3::int = 1 OR repository_id % $3 = $2::int)
             ",
             pages.from
@@ -116,11 +120,11 @@ fn one_by_one(
     Ok(rows.len() as u64)
 }
 
-/// The live rows of these names, whole.
+/// The rows of these names, whole: live ones, and dead ones that are immutable.
 ///
 /// # Errors
 /// [`PgError`] where the server does not answer with rows.
-pub fn live_tags_named(
+pub fn marked_tags_named(
     pg: &mut impl Statements,
     now: UnixMillis,
     repositories: &[RepositoryId],
@@ -135,6 +139,7 @@ pub fn live_tags_named(
                 AS wanted
             JOIN tag USING (repository_id, name)
             WHERE NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1)
+                OR immutable AND lifetime_end_ms <= $1
             ORDER BY id
             "
         ),

@@ -19,7 +19,7 @@ pub use audit::{
     AuditLog, AuditTrail, MarkedChange, PolicyEntry, audit_log, made_immutable_at_push,
     write_marked_changes, write_policy_entry,
 };
-pub use blocks::{LARGEST_MARKED, LiveTags, Pages, live_tags_named, tag_pages, tags_of_pages};
+pub use blocks::{LARGEST_MARKED, Pages, TagsAt, marked_tags_named, tag_pages, tags_of_pages};
 pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
 pub use evidence::accounts;

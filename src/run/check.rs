@@ -165,8 +165,11 @@ fn about_tags(
     if request.selection != Selection::default() {
         wanted.repositories = Some(grounds.registry.repositories.keys().copied().collect());
     }
-    if wanted.live() && wanted.repositories.is_none() && can_be_read_in_blocks(snapshot, grounds)? {
-        live_tags_in_blocks(
+    if wanted.is_nothing() {
+        return Ok(());
+    }
+    if wanted.repositories.is_none() && can_be_read_in_blocks(snapshot, grounds)? {
+        in_blocks(
             snapshot,
             settings,
             request,
@@ -174,15 +177,13 @@ fn about_tags(
             (&wanted, moment),
             look,
         )?;
-        wanted = wanted.dead_only();
-    }
-    if !wanted.is_nothing() && look.cut_short.is_none() {
+    } else {
         scan::tags(snapshot, &wanted, look)?;
     }
     look.look_again()
 }
 
-/// Whether live tags can be read by blocks: not by an old server, nor where a mark has no room.
+/// Whether tags can be read by blocks: not by an old server, nor where a mark has no room.
 fn can_be_read_in_blocks(
     snapshot: &mut ReadSnapshot<'_>,
     grounds: &Grounds,
@@ -192,8 +193,8 @@ fn can_be_read_in_blocks(
     Ok(have_room && scan::reads_ranges(snapshot)?)
 }
 
-/// Live tags, read side by side: what is plainly sound is counted there, suspects are looked at here.
-fn live_tags_in_blocks(
+/// Tags, read side by side: what is plainly sound is counted there, suspects are looked at here.
+fn in_blocks(
     snapshot: &mut ReadSnapshot<'_>,
     settings: &ConnectionSettings,
     request: &CheckRequest,

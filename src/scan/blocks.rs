@@ -1,4 +1,4 @@
-//! Live tags by blocks of pages, read side by side from one exported snapshot.
+//! Tags by blocks of pages, read side by side from one exported snapshot.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use crate::config::ConnectionSettings;
 use crate::evaluate::{Bulk, Mark, RuleOutcome, Suspect, TagRow};
 use crate::pg::{Columns, PgError, ReadSession, ReadSnapshot, SnapshotName, Statements};
 use crate::quay::RepositoryId;
-use crate::relations::{LiveTags, Pages, live_tags_named, tag_pages, tags_of_pages};
+use crate::relations::{Pages, TagsAt, marked_tags_named, tag_pages, tags_of_pages};
 
 /// Pages a block: some megabytes of names, so that the exchange does not count and memory does not
 /// either.
@@ -32,7 +32,7 @@ pub fn reads_ranges(pg: &mut impl Statements) -> Result<bool, ScanError> {
     Ok(row.read::<i32>(0)? >= RANGES_SINCE)
 }
 
-/// How live tags are read side by side.
+/// How tags are read side by side.
 pub struct Readers<'r> {
     /// The database.
     pub settings: &'r ConnectionSettings,
@@ -53,7 +53,7 @@ enum Told {
 }
 
 impl Readers<'_> {
-    /// Reads every live tag, in as many threads as there are readers, each with a judge of its own;
+    /// Reads every tag that is wanted, in as many threads as there are readers, each with a judge of its own;
     /// the sums of all. What a judge suspects is given to `suspected`, with the rows so far, here
     /// in this thread.
     ///
@@ -132,7 +132,7 @@ impl Readers<'_> {
         ) -> Result<ControlFlow<()>, E>,
     ) -> Result<Vec<Vec<RuleOutcome>>, E> {
         let range = Pages { from: 0, to: None };
-        let seen = tags_of_pages(pg, &self.live_tags(), range, |mark, name| {
+        let seen = tags_of_pages(pg, &self.tags_at(), range, |mark, name| {
             judge.take(mark, name);
         })
         .map_err(ScanError::from)?;
@@ -140,8 +140,8 @@ impl Readers<'_> {
         Ok(vec![judge.into_outcomes()])
     }
 
-    fn live_tags(&self) -> LiveTags {
-        LiveTags {
+    fn tags_at(&self) -> TagsAt {
+        TagsAt {
             now: self.wanted.now,
             part: self.wanted.shard.parts(),
         }
@@ -171,7 +171,9 @@ impl Readers<'_> {
     ) -> Result<(), PgError> {
         let mut session = ReadSession::open(self.settings)?;
         let mut snapshot = session.snapshot_as(&self.snapshot)?;
-        let tags = self.live_tags();
+        // Compiling the statement would take longer than a block.
+        snapshot.run("SET LOCAL jit = off")?;
+        let tags = self.tags_at();
         while !stop.load(Ordering::Relaxed) {
             let from = next.fetch_add(PAGES, Ordering::Relaxed);
             if from > pages {
@@ -203,16 +205,16 @@ pub fn rows_of<E: From<ScanError>>(
     mut suspects: Vec<Suspect>,
     mut take: impl FnMut(Vec<TagRow>) -> Result<ControlFlow<()>, E>,
 ) -> Result<ControlFlow<()>, E> {
-    // Two live rows may have one name; each is taken once, and only where it is suspected itself.
+    // Several rows may have one name; each is taken once, and only where it is suspected itself.
     suspects.sort_unstable();
     suspects.dedup();
     for some in suspects.chunks(AT_ONCE) {
         let repositories: Vec<RepositoryId> = some.iter().map(|s| s.mark.repository()).collect();
         let names: Vec<&str> = some.iter().map(|s| s.name.as_str()).collect();
         let suspected: HashSet<(Mark, &str)> = some.iter().map(|s| (s.mark, &*s.name)).collect();
-        let mut rows = live_tags_named(pg, wanted.now, &repositories, &names)
+        let mut rows = marked_tags_named(pg, wanted.now, &repositories, &names)
             .map_err(|error| E::from(error.into()))?;
-        rows.retain(|row| suspected.contains(&(Mark::of(row), &*row.name)));
+        rows.retain(|row| suspected.contains(&(Mark::of(row, wanted.now), &*row.name)));
         if take(rows)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }

@@ -41,19 +41,6 @@ impl Wanted {
         }
     }
 
-    /// Whether live rows are wanted.
-    pub fn live(&self) -> bool {
-        self.live
-    }
-
-    /// The same without live rows.
-    pub fn dead_only(&self) -> Self {
-        Self {
-            live: false,
-            ..self.clone()
-        }
-    }
-
     /// Whether no row is wanted.
     pub fn is_nothing(&self) -> bool {
         !(self.live || self.dead)

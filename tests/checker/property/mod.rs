@@ -112,7 +112,7 @@ fn by_rows(rows: &Rows, world: &World, catalogue: &Catalogue) -> Answer {
     answer(&evaluator.into_outcomes(), &violations)
 }
 
-/// Live tags by the block, as a scan judges; suspects and dead rows row by row.
+/// By the block, as a scan judges; suspects row by row.
 fn by_blocks(rows: &Rows, world: &World, catalogue: &Catalogue) -> Answer {
     let book = PolicyBook::new(rows.policies.clone());
     let sets = ScopeSets::new(&book, &rows.registry);
@@ -123,12 +123,13 @@ fn by_blocks(rows: &Rows, world: &World, catalogue: &Catalogue) -> Answer {
         Evaluator::new(catalogue.rules(), &rows.registry, &book, moment).with_grace(GRACE);
     let mut violations = evaluator.policies(|_| PolicyStanding::default());
     for row in &rows.tags {
-        let look = if is_alive(row.hidden, row.expiry, moment.millis()) {
-            bulk.take(Mark::of(row), &row.name);
-            !bulk.drain().is_empty()
-        } else {
-            true
-        };
+        let live = is_alive(row.hidden, row.expiry, moment.millis());
+        let dead = row.expiry.0.is_some_and(|end| end <= moment.millis());
+        if !(live || dead && row.immutability.as_column()) {
+            continue;
+        }
+        bulk.take(Mark::of(row, moment.millis()), &row.name);
+        let look = !bulk.drain().is_empty();
         if look {
             let candidates = evaluator.tag(row);
             violations.extend(evaluator.conclude(candidates, &rows.accounts));

@@ -27,7 +27,10 @@ lint: setup
 	cargo clippy --lib --bins -- -D warnings # as users build it: without the test kit
 	.ci/squawk
 
-test: lint
+python-venv:
+	@.ci/python-venv
+
+test: lint python-venv
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
 	cargo test --doc
 	@mkdir -p $(TARGET) && rm -f $(SKIPPED)

@@ -19,7 +19,7 @@ use crate::rules::Catalogue;
 
 /// Limits on everything: no statement, no wait and no idle transaction is for ever.
 const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '2s'; \
-     SET idle_in_transaction_session_timeout = '60s'";
+     SET idle_in_transaction_session_timeout = '60s'; SET plan_cache_mode = force_custom_plan";
 
 /// How often a batch is tried again after a lock time-out, a deadlock or a serialisation failure,
 /// and rows that somebody else holds are looked at again.

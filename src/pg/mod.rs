@@ -7,6 +7,7 @@
 mod connect;
 mod error;
 mod handshake;
+mod prepared;
 mod refusal;
 mod session;
 mod snapshot;

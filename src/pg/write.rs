@@ -3,18 +3,50 @@
 use std::io::Write as _;
 
 use postgres::types::ToSql;
-use postgres::{Client, Transaction};
+use postgres::{Client, Row, Transaction};
 
-use super::session::statements;
-use super::{PgError, connect};
+use super::prepared::Prepared;
+use super::{PgError, Statements, connect};
 use crate::config::ConnectionSettings;
 
 /// A session that can write. Only `apply`, `migrate`, `policy` and `sandbox` may open one.
 pub struct WriteSession {
     client: Client,
+    prepared: Prepared,
 }
 
-statements!(WriteSession, client);
+/// Implements [`Statements`] over prepared statements.
+macro_rules! prepared_statements {
+    ($type:ty, $field:ident) => {
+        impl Statements for $type {
+            fn query(
+                &mut self,
+                sql: &str,
+                params: &[&(dyn ToSql + Sync)],
+            ) -> Result<Vec<Row>, PgError> {
+                self.prepared.query(&mut self.$field, sql, params)
+            }
+
+            fn query_one(
+                &mut self,
+                sql: &str,
+                params: &[&(dyn ToSql + Sync)],
+            ) -> Result<Row, PgError> {
+                self.prepared.query_one(&mut self.$field, sql, params)
+            }
+
+            fn query_opt(
+                &mut self,
+                sql: &str,
+                params: &[&(dyn ToSql + Sync)],
+            ) -> Result<Option<Row>, PgError> {
+                self.prepared.query_opt(&mut self.$field, sql, params)
+            }
+        }
+    };
+}
+
+prepared_statements!(WriteSession, client);
 
 impl WriteSession {
     /// Opens a session that can write.
@@ -23,7 +55,10 @@ impl WriteSession {
     /// [`PgError`] where no server answers, or refuses.
     pub fn open(settings: &ConnectionSettings) -> Result<Self, PgError> {
         let client = connect::open(settings)?;
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            prepared: Prepared::default(),
+        })
     }
 
     /// Begins a transaction; dropped without [`WriteTransaction::commit`] it is rolled back.
@@ -33,6 +68,7 @@ impl WriteSession {
     pub fn begin(&mut self) -> Result<WriteTransaction<'_>, PgError> {
         Ok(WriteTransaction {
             transaction: self.client.transaction()?,
+            prepared: &mut self.prepared,
         })
     }
 
@@ -49,9 +85,10 @@ impl WriteSession {
 /// A write transaction.
 pub struct WriteTransaction<'s> {
     transaction: Transaction<'s>,
+    prepared: &'s mut Prepared,
 }
 
-statements!(WriteTransaction<'_>, transaction);
+prepared_statements!(WriteTransaction<'_>, transaction);
 
 impl WriteTransaction<'_> {
     /// Runs one statement; how many rows it touched.
@@ -59,7 +96,7 @@ impl WriteTransaction<'_> {
     /// # Errors
     /// [`PgError`] where the statement fails.
     pub fn execute(&mut self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, PgError> {
-        Ok(self.transaction.execute(sql, params)?)
+        self.prepared.execute(&mut self.transaction, sql, params)
     }
 
     /// Runs a text of statements without parameters.

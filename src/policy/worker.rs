@@ -22,6 +22,7 @@ use crate::relations::PolicySchema;
 /// it are split.
 const SESSION: &str = "SET lock_timeout = '2s'; \
      SET idle_in_transaction_session_timeout = '60s'; \
+     SET plan_cache_mode = force_custom_plan; \
      SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
      SET tcp_keepalives_count = 3; SET tcp_user_timeout = '20s'; \
      SELECT set_config('statement_timeout', '30s', false) FROM pg_settings \

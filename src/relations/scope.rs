@@ -121,12 +121,14 @@ pub fn page_of_tags(pg: &mut impl Statements, page: &Page<'_>) -> Result<Vec<Pag
                 .map(|text| text as &(dyn ToSql + Sync)),
         );
     }
+    // Written so that no index on `immutable` fits: with statistics from before the walk, one looks
+    // cheap, and every page would sort all that is left. In name order each row is met once.
     pg.query(
         &format!(
             r"
             SELECT id, name, lifetime_end_ms IS NOT NULL
             FROM tag
-            WHERE repository_id = $1 AND immutable = $2 AND NOT hidden
+            WHERE repository_id = $1 AND immutable::int = $2::bool::int AND NOT hidden
                 AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $3)
                 AND (name, id) > ($4, $5) AND ({condition})
             ORDER BY name, id

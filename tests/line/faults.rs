@@ -55,7 +55,7 @@ fn a_run_that_was_killed_in_the_middle_is_taken_back_whole() {
     );
     wait_for(
         &stage,
-        "SELECT (count(*) = 0)::int::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2",
+        "SELECT (count(*) = 0)::int::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     );
     stage.run(&["fix", "undo", "1"]).expect_status(0);
     assert_eq!(stage.dump(), before);
@@ -138,7 +138,7 @@ fn quays_lock_on_a_repository_is_waited_for_and_respected() {
         let run = scope.spawn(|| stage.run(&APPLY));
         wait_for(
             &stage,
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted",
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
         );
         assert_eq!(
             stage.count("SELECT count(*) FROM quay_doctor.tag_change"),

@@ -2,7 +2,7 @@
 
 use quay_doctor::pg::WriteSession;
 use quay_doctor::sandbox::world::World;
-use quay_doctor::sandbox::{Cluster, fixture};
+use quay_doctor::sandbox::{Cluster, Program, Programs, fixture, skipped};
 
 use super::stage::{BOTH_FAILURES, Stage};
 use crate::program::run_on;
@@ -80,6 +80,11 @@ fn a_role_that_may_not_read_tags_gets_no_answer_and_never_a_clean_one() {
 
 #[test]
 fn a_hot_standby_is_checked_and_not_written_to() {
+    let programs = Programs::find().expect("programs");
+    if !programs.has(Program::PgBasebackup) {
+        skipped("this package of PostgreSQL has no pg_basebackup");
+        return;
+    }
     let mut cluster = Cluster::start().expect("a cluster");
     cluster.create_database("quay").expect("a database");
     let mut session =

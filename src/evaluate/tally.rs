@@ -198,9 +198,22 @@ impl<'a> Evaluator<'a> {
         self.outcomes[candidate.rule].undecided(&Why::Unreadable(unreadable));
     }
 
-    /// A candidate that was sound when it was looked at again counts as a sound subject.
-    pub fn was_in_progress(&mut self, candidate: &Candidate) {
-        self.outcomes[candidate.rule].subjects += 1;
+    /// What the candidate's rule says of a row, as this evaluator judges it.
+    pub fn verdict_on(&self, candidate: &Candidate, row: &TagRow) -> Verdict {
+        self.verdicts(row)
+            .into_iter()
+            .find(|(rule, _)| *rule == candidate.rule)
+            .map_or(Verdict::NotASubject, |(_, verdict)| verdict)
+    }
+
+    /// A candidate that was no violation when it was looked at again: work was in progress, and it
+    /// counts as a sound subject; unless what it depends on can no longer be told.
+    pub fn was_in_progress(&mut self, candidate: &Candidate, again: &Verdict) {
+        let outcome = &mut self.outcomes[candidate.rule];
+        match again {
+            Verdict::Undecided(why) => outcome.undecided(why),
+            _ => outcome.subjects += 1,
+        }
     }
 
     /// Judges every policy by every rule about policies.

@@ -8,7 +8,7 @@ use super::check::{Event, Told};
 use super::{CheckRequest, Progress, RunError};
 use crate::evaluate::{
     Candidate, Evaluator, Grace, Moment, PolicyBook, Registry, RuleOutcome, TagRow, TagSink,
-    Violation,
+    Verdict, Violation,
 };
 use crate::journal::unfinished_operations;
 use crate::pg::ReadSession;
@@ -141,7 +141,12 @@ impl<'a> SecondLook<'a> {
             let now = by_tag.get(&candidate.row.id);
             match now.and_then(|cases| cases.iter().find(|case| case.same_case(candidate))) {
                 Some(case) => confirmed.push((*case).clone()),
-                None => self.evaluator.was_in_progress(candidate),
+                None => {
+                    let row = rows.iter().find(|row| row.id == candidate.row.id);
+                    let verdict =
+                        row.map_or(Verdict::NotASubject, |row| again.verdict_on(candidate, row));
+                    self.evaluator.was_in_progress(candidate, &verdict);
+                }
             }
         }
         let wanted: HashSet<TagId> = confirmed

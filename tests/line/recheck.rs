@@ -191,3 +191,19 @@ fn work_in_progress_is_not_called_a_fault() {
         "every subject is counted all the same"
     );
 }
+
+#[test]
+fn what_can_no_longer_be_told_at_the_second_look_is_undecided_and_not_sound() {
+    let stage = Stage::migrated(BOTH_FAILURES);
+    let settings = stage.db.settings().expect("settings");
+    let obscured = r#"UPDATE namespaceimmutabilitypolicy
+        SET policy = '{"tag_pattern": "(?:v1){e<=1}.*"}'"#;
+    let mut between = Between(&stage, obscured);
+    let report = check(&settings, &request(), &mut between).expect("a report");
+    let rule = report
+        .rules
+        .iter()
+        .find(|rule| rule.id.0 == "unprotected-tag")
+        .expect("the rule");
+    assert_eq!((rule.undecided.subjects, rule.violations), (220, 0));
+}

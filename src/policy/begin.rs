@@ -107,6 +107,34 @@ pub(super) fn drive(
     Worker::new(settings, opened, operation, target, options, watcher).drive()
 }
 
+/// Commits the transaction that begins an operation.
+pub(super) fn commit_begin(tx: WriteTransaction<'_>) -> Result<(), PolicyError> {
+    point("before-begin-commits");
+    tx.commit()?;
+    point("after-begin");
+    Ok(())
+}
+
+/// Goes on from the transaction that began an operation, once it is known whether it did.
+pub(super) fn carry_on(
+    settings: &ConnectionSettings,
+    (mut session, schema): Opened,
+    started: Result<PolicyOperation, PolicyError>,
+    (fence, target): (Uuid, Target),
+    options: &PolicyOptions,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome, PolicyError> {
+    let patience = options.reconnect_for;
+    let created = begun(settings, &mut session, started, fence, patience)?;
+    drive(
+        settings,
+        (session, schema),
+        (created, target),
+        options,
+        watcher,
+    )
+}
+
 /// Once more where an earlier run of the same command was being taken back, and is now.
 pub(super) fn anew(
     mut once: impl FnMut() -> Result<Outcome, PolicyError>,
@@ -160,7 +188,7 @@ impl Begin<'_> {
 
 /// Settles a lost answer to the first COMMIT: the row is there, or the operation never began. For
 /// as long as the server does not say which, nobody knows.
-pub(super) fn begun(
+fn begun(
     settings: &ConnectionSettings,
     session: &mut WriteSession,
     started: Result<PolicyOperation, PolicyError>,

@@ -2,10 +2,11 @@
 
 use uuid::Uuid;
 
-use super::begin::{Begin, anew, begun, drive, expiry_is_stated, go_on, only, stated, unowned};
+use super::begin::{
+    Begin, anew, carry_on, commit_begin, expiry_is_stated, go_on, only, stated, unowned,
+};
 use super::load::can_be_seen;
 use super::outcome::Outcome;
-use super::safeguard::point;
 use super::target::find_policy;
 use super::validate::validate;
 use super::view::glance;
@@ -70,22 +71,14 @@ fn activate_once(
         let last = last_tag_id(&mut tx)?;
         let created = begin.write(&mut tx, &target, last, options)?;
         super::own_row::compare(&mut tx, &created)?;
-        point("before-begin-commits");
-        tx.commit()?;
-        point("after-begin");
+        commit_begin(tx)?;
         Ok(created)
     })();
-    let created = begun(
-        settings,
-        &mut session,
-        started,
-        fence,
-        options.reconnect_for,
-    )?;
-    drive(
+    carry_on(
         settings,
         (session, schema),
-        (created, target),
+        started,
+        (fence, target),
         options,
         watcher,
     )
@@ -177,22 +170,14 @@ fn update_once(
         };
         record_policy_change(&mut tx, created.id, &change)?;
         super::own_row::compare(&mut tx, &created)?;
-        point("before-begin-commits");
-        tx.commit()?;
-        point("after-begin");
+        commit_begin(tx)?;
         Ok(created)
     })();
-    let created = begun(
-        settings,
-        &mut session,
-        started,
-        fence,
-        options.reconnect_for,
-    )?;
-    drive(
+    carry_on(
         settings,
         (session, schema),
-        (created, target),
+        started,
+        (fence, target),
         options,
         watcher,
     )

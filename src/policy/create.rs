@@ -3,11 +3,12 @@
 use uuid::Uuid;
 
 use super::activate::{activate_in, forward};
-use super::begin::{Begin, anew, begun, drive, expiry_is_stated, go_on, only, owned, stated};
+use super::begin::{
+    Begin, anew, carry_on, commit_begin, expiry_is_stated, go_on, only, owned, stated,
+};
 use super::load::can_be_seen;
 use super::mark::{lock_all, mark};
 use super::outcome::{Ended, Outcome};
-use super::safeguard::point;
 use super::target::{Target, find};
 use super::validate::validate;
 use super::view::{Impact, glance};
@@ -137,22 +138,14 @@ fn create_once(
         } else {
             created
         };
-        point("before-begin-commits");
-        tx.commit()?;
-        point("after-begin");
+        commit_begin(tx)?;
         Ok(created)
     })();
-    let created = begun(
-        settings,
-        &mut session,
-        started,
-        fence,
-        options.reconnect_for,
-    )?;
-    drive(
+    carry_on(
         settings,
         (session, schema),
-        (created, target),
+        started,
+        (fence, target),
         options,
         watcher,
     )

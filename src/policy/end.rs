@@ -3,10 +3,9 @@
 use uuid::Uuid;
 
 use super::activate::entry;
-use super::begin::{Begin, begun, drive, go_on, stated, unowned};
+use super::begin::{Begin, carry_on, commit_begin, go_on, stated, unowned};
 use super::load::can_be_seen;
 use super::outcome::Outcome;
-use super::safeguard::point;
 use super::target::find_policy;
 use super::worker::{Watcher, open};
 use super::{PolicyError, PolicyOptions};
@@ -106,22 +105,14 @@ fn end_policy(
                 says,
             )?;
         }
-        point("before-begin-commits");
-        tx.commit()?;
-        point("after-begin");
+        commit_begin(tx)?;
         Ok(created)
     })();
-    let created = begun(
-        settings,
-        &mut session,
-        started,
-        fence,
-        options.reconnect_for,
-    )?;
-    drive(
+    carry_on(
         settings,
         (session, schema),
-        (created, target),
+        started,
+        (fence, target),
         options,
         watcher,
     )

@@ -9,3 +9,4 @@ mod own_rules;
 mod property;
 mod rules;
 mod tag;
+mod under_pushers;

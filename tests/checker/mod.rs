@@ -1,5 +1,6 @@
 //! The checker: every rule, its examples and its page, its evidence, its formats.
 
+mod audit;
 mod catalogue;
 mod detection;
 mod formats;

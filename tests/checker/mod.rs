@@ -9,5 +9,6 @@ mod limits;
 mod own_rules;
 mod property;
 mod rules;
+mod standby;
 mod tag;
 mod under_pushers;

@@ -281,7 +281,7 @@ impl<'a> Worker<'a> {
 }
 
 /// A server that accepts no writes yet: the one that is about to be promoted.
-fn standby(error: &PolicyError) -> bool {
+pub(super) fn standby(error: &PolicyError) -> bool {
     error.fault() == Some(FaultClass::ReadOnly)
 }
 

@@ -4,6 +4,7 @@
 //! read by the same text. Nothing here decides: rows go to `evaluate` as they are.
 
 mod audit;
+mod audit_entry;
 mod blocks;
 mod census;
 mod clock;
@@ -16,10 +17,8 @@ mod readers;
 mod scope;
 mod tags;
 
-pub use audit::{
-    AuditLog, AuditTrail, MarkedChange, PolicyEntry, audit_log, made_immutable_at_push,
-    write_marked_changes, write_policy_entry,
-};
+pub use audit::{AuditLog, AuditTrail, acts_on, audit_log, made_immutable_at_push};
+pub use audit_entry::{MarkedChange, PolicyEntry, write_marked_changes, write_policy_entry};
 pub use blocks::{LARGEST_MARKED, Pages, TagsAt, marked_tags_named, tag_pages, tags_of_pages};
 pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;

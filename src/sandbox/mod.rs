@@ -27,6 +27,8 @@ pub mod fixture;
 mod folder;
 mod programs;
 #[cfg(feature = "testkit")]
+pub mod proxy;
+#[cfg(feature = "testkit")]
 pub mod pusher;
 pub mod quays_way;
 mod server;

@@ -5,6 +5,7 @@ mod evaluation;
 mod faults;
 mod holes;
 mod kills;
+mod lost;
 mod million;
 mod pushers;
 mod refusals;

@@ -25,6 +25,8 @@ mod cluster;
 mod error;
 pub mod fixture;
 mod folder;
+#[cfg(feature = "testkit")]
+pub mod oracle;
 mod programs;
 #[cfg(feature = "testkit")]
 pub mod proxy;

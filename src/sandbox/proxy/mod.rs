@@ -39,7 +39,7 @@ use super::SandboxError;
 
 /// How long the proxy waits for the server to take a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// So many statements are remembered; the rest only counts.
+/// So many texts are remembered; the rest only counts.
 const REMEMBERED: usize = 20_000;
 /// The port where none is given.
 const USUAL_PORT: u16 = 5432;
@@ -57,7 +57,9 @@ pub struct Traffic {
     pub messages_to_server: u64,
     /// Messages from the server.
     pub messages_to_program: u64,
-    /// The texts of the statements that ran, in their order.
+    /// Statements that ran.
+    pub ran: u64,
+    /// Their texts, in their order, as far as they are remembered.
     pub statements: Vec<String>,
 }
 
@@ -118,6 +120,7 @@ impl Shared {
 
     fn statement(&self, text: &str) -> (Option<Effect>, Option<Effect>) {
         let mut traffic = lock(&self.traffic);
+        traffic.ran += 1;
         if traffic.statements.len() < REMEMBERED {
             traffic.statements.push(text.to_owned());
         }
@@ -213,6 +216,11 @@ impl FaultProxy {
     /// What has gone through so far.
     pub fn traffic(&self) -> Traffic {
         lock(&self.shared.traffic).clone()
+    }
+
+    /// How many statements have come from the program so far, without the texts.
+    pub fn statements(&self) -> u64 {
+        lock(&self.shared.traffic).ran
     }
 
     /// Counts from nothing again.

@@ -13,6 +13,7 @@ mod connection;
 mod floors;
 mod line;
 mod migrate;
+mod model;
 mod pattern;
 mod policy;
 mod program;

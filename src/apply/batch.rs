@@ -133,7 +133,9 @@ impl Look<'_> {
                 Step::Skip
             };
         };
-        if !still {
+        // Judged anew and still wrong, but not the row that somebody looked at: a plan is carried
+        // out for what it expects.
+        if !still || *row != target.subject.row {
             return Step::Skip;
         }
         let after = match correction {

@@ -3,6 +3,7 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::correction::PlanFileError;
 use crate::journal::JournalError;
 use crate::pg::{FaultClass, PgError};
 use crate::quay::RunId;
@@ -64,6 +65,10 @@ pub enum ApplyError {
     /// Somebody wanted it to end.
     #[error("interrupted")]
     Interrupted,
+    /// The plan is not for this database.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    PlanFile(#[from] PlanFileError),
     /// The journal.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -81,6 +86,7 @@ impl ApplyError {
             self,
             Self::ExpiryNotStated { .. }
                 | Self::TooMany { .. }
+                | Self::PlanFile(_)
                 | Self::Journal(
                     JournalError::Absent | JournalError::NoSuchRun(_) | JournalError::NotAFix(_)
                 )

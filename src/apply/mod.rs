@@ -15,7 +15,7 @@ mod run;
 mod undo;
 
 pub use error::ApplyError;
-pub use options::{ApplyOptions, AuditDetail, PastExpiry};
+pub use options::{ApplyOptions, AuditDetail, PastExpiry, PlanOrigin};
 pub use record::record;
 pub use run::{Applied, apply};
 pub use undo::{Refusal, Undone, leave_as_is, undo};

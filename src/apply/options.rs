@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::correction::{DatabaseIdentity, PlanDigest};
 use crate::evaluate::Features;
 use crate::journal::Identity;
 
@@ -25,6 +26,17 @@ pub enum PastExpiry {
     Restore,
 }
 
+/// The document that a plan comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanOrigin {
+    /// The file.
+    pub file: String,
+    /// For which database it was made; no other is written.
+    pub database: DatabaseIdentity,
+    /// Its digest, written down with the run.
+    pub digest: PlanDigest,
+}
+
 /// How corrections are carried out.
 #[derive(Clone, Debug)]
 pub struct ApplyOptions {
@@ -44,6 +56,8 @@ pub struct ApplyOptions {
     pub max_changes: u64,
     /// How long an inactive policy may stay inactive.
     pub stale_after: Duration,
+    /// The document that the plan comes from, where it comes from one.
+    pub origin: Option<PlanOrigin>,
 }
 
 impl ApplyOptions {
@@ -58,6 +72,7 @@ impl ApplyOptions {
             clock_margin: Duration::from_secs(60),
             max_changes: 10_000,
             stale_after: Duration::from_secs(3_600),
+            origin: None,
         }
     }
 }

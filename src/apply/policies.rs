@@ -2,7 +2,9 @@
 
 use super::ApplyError;
 use super::run::Site;
-use crate::evaluate::{Evaluator, Moment, PolicyBook, PolicySubject, Registry, Strictness};
+use crate::evaluate::{
+    Evaluator, Moment, PolicyBook, PolicySubject, Registry, Strictness, Subject,
+};
 use crate::journal::{
     FixTotals, Phase, PolicyChange, liveness_held, policy_standings, record_policy_change,
     unfinished_operations,
@@ -11,6 +13,12 @@ use crate::pg::WriteSession;
 use crate::quay::Scope;
 use crate::relations::{PoliciesOf, delete_inactive_policy, policies, server_clock};
 use crate::rules::RuleId;
+
+/// Whether a policy is still the one that somebody looked at.
+fn is_as_expected(now: &Subject, expected: &PolicySubject) -> bool {
+    matches!(now, Subject::Policy(now) if now.uuid == expected.uuid
+        && now.scope == expected.scope && now.pattern == expected.pattern)
+}
 
 /// Deletes an inactive policy that still violates the rule; what the run's sums gain.
 pub(super) fn delete(
@@ -49,7 +57,7 @@ pub(super) fn delete(
     let stale = evaluator
         .policies(|row| standings.get(&row.uuid).cloned().unwrap_or_default())
         .iter()
-        .any(|violation| violation.rule == *rule && violation.is_about(&policy.uuid));
+        .any(|violation| violation.rule == *rule && is_as_expected(&violation.subject, policy));
     let mut totals = FixTotals {
         batches: 1,
         ..FixTotals::default()

@@ -4,13 +4,16 @@ use std::ops::ControlFlow;
 use std::thread::sleep;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::batch::{BatchOutcome, carry_out};
 use super::pace::Pace;
-use super::{ApplyError, ApplyOptions, policies};
+use super::{ApplyError, ApplyOptions, PlanOrigin, policies};
 use crate::config::ConnectionSettings;
-use crate::correction::{Correction, Plan, Planned};
+use crate::correction::{Correction, Plan, PlanFileError, Planned};
 use crate::journal::{
-    FixRun, FixTotals, JournalError, Phase, SchemaState, begin_fix, hold_liveness,
+    FixRun, FixTotals, JournalError, Phase, SchemaState, begin_fix, database_identity,
+    hold_liveness,
 };
 use crate::pg::{FaultClass, WriteSession};
 use crate::quay::{RepositoryId, RunId};
@@ -81,6 +84,9 @@ pub fn apply(
         return Err(ApplyError::ExpiryNotStated { tags: not_stated });
     }
     let (mut session, schema) = open(settings)?;
+    if let Some(origin) = &options.origin {
+        only_here(&mut session, origin)?;
+    }
     let run = begin(&mut session, options)?;
     let site = Site {
         run: &run,
@@ -111,9 +117,25 @@ pub fn apply(
     })
 }
 
+/// Refuses a plan that was made for another database than the session's.
+fn only_here(session: &mut WriteSession, origin: &PlanOrigin) -> Result<(), ApplyError> {
+    let here = database_identity(session)?;
+    if here.may_be(&origin.database) {
+        return Ok(());
+    }
+    Err(PlanFileError::Foreign {
+        file: origin.file.clone(),
+        of: origin.database.to_string(),
+        here: here.to_string(),
+    }
+    .into())
+}
+
 fn begin(session: &mut WriteSession, options: &ApplyOptions) -> Result<FixRun, ApplyError> {
     let mut tx = session.begin()?;
-    let run = begin_fix(&mut tx, &options.who, &serde_json::json!({}))?;
+    let digest = options.origin.as_ref().map(|origin| &origin.digest);
+    let asked = digest.map_or_else(|| json!({}), |digest| json!({ "plan": digest }));
+    let run = begin_fix(&mut tx, &options.who, &asked)?;
     // Held before the row can be seen: nobody finds the run without its worker.
     if !hold_liveness(&mut tx, run.id)? {
         return Err(ApplyError::LivenessLost(run.id));

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Choices, Correction, ExpiryChange, TagTarget};
 use crate::evaluate::{Features, PolicySubject, Stated, Subject, TagSubject, Violation};
 use crate::quay::{OperationId, UnixMillis};
 use crate::rules::{Catalogue, Doer, RemedyKind, Rule, RuleId, Severity};
 
 /// A correction with the rule that asks for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Planned {
     /// The rule.
     pub rule: RuleId,
@@ -17,7 +20,8 @@ pub struct Planned {
 }
 
 /// A question: violations of one rule in one repository (or one policy) that somebody decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OpenDecision {
     /// The rule.
     pub rule: RuleId,
@@ -37,7 +41,8 @@ pub struct OpenDecision {
 
 /// An unfinished operation, with the policy that it owns: `recover` finishes it or takes it back,
 /// not `fix`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LeftAlone {
     /// The policy, where a rule complains of it.
     pub policy: Option<PolicySubject>,
@@ -102,12 +107,17 @@ impl Plan {
                 (subject, None) => ask(&mut open, rule, subject, (remedies, doable)),
             }
         }
-        plan.corrections.sort_by_key(|planned| {
+        plan.order();
+        plan.decisions = open.into_values().collect();
+        plan
+    }
+
+    /// Puts the corrections into the order of the batches.
+    pub(super) fn order(&mut self) {
+        self.corrections.sort_by_key(|planned| {
             let tag = planned.correction.tag();
             (tag.is_none(), tag.map(|tag| (tag.repository(), tag.id())))
         });
-        plan.decisions = open.into_values().collect();
-        plan
     }
 
     /// Leaves an operation to `recover`; it is named once, whichever rules complain of it.

@@ -4,6 +4,7 @@
 //! before-image through here, in the transaction of the change. Nothing here decides whether a
 //! change is right, and nothing here touches a table of Quay's.
 
+mod database;
 mod error;
 mod fix_run;
 mod history;
@@ -17,6 +18,7 @@ mod schema;
 mod tag_change;
 mod told;
 
+pub use database::database_identity;
 pub use error::JournalError;
 pub use fix_run::{FixRun, FixTotals, RunRow, begin_fix, fix_run, run_state};
 pub use history::{HistoryChange, HistoryOf, HistoryRow, TagPath, changes, history};

@@ -66,7 +66,12 @@ pub fn plan_for_people(report: &PlanReport) -> String {
             thousands(plan.beyond)
         );
     }
-    if !plan.corrections.is_empty() {
+    if let Some(digest) = &report.digest {
+        line!(
+            out,
+            "\nDigest: {digest}\nTo carry out exactly this: quay-doctor fix --apply --plan FILE"
+        );
+    } else if !plan.corrections.is_empty() {
         line!(out, "\nTo carry it out: the same command with --apply.");
     }
     out

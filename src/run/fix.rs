@@ -41,7 +41,7 @@ pub fn plan_fix(
         request.check.features,
     );
     plan.beyond = total - kept;
-    Ok(PlanReport { plan, rules })
+    Ok(PlanReport::new(plan, rules))
 }
 
 /// Carries a plan out. The whole catalogue judges the rows again, whatever rules were asked for.

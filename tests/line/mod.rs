@@ -6,6 +6,7 @@ mod history;
 mod input;
 pub mod output;
 mod places;
+mod plan_file;
 mod policies;
 mod property;
 mod recheck;

@@ -1,13 +1,15 @@
 //! `fix`: plans corrections; carries them out with `--apply`; takes a run back with `undo`.
 
+mod source;
+
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use quay_doctor::{
-    ApplyOptions, AuditDetail, Catalogue, Choices, FixRequest, Identity, OperationId, PastExpiry,
-    RunError, Strictness, apply_fix, apply_for_people, apply_json, plan_fix, plan_for_people,
-    plan_json, undo_fix, undo_for_people, undo_json,
+    ApplyOptions, AuditDetail, Identity, OperationId, PastExpiry, apply_fix, apply_for_people,
+    apply_json, plan_for_people, plan_json, undo_fix, undo_for_people, undo_json,
 };
 
-use super::check::Choice;
 use super::progress::Terminal;
 use super::{Exit, Failure, Format, Globals, output};
 
@@ -19,11 +21,11 @@ pub struct FixArgs {
     sub: Option<Sub>,
 
     #[command(flatten)]
-    choice: Choice,
+    source: source::Source,
 
-    /// Take this remedy for this rule, as in orphaned-immutable-tag=release
-    #[arg(long = "remedy", value_name = "RULE=NAME")]
-    remedies: Vec<String>,
+    /// Write the plan into a file, for --plan
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "apply"])]
+    out: Option<PathBuf>,
 
     /// Carry the plan out
     #[arg(long)]
@@ -85,18 +87,10 @@ pub fn run(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
 }
 
 fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
-    let keep = usize::try_from(args.max_changes)
-        .unwrap_or(usize::MAX)
-        .saturating_add(1);
-    // A user's own rules are checked only: what corrects rows judges them by the built-in ones.
-    let catalogue = Catalogue::built_in()?;
-    let check = args
-        .choice
-        .request(globals, catalogue.clone(), Strictness::Lenient, keep)?;
-    let choices = Choices::parse::<RunError>(&args.remedies, &catalogue)?;
-    let settings = globals.connection()?;
-    let request = FixRequest { check, choices };
-    let plan = plan_fix(&settings, &request, &mut Terminal::new(globals))?;
+    let source = args
+        .source
+        .plan(args.max_changes, args.out.as_deref(), globals)?;
+    let plan = source.plan;
     if !args.apply {
         match globals.format {
             Format::Human => output::text(&plan_for_people(&plan))?,
@@ -109,10 +103,16 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
         });
     }
     let mut options = args.writing.options(globals);
-    options.features = request.check.features;
+    options.features = source.features;
     options.max_changes = args.max_changes;
-    options.stale_after = args.choice.stale_after;
-    let report = apply_fix(&settings, &plan, &options, &mut Terminal::new(globals))?;
+    options.stale_after = source.stale_after;
+    options.origin = source.origin;
+    let report = apply_fix(
+        &globals.connection()?,
+        &plan,
+        &options,
+        &mut Terminal::new(globals),
+    )?;
     match globals.format {
         Format::Human => output::text(&apply_for_people(&report))?,
         Format::Json => output::json(&apply_json(&report))?,

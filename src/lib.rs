@@ -42,7 +42,7 @@ pub use config::{
     ConfigError, ConnectionSettings, DatabaseChoice, Environment, Feature, FeatureFlags, Origin,
     QuayConfig, QuayFeatures, Secret,
 };
-pub use correction::{Choices, PlanDigest, PlanDocument, PlanFileError, PlanHead};
+pub use correction::{Choices, Decisions, PlanDigest, PlanDocument, PlanFileError, PlanHead};
 pub use demo::{DemoError, Narrator, tell as tell_demo};
 pub use evaluate::{
     Activity, ExampleOutcome, Features, Stated, Strictness, WorkerLife, try_examples,
@@ -82,6 +82,7 @@ pub use rules::{Catalogue, Rule, RuleError, Severity, rules_in};
 pub use run::{
     CheckRequest, Event, ExplainRequest, FixRequest, History, NoProgress, Progress, RecoverRequest,
     Recovered, RunError, ScanHistory, apply_fix, check, check_telling, explain_tag, plan_fix,
-    read_history, read_plan_file, recover, undo_fix, unfinished, write_plan_file,
+    read_decisions_file, read_history, read_plan_file, recover, undo_fix, unfinished,
+    write_plan_file,
 };
 pub use scan::Shard;

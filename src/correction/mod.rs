@@ -5,6 +5,7 @@
 
 mod choice;
 mod corrections;
+mod decide;
 mod document;
 mod error;
 mod identity;
@@ -12,6 +13,7 @@ mod plan;
 
 pub use choice::Choices;
 pub use corrections::{Correction, ExpiryChange, TagTarget};
+pub use decide::Decisions;
 pub use document::{
     PlanDigest, PlanDocument, PlanFileError, PlanHead, PlanRest, SHAPE as PLAN_SHAPE, read_plan,
     write_plan,

@@ -1,6 +1,6 @@
 //! The plan: what would be corrected, what needs a decision, what is left to others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,8 @@ pub struct Plan {
     pub decisions: Vec<OpenDecision>,
     /// What is not ours to correct.
     pub left: Vec<LeftAlone>,
+    /// Decisions by scope that decided nothing, a sentence each.
+    pub idle_decisions: Vec<String>,
     /// How many violations there are beyond those that were kept; they are not in the plan.
     pub beyond: u64,
 }
@@ -76,11 +78,16 @@ impl Plan {
         features: Features,
     ) -> Self {
         let mut plan = Self::default();
+        let mut used = BTreeSet::new();
         let mut open: BTreeMap<(RuleId, String, String), OpenDecision> = BTreeMap::new();
         for violation in violations {
             // A violation's rule is of this catalogue; another has no remedy here.
             let known = catalogue.get(&violation.rule.0).ok();
-            let remedy = known.and_then(|rule| choices.remedy(rule));
+            let chosen = known.and_then(|rule| choices.remedy_on(rule, &violation.subject));
+            let remedy = chosen.map(|(remedy, by)| {
+                used.extend(by);
+                remedy
+            });
             if remedy.is_none() && violation.severity == Severity::Info {
                 // Worth knowing, and nobody has to decide anything about it.
                 continue;
@@ -109,6 +116,7 @@ impl Plan {
         }
         plan.order();
         plan.decisions = open.into_values().collect();
+        plan.idle_decisions = choices.decisions().idle(&used);
         plan
     }
 

@@ -44,6 +44,9 @@ pub fn plan_for_people(report: &PlanReport) -> String {
         }
     }
     decisions(&mut out, &plan.decisions);
+    for idle in &plan.idle_decisions {
+        line!(out, "\ndecided in vain: {}", harmless(idle));
+    }
     let (cleared, not_known) = plan.expiries_at_stake();
     if cleared > 0 {
         line!(
@@ -162,7 +165,7 @@ fn decisions(out: &mut String, decisions: &[OpenDecision]) {
                 decision.rule
             )
         } else {
-            format!("say --remedy {}=NAME", decision.rule)
+            format!("say --remedy {}=NAME, or --decide FILE", decision.rule)
         };
         line!(
             out,

@@ -5,8 +5,11 @@ use std::ops::ControlFlow;
 use super::{CheckRequest, Progress, RunError, check};
 use crate::apply::{self, ApplyOptions};
 use crate::config::ConnectionSettings;
-use crate::correction::{Choices, Plan};
+use crate::correction::{Choices, Decisions, Plan};
+use crate::journal::SchemaState;
+use crate::pg::ReadSession;
 use crate::quay::RunId;
+use crate::relations::{PoliciesOf, PolicySchema, Selection, census, policies};
 use crate::report::{ApplyReport, CheckReport, PlanReport, UndoReport};
 use crate::rules::Catalogue;
 
@@ -28,6 +31,9 @@ pub fn plan_fix(
     request: &FixRequest,
     progress: &mut dyn Progress,
 ) -> Result<PlanReport, RunError> {
+    if !request.choices.decisions().is_empty() {
+        only_about_what_is_there(settings, request.choices.decisions())?;
+    }
     let report = check(settings, &request.check, progress)?;
     let kept = report.violations.len() as u64;
     let CheckReport {
@@ -42,6 +48,20 @@ pub fn plan_fix(
     );
     plan.beyond = total - kept;
     Ok(PlanReport::new(plan, rules))
+}
+
+/// Holds decisions by scope against the registry's names, before anything is looked at for them.
+fn only_about_what_is_there(
+    settings: &ConnectionSettings,
+    decisions: &Decisions,
+) -> Result<(), RunError> {
+    let mut session = ReadSession::open(settings)?;
+    let mut snapshot = session.snapshot()?;
+    let schema = SchemaState::read(&mut snapshot)?;
+    let registry = census(&mut snapshot, &Selection::default())?;
+    let policies = policies(&mut snapshot, PolicySchema::from(&schema), &PoliciesOf::All)?;
+    let uuids = policies.into_iter().map(|policy| policy.uuid).collect();
+    Ok(decisions.only_about(&registry, &uuids)?)
 }
 
 /// Carries a plan out. The whole catalogue judges the rows again, whatever rules were asked for.

@@ -25,7 +25,7 @@ pub use explain::{ExplainRequest, explain_tag};
 pub use fix::{FixRequest, apply_fix, plan_fix, undo_fix};
 pub use history::{History, read_history};
 pub use history_of_scans::ScanHistory;
-pub use plan_file::{read_plan_file, write_plan_file};
+pub use plan_file::{read_decisions_file, read_plan_file, write_plan_file};
 pub use progress::{NoProgress, Progress};
 pub use recover::{RecoverRequest, Recovered, recover, unfinished};
 pub use request::CheckRequest;

@@ -1,17 +1,22 @@
-//! Plans in files: written by one command, carried out by another.
+//! Plans in files, written by one command and carried out by another; decisions in files.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use super::{FixRequest, RunError};
 use crate::config::ConnectionSettings;
 use crate::correction::{
-    PLAN_SHAPE, PlanDigest, PlanDocument, PlanFileError, PlanHead, PlanRest, read_plan, write_plan,
+    Decisions, PLAN_SHAPE, PlanDigest, PlanDocument, PlanError, PlanFileError, PlanHead, PlanRest,
+    read_plan, write_plan,
 };
 use crate::journal::{Identity, database_identity};
 use crate::pg::ReadSession;
 use crate::report::PlanReport;
+use crate::rules::Catalogue;
+
+/// The longest file of decisions that is read, in bytes.
+const LONGEST_DECISIONS: u64 = 16 << 20;
 
 /// Writes a plan for this database into a file, whole or not at all.
 ///
@@ -71,4 +76,29 @@ pub fn read_plan_file(file: &Path, keep: usize) -> Result<PlanDocument, RunError
         reason: error.to_string(),
     })?;
     Ok(read_plan(&name, BufReader::new(opened), keep)?)
+}
+
+/// Reads a file of decisions by scope.
+///
+/// # Errors
+/// [`RunError`] where it cannot be read or means nothing.
+pub fn read_decisions_file(file: &Path, catalogue: &Catalogue) -> Result<Decisions, RunError> {
+    let name = file.display().to_string();
+    let mut text = String::new();
+    let read = File::open(file)
+        .and_then(|opened| opened.take(LONGEST_DECISIONS + 1).read_to_string(&mut text));
+    let reason = match read {
+        Ok(length) if length as u64 <= LONGEST_DECISIONS => {
+            return Ok(Decisions::parse(&name, &text, catalogue)?);
+        }
+        Ok(_) => format!("it has more than {LONGEST_DECISIONS} bytes"),
+        Err(error) => error.to_string(),
+    };
+    Err(PlanError::Decision {
+        file: name,
+        line: 1,
+        reason,
+        help: "--decide takes a TOML file; docs/schemas/decisions.json describes it".to_owned(),
+    }
+    .into())
 }

@@ -1,5 +1,6 @@
 //! The main job, from one end to the other: migrate, check, fix, check, undo.
 
+mod decisions;
 mod evidence;
 mod faults;
 mod history;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use quay_doctor::{
     Catalogue, Choices, Features, FixRequest, PlanOrigin, PlanReport, RunError, Strictness,
-    plan_fix, read_plan_file, write_plan_file,
+    plan_fix, read_decisions_file, read_plan_file, write_plan_file,
 };
 
 use crate::cli::check::Choice;
@@ -23,12 +23,16 @@ pub struct Source {
     #[arg(long = "remedy", value_name = "RULE=NAME")]
     remedies: Vec<String>,
 
+    /// Decisions by namespace, repository or policy, which outweigh --remedy: a TOML file
+    #[arg(long, value_name = "FILE")]
+    decide: Option<PathBuf>,
+
     /// The plan that --out wrote: exactly its corrections, for the database it was made for
     #[arg(
         long,
         value_name = "FILE",
         conflicts_with_all = [
-            "remedies", "rules", "namespace", "repository", "stale_after", "grace",
+            "remedies", "decide", "rules", "namespace", "repository", "stale_after", "grace",
             "accept_undecided",
         ],
     )]
@@ -67,7 +71,10 @@ impl Source {
         let check = self
             .choice
             .request(globals, catalogue.clone(), Strictness::Lenient, keep)?;
-        let choices = Choices::parse::<RunError>(&self.remedies, &catalogue)?;
+        let mut choices = Choices::parse::<RunError>(&self.remedies, &catalogue)?;
+        if let Some(file) = &self.decide {
+            choices = choices.decided(read_decisions_file(file, &catalogue)?);
+        }
         let settings = globals.connection()?;
         let request = FixRequest { check, choices };
         let mut plan = plan_fix(&settings, &request, &mut Terminal::new(globals))?;

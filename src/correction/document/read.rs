@@ -41,6 +41,7 @@ pub fn read_plan(file: &str, from: impl Read, keep: usize) -> Result<PlanDocumen
         corrections: parts.corrections.kept,
         decisions: parts.rest.decisions,
         left: parts.rest.left_to_recover,
+        idle_decisions: Vec::new(),
         beyond: parts.rest.beyond + parts.corrections.more,
     };
     plan.order();

@@ -82,7 +82,7 @@ pub use rules::{Catalogue, Rule, RuleError, Severity, rules_in};
 pub use run::{
     CheckRequest, Event, ExplainRequest, FixRequest, History, NoProgress, Progress, RecoverRequest,
     Recovered, RunError, ScanHistory, apply_fix, check, check_telling, explain_tag, plan_fix,
-    read_decisions_file, read_history, read_plan_file, recover, undo_fix, unfinished,
+    print_fix, read_decisions_file, read_history, read_plan_file, recover, undo_fix, unfinished,
     write_plan_file,
 };
 pub use scan::Shard;

@@ -69,6 +69,10 @@ pub enum ApplyError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     PlanFile(#[from] PlanFileError),
+    /// What is to be handed out cannot be written.
+    #[error("the script could not be written")]
+    #[diagnostic(help("nothing has been changed"))]
+    Unwritten(#[from] std::io::Error),
     /// The journal.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -62,16 +62,7 @@ impl<'a> Guard<'a> {
         rows: &[TagRow],
         accounts: &HashMap<TagId, Account>,
     ) -> HashMap<TagId, BTreeSet<RuleId>> {
-        let (registry, policies) = (&self.ground.registry, &self.ground.policies);
-        let mut evaluator = Evaluator::new(rules.rules(), registry, policies, self.moment);
-        let mut violated: HashMap<TagId, BTreeSet<RuleId>> = HashMap::new();
-        for row in rows {
-            let candidates = evaluator.tag(row);
-            for violation in evaluator.conclude(candidates, accounts) {
-                violated.entry(row.id).or_default().insert(violation.rule);
-            }
-        }
-        violated
+        violated(&self.ground, self.moment, rules, rows, accounts)
     }
 
     /// Writes changes: before-images, the rows, marked audit entries. One transaction holds all.
@@ -133,4 +124,23 @@ impl<'a> Guard<'a> {
         }
         Ok(())
     }
+}
+
+/// The rules that each row violates on this ground, evidence considered.
+pub(super) fn violated(
+    ground: &Ground,
+    moment: Moment,
+    rules: &Catalogue,
+    rows: &[TagRow],
+    accounts: &HashMap<TagId, Account>,
+) -> HashMap<TagId, BTreeSet<RuleId>> {
+    let mut evaluator = Evaluator::new(rules.rules(), &ground.registry, &ground.policies, moment);
+    let mut violated: HashMap<TagId, BTreeSet<RuleId>> = HashMap::new();
+    for row in rows {
+        let candidates = evaluator.tag(row);
+        for violation in evaluator.conclude(candidates, accounts) {
+            violated.entry(row.id).or_default().insert(violation.rule);
+        }
+    }
+    violated
 }

@@ -12,10 +12,12 @@ mod pace;
 mod policies;
 mod record;
 mod run;
+mod script;
 mod undo;
 
 pub use error::ApplyError;
 pub use options::{ApplyOptions, AuditDetail, PastExpiry, PlanOrigin};
 pub use record::record;
 pub use run::{Applied, apply};
+pub use script::{Printed, print_sql};
 pub use undo::{Refusal, Undone, leave_as_is, undo};

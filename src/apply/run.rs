@@ -15,7 +15,7 @@ use crate::journal::{
     FixRun, FixTotals, JournalError, Phase, SchemaState, begin_fix, database_identity,
     hold_liveness,
 };
-use crate::pg::{FaultClass, WriteSession};
+use crate::pg::{FaultClass, Statements, WriteSession};
 use crate::quay::{RepositoryId, RunId};
 use crate::relations::PolicySchema;
 use crate::rules::Catalogue;
@@ -72,17 +72,7 @@ pub fn apply(
     options: &ApplyOptions,
     reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Applied, ApplyError> {
-    let planned = plan.corrections.len() as u64 + plan.beyond;
-    if planned > options.max_changes {
-        return Err(ApplyError::TooMany {
-            planned,
-            limit: options.max_changes,
-        });
-    }
-    let (_, not_stated) = plan.expiries_at_stake();
-    if not_stated > 0 {
-        return Err(ApplyError::ExpiryNotStated { tags: not_stated });
-    }
+    only_as_large_as_it_may_be(plan, options)?;
     let (mut session, schema) = open(settings)?;
     if let Some(origin) = &options.origin {
         only_here(&mut session, origin)?;
@@ -117,9 +107,28 @@ pub fn apply(
     })
 }
 
+/// Refuses a plan that is larger than it may be, or depends on what nobody has stated.
+pub(super) fn only_as_large_as_it_may_be(
+    plan: &Plan,
+    options: &ApplyOptions,
+) -> Result<(), ApplyError> {
+    let planned = plan.corrections.len() as u64 + plan.beyond;
+    if planned > options.max_changes {
+        return Err(ApplyError::TooMany {
+            planned,
+            limit: options.max_changes,
+        });
+    }
+    let (_, not_stated) = plan.expiries_at_stake();
+    if not_stated > 0 {
+        return Err(ApplyError::ExpiryNotStated { tags: not_stated });
+    }
+    Ok(())
+}
+
 /// Refuses a plan that was made for another database than the session's.
-fn only_here(session: &mut WriteSession, origin: &PlanOrigin) -> Result<(), ApplyError> {
-    let here = database_identity(session)?;
+pub(super) fn only_here(pg: &mut impl Statements, origin: &PlanOrigin) -> Result<(), ApplyError> {
+    let here = database_identity(pg)?;
     if here.may_be(&origin.database) {
         return Ok(());
     }

@@ -23,7 +23,7 @@ pub use error::JournalError;
 pub use fix_run::{FixRun, FixTotals, RunRow, begin_fix, fix_run, run_state};
 pub use history::{HistoryChange, HistoryOf, HistoryRow, TagPath, changes, history};
 pub use kept::{Kept, KeptWhat, kept, kept_since, record_kept, record_kept_policy, withdraw_kept};
-pub use liveness::{hold_liveness, holder_of, liveness_held};
+pub use liveness::{LIVENESS_CLASS, hold_liveness, holder_of, liveness_held};
 pub use operation::{Identity, Kind, OperationRow, Phase, policy_standings, unfinished_operations};
 pub use policy_change::{PolicyChange, changed_policies, mark_policy_undone, record_policy_change};
 pub use policy_operation::{

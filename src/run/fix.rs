@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{CheckRequest, Progress, RunError, check};
-use crate::apply::{self, ApplyOptions};
+use crate::apply::{self, ApplyOptions, Printed};
 use crate::config::ConnectionSettings;
 use crate::correction::{Choices, Decisions, Plan};
 use crate::journal::SchemaState;
@@ -94,6 +94,22 @@ pub fn apply_fix(
         unknown: plan.unknown(),
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// Prints a plan as a script for psql; changes nothing.
+///
+/// # Errors
+/// [`RunError`]; what was printed until then is not the whole script.
+pub fn print_fix(
+    settings: &ConnectionSettings,
+    plan: &PlanReport,
+    options: &ApplyOptions,
+    out: &mut dyn std::io::Write,
+) -> Result<Printed, RunError> {
+    let rules = Catalogue::built_in()?;
+    Ok(apply::print_sql(
+        settings, &plan.plan, &rules, options, out,
+    )?)
 }
 
 /// Takes a run back.

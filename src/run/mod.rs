@@ -22,7 +22,7 @@ mod subject;
 pub use check::{Event, Told, check, check_telling};
 pub use error::RunError;
 pub use explain::{ExplainRequest, explain_tag};
-pub use fix::{FixRequest, apply_fix, plan_fix, undo_fix};
+pub use fix::{FixRequest, apply_fix, plan_fix, print_fix, undo_fix};
 pub use history::{History, read_history};
 pub use history_of_scans::ScanHistory;
 pub use plan_file::{read_decisions_file, read_plan_file, write_plan_file};

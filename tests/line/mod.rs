@@ -11,5 +11,6 @@ mod plan_file;
 mod policies;
 mod property;
 mod recheck;
+mod script;
 pub mod stage;
 mod whole;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use quay_doctor::{
     ApplyOptions, AuditDetail, Identity, OperationId, PastExpiry, apply_fix, apply_for_people,
-    apply_json, plan_for_people, plan_json, undo_fix, undo_for_people, undo_json,
+    apply_json, plan_for_people, plan_json, print_fix, undo_fix, undo_for_people, undo_json,
 };
 
 use super::progress::Terminal;
@@ -30,6 +30,10 @@ pub struct FixArgs {
     /// Carry the plan out
     #[arg(long)]
     apply: bool,
+
+    /// Print the plan as a script for psql, for an administrator to read and run
+    #[arg(long, conflicts_with = "apply")]
+    print_sql: bool,
 
     /// Stop before the first change where the plan has more corrections
     #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -91,10 +95,20 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
         .source
         .plan(args.max_changes, args.out.as_deref(), globals)?;
     let plan = source.plan;
+    let mut options = args.writing.options(globals);
+    options.features = source.features;
+    options.max_changes = args.max_changes;
+    options.stale_after = source.stale_after;
+    options.origin = source.origin;
     if !args.apply {
-        match globals.format {
-            Format::Human => output::text(&plan_for_people(&plan))?,
-            Format::Json => output::json(&plan_json(&plan))?,
+        if args.print_sql {
+            let settings = globals.connection()?;
+            output::stream(|out| Ok(print_fix(&settings, &plan, &options, out)?))?;
+        } else {
+            match globals.format {
+                Format::Human => output::text(&plan_for_people(&plan))?,
+                Format::Json => output::json(&plan_json(&plan))?,
+            }
         }
         return Ok(match (plan.unknown(), plan.plan.is_empty()) {
             (true, _) => Exit::Unknown,
@@ -102,11 +116,6 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
             (false, false) => Exit::SomethingToDo,
         });
     }
-    let mut options = args.writing.options(globals);
-    options.features = source.features;
-    options.max_changes = args.max_changes;
-    options.stale_after = source.stale_after;
-    options.origin = source.origin;
     let report = apply_fix(
         &globals.connection()?,
         &plan,

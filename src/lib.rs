@@ -37,7 +37,7 @@ pub mod run;
 pub mod demo;
 
 // The front page: what the program is built from.
-pub use apply::{ApplyOptions, AuditDetail, PastExpiry, PlanOrigin};
+pub use apply::{ApplyOptions, AuditDetail, FixStrategy, PastExpiry, PlanOrigin};
 pub use config::{
     ConfigError, ConnectionSettings, DatabaseChoice, Environment, Feature, FeatureFlags, Origin,
     QuayConfig, QuayFeatures, Secret,
@@ -75,14 +75,14 @@ pub use report::{
     Baseline, BaselineError, CheckReport, PlanReport, Settling, Standing, apply_for_people,
     apply_json, begun_anew_line, check_for_people, check_html, check_json, check_junit,
     check_markdown, check_prometheus, examples_for_people, harmless, plan_for_people, plan_json,
-    rule_list, rule_page, summary_line, tag_for_people, tag_json, undo_for_people, undo_json,
-    violation_line,
+    prune_for_people, prune_json, rule_list, rule_page, summary_line, tag_for_people, tag_json,
+    undo_for_people, undo_json, violation_line,
 };
 pub use rules::{Catalogue, Rule, RuleError, Severity, rules_in};
 pub use run::{
     CheckRequest, Event, ExplainRequest, FixRequest, History, NoProgress, Progress, RecoverRequest,
     Recovered, RunError, ScanHistory, apply_fix, check, check_telling, explain_tag, plan_fix,
-    print_fix, read_decisions_file, read_history, read_plan_file, recover, undo_fix, unfinished,
-    write_plan_file,
+    print_fix, prune, prune_preview, read_decisions_file, read_history, read_plan_file, recover,
+    undo_fix, unfinished, write_plan_file,
 };
 pub use scan::Shard;

@@ -33,6 +33,21 @@ pub enum ApplyError {
         /// How many may be.
         limit: u64,
     },
+    /// All or nothing was asked for, and all is not possible.
+    #[error(
+        "all or nothing: of {planned} corrections, {changed} no longer fit and {held} are about rows that somebody else holds"
+    )]
+    #[diagnostic(help(
+        "nothing has been changed; plan anew, or say --strategy phased, which leaves such rows out"
+    ))]
+    NotAll {
+        /// How many were planned.
+        planned: u64,
+        /// How many no longer hold.
+        changed: u64,
+        /// How many are about rows in other hands.
+        held: u64,
+    },
     /// A batch would have left a violation that was not there before.
     #[error(
         "a batch in repository {repository} would make a new violation of `{rule}`; it was rolled back"

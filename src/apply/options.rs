@@ -12,6 +12,8 @@ pub enum AuditDetail {
     /// One marked entry a tag.
     #[default]
     PerTag,
+    /// One marked entry a batch, which says how many tags it was.
+    Summary,
     /// Nothing: where Quay logs elsewhere. The journal has it all.
     None,
 }
@@ -24,6 +26,26 @@ pub enum PastExpiry {
     LeaveOut,
     /// It is written.
     Restore,
+}
+
+/// How much of a plan one transaction makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FixStrategy {
+    /// Batch by batch; what no longer holds is skipped.
+    #[default]
+    Phased,
+    /// All of it, or nothing.
+    Atomic,
+}
+
+impl FixStrategy {
+    /// Its name, as the command line spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Phased => "phased",
+            Self::Atomic => "atomic",
+        }
+    }
 }
 
 /// The document that a plan comes from.
@@ -46,6 +68,8 @@ pub struct ApplyOptions {
     pub features: Features,
     /// What is written into Quay's audit log.
     pub audit: AuditDetail,
+    /// How much one transaction makes.
+    pub strategy: FixStrategy,
     /// What becomes of past expiries.
     pub past_expiry: PastExpiry,
     /// How long a batch may take, as an aim.
@@ -67,6 +91,7 @@ impl ApplyOptions {
             who,
             features: Features::default(),
             audit: AuditDetail::default(),
+            strategy: FixStrategy::default(),
             past_expiry: PastExpiry::default(),
             batch_time: Duration::from_millis(50),
             clock_margin: Duration::from_secs(60),

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::atomic::all_or_nothing;
 use super::batch::{BatchOutcome, carry_out};
 use super::pace::Pace;
-use super::{ApplyError, ApplyOptions, PlanOrigin, policies};
+use super::{ApplyError, ApplyOptions, FixStrategy, PlanOrigin, policies};
 use crate::config::ConnectionSettings;
-use crate::correction::{Correction, Plan, PlanFileError, Planned};
+use crate::correction::{Plan, PlanFileError, Planned};
 use crate::journal::{
     FixRun, FixTotals, JournalError, Phase, SchemaState, begin_fix, database_identity,
     hold_liveness,
 };
-use crate::pg::{FaultClass, Statements, WriteSession};
+use crate::pg::{FaultClass, Statements, WriteSession, WriteTransaction};
 use crate::quay::{RepositoryId, RunId};
 use crate::relations::PolicySchema;
 use crate::rules::Catalogue;
@@ -26,7 +27,7 @@ const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '2s'; \
 
 /// How often a batch is tried again after a lock time-out, a deadlock or a serialisation failure,
 /// and rows that somebody else holds are looked at again.
-const ATTEMPTS: u32 = 6;
+pub(super) const ATTEMPTS: u32 = 6;
 
 /// What a batch works with.
 pub(super) struct Site<'a> {
@@ -76,6 +77,17 @@ pub fn apply(
     let (mut session, schema) = open(settings)?;
     if let Some(origin) = &options.origin {
         only_here(&mut session, origin)?;
+    }
+    if options.strategy == FixStrategy::Atomic {
+        let schema = PolicySchema::from(&schema);
+        let corrections = &plan.corrections;
+        let (run, outcome) =
+            all_or_nothing(&mut session, rules, options, schema, corrections, reached)?;
+        return Ok(Applied {
+            run: run.id,
+            totals: outcome.totals,
+            past_expiries: outcome.past_expiries,
+        });
     }
     let run = begin(&mut session, options)?;
     let site = Site {
@@ -142,14 +154,26 @@ pub(super) fn only_here(pg: &mut impl Statements, origin: &PlanOrigin) -> Result
 
 fn begin(session: &mut WriteSession, options: &ApplyOptions) -> Result<FixRun, ApplyError> {
     let mut tx = session.begin()?;
+    let run = begin_in(&mut tx, options)?;
+    tx.commit()?;
+    Ok(run)
+}
+
+/// Writes the run's row and takes its liveness lock.
+pub(super) fn begin_in(
+    tx: &mut WriteTransaction<'_>,
+    options: &ApplyOptions,
+) -> Result<FixRun, ApplyError> {
     let digest = options.origin.as_ref().map(|origin| &origin.digest);
-    let asked = digest.map_or_else(|| json!({}), |digest| json!({ "plan": digest }));
-    let run = begin_fix(&mut tx, &options.who, &asked)?;
+    let asked = match digest {
+        Some(digest) => json!({ "strategy": options.strategy.name(), "plan": digest }),
+        None => json!({ "strategy": options.strategy.name() }),
+    };
+    let run = begin_fix(tx, &options.who, &asked)?;
     // Held before the row can be seen: nobody finds the run without its worker.
-    if !hold_liveness(&mut tx, run.id)? {
+    if !hold_liveness(tx, run.id)? {
         return Err(ApplyError::LivenessLost(run.id));
     }
-    tx.commit()?;
     Ok(run)
 }
 
@@ -177,10 +201,8 @@ fn carry_all_out(
     for chunk in corrections.chunk_by(of_same_repository) {
         let Some(repository) = chunk.first().and_then(repository) else {
             for planned in chunk {
-                if let Correction::DeletePolicy(policy) = &planned.correction {
-                    let totals = policies::delete(session, site, &planned.rule, policy)?;
-                    add(&mut sum.totals, &totals);
-                }
+                let totals = policies::correct(session, site, planned)?;
+                add(&mut sum.totals, &totals);
                 done += 1;
                 go_on(reached(done))?;
             }
@@ -265,7 +287,7 @@ pub(super) fn go_on(answer: ControlFlow<()>) -> Result<(), ApplyError> {
     Ok(())
 }
 
-fn repository(planned: &Planned) -> Option<RepositoryId> {
+pub(super) fn repository(planned: &Planned) -> Option<RepositoryId> {
     planned.correction.tag().map(|tag| tag.repository())
 }
 

@@ -141,7 +141,7 @@ pub fn undo_fix(
 }
 
 /// Tells how far it is; whether to go on.
-fn told(progress: &mut dyn Progress, done: u64) -> ControlFlow<()> {
+pub(super) fn told(progress: &mut dyn Progress, done: u64) -> ControlFlow<()> {
     progress.reached(done);
     if progress.interrupted() {
         ControlFlow::Break(())

@@ -12,6 +12,7 @@ mod history_of_scans;
 mod notes;
 mod plan_file;
 mod progress;
+mod prune;
 mod queries;
 mod recover;
 mod request;
@@ -27,6 +28,7 @@ pub use history::{History, read_history};
 pub use history_of_scans::ScanHistory;
 pub use plan_file::{read_decisions_file, read_plan_file, write_plan_file};
 pub use progress::{NoProgress, Progress};
+pub use prune::{prune, prune_preview};
 pub use recover::{RecoverRequest, Recovered, recover, unfinished};
 pub use request::CheckRequest;
 #[cfg(feature = "testkit")]

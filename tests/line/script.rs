@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use quay_doctor::sandbox::{Program, Programs};
+use quay_doctor::sandbox::{Program, Programs, skipped};
 
 use super::stage::{BOTH_FAILURES, RELEASE, Stage};
 
@@ -28,7 +28,7 @@ const LOG: &str = "SELECT count(DISTINCT (e.account_id, e.repository_id, e.kind_
 fn psql() -> Option<PathBuf> {
     let found = Programs::find().and_then(|programs| programs.path(Program::Psql));
     if found.is_err() {
-        eprintln!("no psql on this machine: the script is not run");
+        skipped("there is no psql on this machine to run the script");
     }
     found.ok()
 }
@@ -215,4 +215,16 @@ fn declarations_and_rows_in_other_hands_are_as_with_apply() {
         (&orphans["violations"], &orphans["explained"]),
         (&1.into(), &299.into())
     );
+}
+
+#[test]
+fn a_script_can_sum_up_in_the_audit_log() {
+    let Some(psql) = psql() else { return };
+    let stage = Stage::migrated(BOTH_FAILURES);
+    let script = print(&stage, &["--audit", "summary"]);
+    let (through, said) = run(&psql, &stage, &script);
+    assert!(through && said.contains("changed: 0"), "{said}");
+    let summed = "SELECT count(*) FROM logentry3
+        WHERE metadata_json::jsonb ->> 'tag' IN ('v1 and 299 more', 'v2.1 and 219 more')";
+    assert_eq!(stage.count(summed), 2);
 }

@@ -5,7 +5,7 @@ mod evaluation;
 mod faults;
 mod holes;
 mod kills;
-mod million;
+pub mod million;
 mod pushers;
 mod refusals;
 mod report;

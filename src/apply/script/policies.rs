@@ -5,10 +5,12 @@ use std::io::Write;
 use super::frame::RUN;
 use super::literal::{comment, text};
 use super::{ApplyError, Site};
-use crate::apply::policies::still_wrong;
-use crate::evaluate::PolicySubject;
+use crate::evaluate::{Evaluator, Moment, PolicyBook, PolicySubject, Registry, Strictness};
 use crate::ground::JournalKept;
+use crate::journal::{policy_standings, unfinished_operations};
 use crate::pg::{Columns, ReadSnapshot, Statements};
+use crate::quay::Scope;
+use crate::relations::{PoliciesOf, policies, server_clock};
 use crate::rules::RuleId;
 
 /// Prints the deletion of an inactive policy where it still violates the rule; whether it does.
@@ -23,14 +25,7 @@ pub(super) fn print_delete(
     if site.journal == JournalKept::Absent {
         return Ok(false);
     }
-    let judged = still_wrong(
-        snapshot,
-        site.rules,
-        site.options,
-        site.schema,
-        rule,
-        policy,
-    )?;
+    let judged = still_wrong(snapshot, site, rule, policy)?;
     let table = policy.scope.table().name();
     let row = snapshot.query_opt(
         &format!("SELECT to_jsonb(p)::text FROM {table} p WHERE uuid = $1 AND NOT active"),
@@ -85,4 +80,36 @@ ROLLBACK;
         id = policy.id,
     )?;
     Ok(true)
+}
+
+/// Whether a policy still violates the rule, as this snapshot shows it.
+fn still_wrong(
+    snapshot: &mut ReadSnapshot<'_>,
+    site: &Site<'_>,
+    rule: &RuleId,
+    policy: &PolicySubject,
+) -> Result<bool, ApplyError> {
+    let (repositories, namespaces) = match policy.scope {
+        Scope::Namespace(id) => (vec![], vec![id]),
+        Scope::Repository(id) => (vec![id], vec![]),
+    };
+    let of = PoliciesOf::Scopes {
+        repositories,
+        namespaces,
+    };
+    let operations = unfinished_operations(snapshot)?;
+    let standings = policy_standings(snapshot, &operations)?;
+    let moment = Moment {
+        now: server_clock(snapshot)?,
+        stale_after: site.options.stale_after,
+        features: site.options.features,
+        strictness: Strictness::Lenient,
+    };
+    let registry = Registry::default();
+    let book = PolicyBook::new(policies(snapshot, site.schema, &of)?);
+    let mut evaluator = Evaluator::new(site.rules.rules(), &registry, &book, moment);
+    Ok(evaluator
+        .policies(|row| standings.get(&row.uuid).cloned().unwrap_or_default())
+        .iter()
+        .any(|violation| violation.rule == *rule && violation.is_about(&policy.uuid)))
 }

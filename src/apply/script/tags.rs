@@ -222,20 +222,19 @@ fn written(site: &Site<'_>, ground: &Ground, repository: RepositoryId) -> String
     } else {
         writes.push_str(", declared AS (SELECT NULL WHERE false)");
     }
-    if let (AuditDetail::PerTag, Some(namespace)) =
-        (site.options.audit, ground.registry.namespace_of(repository))
-    {
+    let namespace = ground.registry.namespace_of(repository);
+    if let (Some((tag, order)), Some(namespace)) = (named(site.options.audit), namespace) {
         let (namespace_name, name) = ground.registry.repository_names(repository);
         writes.push_str(&format!(
             r", logged AS (
     INSERT INTO logentry3 (kind_id, account_id, repository_id, datetime, metadata_json)
     SELECT k.id, {namespace}, {repository}, timezone('utc', clock_timestamp()),
-        json_build_object('username', {actor}, 'repo', {repo}, 'tag', c.name,
+        json_build_object('username', {actor}, 'repo', {repo}, 'tag', {tag},
             'namespace', {namespace_name}, 'immutable', c.immutable_after,
             'previous_immutable', c.immutable, '{MARK_KEY}', {run})::text
     FROM logentrykind k, changed c
     WHERE k.name = '{kind}'
-    ORDER BY c.id
+    {order}
 )",
             repo = text(name),
             namespace_name = text(namespace_name),
@@ -253,6 +252,19 @@ fn written(site: &Site<'_>, ground: &Ground, repository: RepositoryId) -> String
 )",
     );
     writes
+}
+
+/// What an entry of the audit log calls the tag, and how entries are made of rows; or nothing.
+fn named(audit: AuditDetail) -> Option<(&'static str, &'static str)> {
+    match audit {
+        AuditDetail::PerTag => Some(("c.name", "ORDER BY c.id")),
+        AuditDetail::Summary => Some((
+            "(array_agg(c.name ORDER BY c.id))[1] || CASE WHEN count(*) > 1
+                THEN format(' and %s more', count(*) - 1) ELSE '' END",
+            "GROUP BY k.id, c.immutable, c.immutable_after",
+        )),
+        AuditDetail::None => None,
+    }
 }
 
 /// The transaction's end: with a journal only where the run is still ours.

@@ -1,13 +1,15 @@
 //! `fix`: plans corrections; carries them out with `--apply`; takes a run back with `undo`.
 
+mod prune;
 mod source;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use quay_doctor::{
-    ApplyOptions, AuditDetail, Identity, OperationId, PastExpiry, apply_fix, apply_for_people,
-    apply_json, plan_for_people, plan_json, print_fix, undo_fix, undo_for_people, undo_json,
+    ApplyOptions, AuditDetail, FixStrategy, Identity, OperationId, PastExpiry, apply_fix,
+    apply_for_people, apply_json, plan_for_people, plan_json, print_fix, undo_fix, undo_for_people,
+    undo_json,
 };
 
 use super::progress::Terminal;
@@ -30,6 +32,10 @@ pub struct FixArgs {
     /// Carry the plan out
     #[arg(long)]
     apply: bool,
+
+    /// How much one transaction makes
+    #[arg(long, value_enum, default_value = "phased", requires = "apply")]
+    strategy: Strategy,
 
     /// Print the plan as a script for psql, for an administrator to read and run
     #[arg(long, conflicts_with = "apply")]
@@ -67,12 +73,24 @@ struct Writing {
 enum Audit {
     /// One marked entry a tag
     PerTag,
+    /// One marked entry a batch, which says how many tags it was
+    Summary,
     /// Nothing: where Quay logs elsewhere
     None,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Strategy {
+    /// Batch by batch; what no longer holds is skipped and counted
+    Phased,
+    /// Everything in one transaction, or nothing at all
+    Atomic,
+}
+
 #[derive(Subcommand, Debug)]
 enum Sub {
+    /// Shows, and with --apply takes out, old entries of the journal
+    Prune(prune::Prune),
     /// Takes a run back, row by row where the row is still as the run left it
     Undo {
         /// The run, as `fix --apply` printed it
@@ -86,6 +104,7 @@ enum Sub {
 pub fn run(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
     match &args.sub {
         Some(Sub::Undo { run, writing }) => undo(OperationId(*run), writing, globals),
+        Some(Sub::Prune(prune)) => prune.run(globals),
         None => fix(args, globals),
     }
 }
@@ -100,6 +119,10 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
     options.max_changes = args.max_changes;
     options.stale_after = source.stale_after;
     options.origin = source.origin;
+    options.strategy = match args.strategy {
+        Strategy::Phased => FixStrategy::Phased,
+        Strategy::Atomic => FixStrategy::Atomic,
+    };
     if !args.apply {
         if args.print_sql {
             let settings = globals.connection()?;
@@ -155,6 +178,7 @@ impl Writing {
         let mut options = ApplyOptions::new(who);
         options.audit = match self.audit {
             Audit::PerTag => AuditDetail::PerTag,
+            Audit::Summary => AuditDetail::Summary,
             Audit::None => AuditDetail::None,
         };
         options.past_expiry = if self.restore_past_expiry {

@@ -13,6 +13,7 @@ mod labels;
 mod load;
 mod marking;
 mod policies;
+mod prunable;
 mod readers;
 mod scope;
 mod tags;
@@ -27,8 +28,11 @@ pub use load::{Load, load};
 pub use marking::{Marks, mark_plain};
 pub use policies::{
     OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_inactive_policy,
-    delete_policy, hold_policy, insert_policy, lock_policy_tables, lock_scope, policies,
-    restore_policy,
+    delete_policy, hold_policy, insert_policy, lock_policy_tables, lock_policy_tables_alone,
+    lock_scope, policies, restore_policy,
+};
+pub use prunable::{
+    Prunable, hold_ended, prunable, prune_before, prune_operation, prune_tag_changes,
 };
 pub use readers::{PolicyReader, described, policy_readers};
 pub use scope::{

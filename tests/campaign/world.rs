@@ -201,12 +201,6 @@ impl Arena {
         })
     }
 
-    /// The same database on another server: its standby.
-    pub fn lead_to(&mut self, tcp_url: &str) {
-        self.url = tcp_url.to_owned();
-        self.role_url = tcp_url.replace("postgres@", &format!("{}@", self.role));
-    }
-
     /// The URL as the superuser.
     pub fn url(&self) -> &str {
         &self.url

@@ -18,7 +18,7 @@ use crate::journal::{
 };
 use crate::pg::{Statements, WriteSession, WriteTransaction};
 use crate::quay::{PolicyText, PolicyUuid, Scope};
-use crate::relations::{PoliciesOf, PolicySchema};
+use crate::relations::{PoliciesOf, PolicySchema, last_log_entry};
 
 pub(super) type Opened = (WriteSession, PolicySchema);
 
@@ -166,6 +166,8 @@ impl Begin<'_> {
         last_tag_id_before: i64,
         options: &PolicyOptions,
     ) -> Result<PolicyOperation, PolicyError> {
+        let mut chosen = self.options.clone();
+        chosen.last_entry_before = last_log_entry(tx)?;
         let new = NewOperation {
             kind: self.kind,
             phase: self.phase,
@@ -174,7 +176,7 @@ impl Begin<'_> {
             policy: self.policy,
             before: self.before,
             after: self.after,
-            options: self.options,
+            options: &chosen,
             last_tag_id_before,
             fence: self.fence,
         };

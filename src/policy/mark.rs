@@ -16,7 +16,7 @@ use crate::journal::{
 use crate::pg::WriteTransaction;
 use crate::quay::{Expiry, Immutability, OperationId, RepositoryId, TagId, UnixMillis, is_alive};
 use crate::relations::{
-    RowLock, lock_repository, names_alive_twice, server_clock, tags_by_id, write_tags,
+    RowLock, TakenOff, lock_repository, names_alive_twice, server_clock, tags_by_id, write_tags,
 };
 
 /// What became of rows that were to be marked.
@@ -90,6 +90,17 @@ pub(super) fn mark(
         .filter(|row| row.expiry.0.is_some())
         .map(|row| row.id)
         .collect();
+    let last = operation.last_tag_id_before;
+    let log = match (mutable.first(), operation.options.last_entry_before) {
+        // While the policy is applied only a Quay that enforces it already can have made a tag
+        // immutable that an administrator then took off; and it must have pushed it.
+        (Some(row), Some(entry))
+            if work == Work::Sweep || ids.iter().any(|id| i64::from(id.0) > last) =>
+        {
+            TakenOff::since(tx, row.repository, entry)?
+        }
+        _ => TakenOff::default(),
+    };
     let look = Look {
         operation,
         now,
@@ -104,6 +115,8 @@ pub(super) fn mark(
         } else {
             HashMap::new()
         },
+        log,
+        work,
     };
     let mut changes = Vec::with_capacity(mutable.len());
     for row in &mutable {
@@ -146,12 +159,19 @@ struct Look<'a> {
     margin: i64,
     twins: HashSet<TagId>,
     newest: HashMap<TagId, (OperationId, Immutability)>,
+    log: TakenOff,
+    work: Work,
 }
 
 impl Look<'_> {
     /// The change that makes a row immutable; none where it has to be left alone for now.
     fn change(&self, row: &TagRow) -> Result<Option<TagChange>, PolicyError> {
         if Safeguard::TakenOff.is_on() && self.was_taken_off(row.id) {
+            return Ok(None);
+        }
+        let was_there = i64::from(row.id.0) <= self.operation.last_tag_id_before;
+        let asked = self.work == Work::Sweep || !was_there;
+        if asked && Safeguard::TakenOffByLog.is_on() && self.log.says(&row.name, was_there) {
             return Ok(None);
         }
         let Some(expiry) = self.expiry(row)? else {

@@ -14,6 +14,8 @@ pub(super) enum Safeguard {
     LockedImage,
     /// Rule 3: our own row is compared in every batch.
     OwnRow,
+    /// Rule 3: a release goes on to its end where the updated policy is deleted meanwhile.
+    ReleaseToTheEnd,
     /// Rule 4: policy tables in SHARE mode while protection is taken away.
     ShareMode,
     /// Rule 5: an expiry within the clocks' margin is left alone.
@@ -26,8 +28,12 @@ pub(super) enum Safeguard {
     Fence,
     /// Rule 9: undo only where a row is as we left it.
     AsWeLeftIt,
+    /// Rule 9: undo only what nobody's later change of the journal covers.
+    NewestOnly,
     /// Rule 10: a tag that an administrator took immutability off is left alone.
     TakenOff,
+    /// Rule 10: the same of a tag that was immutable from its push on, as Quay's log tells it.
+    TakenOffByLog,
     /// Rule 10: the sweep walks the whole scope, not only new rows.
     WholeSweep,
     /// A roll-back deletes the policy row before it undoes.
@@ -42,12 +48,15 @@ impl Safeguard {
             Self::SettleAtRollBack => "settle-at-roll-back",
             Self::LockedImage => "locked-image",
             Self::OwnRow => "own-row",
+            Self::ReleaseToTheEnd => "release-to-the-end",
             Self::ShareMode => "share-mode",
             Self::ClockMargin => "clock-margin",
             Self::Twins => "twins",
             Self::SkipLocked => "skip-locked",
             Self::Fence => "fence",
             Self::AsWeLeftIt => "as-we-left-it",
+            Self::NewestOnly => "newest-only",
+            Self::TakenOffByLog => "taken-off-by-log",
             Self::TakenOff => "taken-off",
             Self::WholeSweep => "whole-sweep",
             Self::DeleteBeforeUndo => "delete-before-undo",

@@ -14,6 +14,7 @@ mod policies;
 mod readers;
 mod scope;
 mod tags;
+mod taken_off;
 
 pub use audit::{
     AuditLog, AuditTrail, MarkedChange, PolicyEntry, audit_log, made_immutable_at_push,
@@ -38,3 +39,4 @@ pub use tags::{
     RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, tags_named,
     write_tags,
 };
+pub use taken_off::{TakenOff, last_log_entry};

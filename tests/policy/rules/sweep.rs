@@ -1,6 +1,6 @@
 //! Rules 10 and 12: what came late, what was taken off, and how a scope is walked.
 
-use super::{CREATE, held_at, immutable, insert, on_and_off};
+use super::{CREATE, held_at, immutable, insert, log_push, on_and_off, take_off};
 use crate::policy::scene::Scene;
 
 #[test]
@@ -15,6 +15,29 @@ fn rule_10_what_an_administrator_took_off_meanwhile_stays_off() {
             scene.count("SELECT count(*) FROM tag WHERE name = 'v1.2' AND NOT immutable") == 1,
             on
         );
+    });
+}
+
+#[test]
+fn rule_10_what_an_administrator_took_off_a_tag_that_was_pushed_immutable_stays_off() {
+    on_and_off("taken-off-by-log", |switches, on| {
+        let scene = Scene::small();
+        let (hold, run) = held_at(&scene, "after-activation", switches, &CREATE);
+        // By the active policy; the journal knows nothing of it.
+        let mut quay = scene.session();
+        insert(&mut quay, "shop", "v99", true);
+        log_push(&mut quay, "v99");
+        take_off(&scene, "shop", "v99");
+        // Set by a user before we came.
+        take_off(&scene, "tool", "v7.1");
+        // Its predecessor was taken off; this one was pushed by the policies as they were.
+        take_off(&scene, "shop", "v98");
+        insert(&mut quay, "shop", "v98", false);
+        hold.release();
+        run.end().expect_status(0);
+        assert_eq!(immutable(&scene, "v99"), !on);
+        assert_eq!(immutable(&scene, "v7.1"), !on);
+        assert!(immutable(&scene, "v98"));
     });
 }
 

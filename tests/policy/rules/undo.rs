@@ -1,6 +1,6 @@
 //! Rules 8 and 9: what is taken back, and what is left alone.
 
-use super::{CREATE, held_at, immutable, insert, log_push, on_and_off};
+use super::{CREATE, held_at, immutable, insert, log_push, on_and_off, take_off};
 use crate::policy::scene::{Scene, policy};
 
 #[test]
@@ -55,6 +55,28 @@ fn rule_9_undo_leaves_a_tag_alone_that_somebody_has_changed_since() {
             == 1;
         assert_eq!(expires, !on);
         assert_eq!(scene.count("SELECT count(*) FROM tag WHERE name = 'v2.2' AND lifetime_end_ms IS NOT NULL AND NOT immutable"), 1);
+    });
+}
+
+#[test]
+fn rule_9_undo_leaves_a_tag_to_the_operation_that_marked_it_last() {
+    on_and_off("newest-only", |switches, on| {
+        let scene = Scene::small();
+        let killed = [("QUAY_DOCTOR_KILL_AT", "before-activation")];
+        scene.run_with(&killed, &policy(&CREATE)).expect_status(-1);
+        scene.bury();
+        // An administrator takes one off; then another creation marks it.
+        take_off(&scene, "shop", "v1.2");
+        let mut other = CREATE;
+        other[4] = "v1.2";
+        let (hold, run) = held_at(&scene, "before-activation", &[], &other);
+        scene.run_with(switches, &["recover", "1"]).expect_status(0);
+        hold.release();
+        run.end().expect_status(0);
+        assert_eq!(
+            scene.count("SELECT count(*) FROM tag t JOIN repository r ON r.id = t.repository_id WHERE t.name = 'v1.2' AND r.name = 'shop' AND t.immutable") == 1,
+            on
+        );
     });
 }
 

@@ -9,6 +9,7 @@ use super::begin::{
 use super::load::can_be_seen;
 use super::mark::{lock_all, mark};
 use super::outcome::{Ended, Outcome};
+use super::safeguard::Safeguard;
 use super::target::{Target, find};
 use super::validate::validate;
 use super::view::{Impact, glance};
@@ -244,6 +245,6 @@ fn is_atomic(strategy: Strategy, impact: &Impact) -> bool {
     match strategy {
         Strategy::Atomic => true,
         Strategy::Phased => false,
-        Strategy::Auto => impact.become_immutable <= ATOMIC_UP_TO,
+        Strategy::Auto => impact.become_immutable <= ATOMIC_UP_TO && Safeguard::SmallAtOnce.is_on(),
     }
 }

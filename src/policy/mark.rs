@@ -24,6 +24,8 @@ pub(super) struct Marked {
     pub(super) sums: Sums,
     /// Rows that somebody else holds.
     pub(super) held: Vec<TagId>,
+    /// What has yet to be written down, where a test has switched the right moment off.
+    late: Vec<TagChange>,
 }
 
 impl Worker<'_> {
@@ -51,6 +53,11 @@ impl Worker<'_> {
             error: None,
         };
         Self::finish(&mut self.operation, tx, step)?;
+        if !marked.late.is_empty() {
+            let mut tx = self.session.begin()?;
+            record_tag_changes(&mut tx, self.operation.id, &marked.late)?;
+            tx.commit()?;
+        }
         Ok(marked.held)
     }
 }
@@ -124,8 +131,11 @@ pub(super) fn mark(
             changes.push(change);
         }
     }
+    let together = Safeguard::JournalWithChange.is_on();
     if !changes.is_empty() {
-        record_tag_changes(tx, operation.id, &changes)?;
+        if together {
+            record_tag_changes(tx, operation.id, &changes)?;
+        }
         write_tags(tx, &changes)?;
     }
     let cleared =
@@ -138,6 +148,7 @@ pub(super) fn mark(
             ..Sums::default()
         },
         held,
+        late: if together { Vec::new() } else { changes },
     })
 }
 

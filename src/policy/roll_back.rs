@@ -52,7 +52,11 @@ impl Worker<'_> {
         point("before-undo");
         while self.undo_pass()? > 0 {}
         point("after-undo");
-        let waiting = self.pushed_meanwhile()?;
+        let waiting = if Safeguard::PushedSince.is_on() {
+            self.pushed_meanwhile()?
+        } else {
+            Vec::new()
+        };
         let mut tx = self.session.begin()?;
         if !Safeguard::DeleteBeforeUndo.is_on() {
             delete_pending(&mut tx, &self.operation)?;

@@ -30,7 +30,7 @@ pub use policies::{
     delete_policy, hold_policy, insert_policy, lock_policy_tables, lock_scope, policies,
     restore_policy,
 };
-pub use readers::{PolicyReader, described, policy_readers};
+pub use readers::{PolicyReader, described, policy_readers, policy_readers_by_activity};
 pub use scope::{
     NamespaceRow, Page, PagedTag, last_tag_id, namespace_by_name, namespace_name, page_of_tags,
     pushed_since, repositories_of, repository_by_name,

@@ -90,3 +90,10 @@ fn immutable(scene: &Scene, name: &str) -> bool {
         "SELECT count(*) FROM tag WHERE name = '{name}' AND immutable"
     )) == 1
 }
+
+fn immutable_in(scene: &Scene, repository: &str, name: &str) -> bool {
+    scene.count(&format!(
+        "SELECT count(*) FROM tag t JOIN repository r ON r.id = t.repository_id
+         WHERE t.name = '{name}' AND r.name = '{repository}' AND t.immutable"
+    )) == 1
+}

@@ -1,7 +1,7 @@
 //! Rule 3: our own policy row, and what somebody else does to it meanwhile.
 
 use super::{CREATE, held_at, immutable, on_and_off};
-use crate::policy::scene::Scene;
+use crate::policy::scene::{Scene, policy};
 
 #[test]
 fn rule_3_a_policy_deleted_by_its_owner_takes_its_tags_along_also_after_activation() {
@@ -60,6 +60,26 @@ fn rule_3_a_policy_changed_while_it_is_applied_stops_the_work_and_the_difference
     scene.bury();
     scene.run(&["recover", "--resume"]).expect_status(0);
     scene.check();
+}
+
+#[test]
+fn rule_13_a_policy_that_an_operation_is_at_work_on_is_refused_to_others() {
+    on_and_off("owned", |switches, on| {
+        let scene = Scene::small();
+        let (hold, run) = held_at(&scene, "before-activation", &[], &CREATE);
+        let uuid = scene.text("SELECT uuid FROM namespaceimmutabilitypolicy WHERE NOT active");
+        let delete = policy(&["delete", &uuid, "--tags", "keep"]);
+        let ended = scene.run_with(switches, &delete);
+        assert_eq!(ended.status, if on { 2 } else { 0 }, "{ended:?}");
+        hold.release();
+        // Else it is rolled back, and the deletion has kept tags that never were under a policy.
+        let ended = run.end();
+        assert_eq!(ended.status, if on { 0 } else { 3 }, "{ended:?}");
+        assert_eq!(
+            scene.count("SELECT count(*) FROM quay_doctor.kept"),
+            i64::from(!on)
+        );
+    });
 }
 
 #[test]

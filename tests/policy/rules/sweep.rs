@@ -1,7 +1,7 @@
 //! Rules 10 and 12: what came late, what was taken off, and how a scope is walked.
 
-use super::{CREATE, held_at, immutable, insert, log_push, on_and_off, take_off};
-use crate::policy::scene::Scene;
+use super::{CREATE, held_at, immutable, immutable_in, insert, log_push, on_and_off, take_off};
+use crate::policy::scene::{Scene, policy};
 
 #[test]
 fn rule_10_what_an_administrator_took_off_meanwhile_stays_off() {
@@ -54,6 +54,25 @@ fn rule_10_the_sweep_finds_a_row_with_an_old_id_that_came_late() {
         hold.release();
         run.end().expect_status(0);
         assert_eq!(immutable(&scene, "v99"), on);
+    });
+}
+
+#[test]
+fn rule_12_a_small_scope_is_never_seen_half_done() {
+    on_and_off("small-at-once", |switches, on| {
+        let scene = Scene::small();
+        let mut variables = switches.to_vec();
+        variables.push(("QUAY_DOCTOR_KILL_AT", "before-activation"));
+        let args = policy(&CREATE[..5]);
+        let ended = scene.run_with(&variables, &args);
+        assert_eq!(ended.status, if on { 0 } else { -1 }, "{ended:?}");
+        // Killed there, it leaves marked tags under a policy that is not active.
+        assert_eq!(scene.unfinished(), i64::from(!on));
+        assert!(immutable_in(&scene, "shop", "v1.1"));
+        assert_eq!(
+            scene.count("SELECT count(*) FROM namespaceimmutabilitypolicy WHERE NOT active"),
+            i64::from(!on)
+        );
     });
 }
 

@@ -1,6 +1,6 @@
 //! Rules 8 and 9: what is taken back, and what is left alone.
 
-use super::{CREATE, held_at, immutable, insert, log_push, on_and_off, take_off};
+use super::{CREATE, held_at, immutable, immutable_in, insert, log_push, on_and_off, take_off};
 use crate::policy::scene::{Scene, policy};
 
 #[test]
@@ -34,6 +34,25 @@ fn rule_8_what_an_unaware_quay_pushed_under_the_pending_policy_is_released_only_
         assert_eq!(ended.stdout.contains("v99"), !released, "{}", ended.stdout);
         assert_eq!(scene.unfinished(), 0, "the rest was rolled back");
     }
+}
+
+#[test]
+fn rule_8_a_roll_back_looks_at_what_was_pushed_since_the_beginning() {
+    on_and_off("pushed-since", |switches, on| {
+        let scene = Scene::small();
+        let (hold, run) = held_at(&scene, "before-activation", &[], &CREATE);
+        let mut quay = scene.session();
+        insert(&mut quay, "shop", "v99", true);
+        log_push(&mut quay, "v99");
+        run.signal("KILL");
+        drop(hold);
+        run.end();
+        scene.bury();
+        scene
+            .run_with(switches, &["recover", "--quay-knows-active", "false"])
+            .expect_status(0);
+        assert_eq!(immutable(&scene, "v99"), !on, "an orphan without it");
+    });
 }
 
 #[test]
@@ -73,10 +92,7 @@ fn rule_9_undo_leaves_a_tag_to_the_operation_that_marked_it_last() {
         scene.run_with(switches, &["recover", "1"]).expect_status(0);
         hold.release();
         run.end().expect_status(0);
-        assert_eq!(
-            scene.count("SELECT count(*) FROM tag t JOIN repository r ON r.id = t.repository_id WHERE t.name = 'v1.2' AND r.name = 'shop' AND t.immutable") == 1,
-            on
-        );
+        assert_eq!(immutable_in(&scene, "shop", "v1.2"), on);
     });
 }
 

@@ -2,27 +2,61 @@
 
 use super::ApplyError;
 use super::run::Site;
-use crate::evaluate::{Evaluator, Moment, PolicyBook, PolicySubject, Registry, Strictness};
+use crate::correction::{Correction, Planned};
+use crate::evaluate::{
+    Evaluator, Moment, PolicyBook, PolicySubject, Registry, Strictness, Subject,
+};
 use crate::journal::{
     FixTotals, Phase, PolicyChange, liveness_held, policy_standings, record_policy_change,
     unfinished_operations,
 };
-use crate::pg::WriteSession;
+use crate::pg::{WriteSession, WriteTransaction};
 use crate::quay::Scope;
 use crate::relations::{PoliciesOf, delete_inactive_policy, policies, server_clock};
-use crate::rules::RuleId;
 
-/// Deletes an inactive policy that still violates the rule; what the run's sums gain.
-pub(super) fn delete(
+/// Corrects a policy's row where its precondition still holds; what the run's sums gain.
+pub(super) fn correct(
     session: &mut WriteSession,
     site: &Site<'_>,
-    rule: &RuleId,
-    policy: &PolicySubject,
+    planned: &Planned,
 ) -> Result<FixTotals, ApplyError> {
+    let mut totals = FixTotals {
+        batches: 1,
+        ..FixTotals::default()
+    };
     let mut tx = session.begin()?;
+    match change(&mut tx, site, planned)? {
+        Some(change) => {
+            record_policy_change(&mut tx, site.run.id, &change)?;
+            totals.applied = 1;
+        }
+        None => {
+            // What was tried on the row goes with the transaction.
+            drop(tx);
+            tx = session.begin()?;
+            totals.skipped = 1;
+        }
+    }
+    if !liveness_held(&mut tx, site.run.id)? {
+        return Err(ApplyError::LivenessLost(site.run.id));
+    }
+    site.run.advance(&mut tx, Phase::Applying, &totals)?;
+    tx.commit()?;
+    Ok(totals)
+}
+
+/// Makes the change. `None` where the precondition does not hold: the transaction is then of no
+/// use any more.
+pub(super) fn change(
+    tx: &mut WriteTransaction<'_>,
+    site: &Site<'_>,
+    planned: &Planned,
+) -> Result<Option<PolicyChange>, ApplyError> {
+    let Correction::DeletePolicy(policy) = &planned.correction else {
+        return Ok(None);
+    };
     let table = policy.scope.table();
-    // The row is deleted first and judged after: from here on nobody else can change it. Judged
-    // sound, the transaction is dropped and the row was never gone.
+    // The row is deleted first and judged after: from here on nobody else can change it.
     let of = match policy.scope {
         Scope::Namespace(id) => PoliciesOf::Scopes {
             repositories: vec![],
@@ -33,12 +67,12 @@ pub(super) fn delete(
             namespaces: vec![],
         },
     };
-    let rows = policies(&mut tx, site.schema, &of)?;
-    let before = delete_inactive_policy(&mut tx, table, policy.id, &policy.uuid)?;
-    let operations = unfinished_operations(&mut tx)?;
-    let standings = policy_standings(&mut tx, &operations)?;
+    let rows = policies(tx, site.schema, &of)?;
+    let before = delete_inactive_policy(tx, table, policy.id, &policy.uuid)?;
+    let operations = unfinished_operations(tx)?;
+    let standings = policy_standings(tx, &operations)?;
     let moment = Moment {
-        now: server_clock(&mut tx)?,
+        now: server_clock(tx)?,
         stale_after: site.options.stale_after,
         features: site.options.features,
         strictness: Strictness::Lenient,
@@ -49,31 +83,20 @@ pub(super) fn delete(
     let stale = evaluator
         .policies(|row| standings.get(&row.uuid).cloned().unwrap_or_default())
         .iter()
-        .any(|violation| violation.rule == *rule && violation.is_about(&policy.uuid));
-    let mut totals = FixTotals {
-        batches: 1,
-        ..FixTotals::default()
-    };
-    let (Some(before), true) = (before, stale) else {
-        drop(tx);
-        totals.skipped = 1;
-        let mut tx = session.begin()?;
-        site.run.advance(&mut tx, Phase::Applying, &totals)?;
-        tx.commit()?;
-        return Ok(totals);
-    };
-    totals.applied = 1;
-    let change = PolicyChange {
+        .any(|violation| {
+            violation.rule == planned.rule && is_as_expected(&violation.subject, policy)
+        });
+    let before = before.filter(|_| stale);
+    Ok(before.map(|before| PolicyChange {
         table,
         id: policy.id,
         before: Some(before),
         after: None,
-    };
-    record_policy_change(&mut tx, site.run.id, &change)?;
-    if !liveness_held(&mut tx, site.run.id)? {
-        return Err(ApplyError::LivenessLost(site.run.id));
-    }
-    site.run.advance(&mut tx, Phase::Applying, &totals)?;
-    tx.commit()?;
-    Ok(totals)
+    }))
+}
+
+/// Whether a policy is still the one that somebody looked at.
+fn is_as_expected(now: &Subject, expected: &PolicySubject) -> bool {
+    matches!(now, Subject::Policy(now) if now.uuid == expected.uuid
+        && now.scope == expected.scope && now.pattern == expected.pattern)
 }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::PlanError;
+use super::{Decisions, PlanError};
+use crate::evaluate::Subject;
 use crate::rules::{Catalogue, Doer, RemedyKind, Rule, RuleId};
 
-/// The operator's choices, `--remedy RULE=NAME`. The last one for a rule counts.
+/// The operator's choices, `--remedy RULE=NAME`; the last one for a rule counts. A decision by scope,
+/// `--decide FILE`, outweighs them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choices {
     by_rule: BTreeMap<RuleId, RemedyKind>,
+    decisions: Decisions,
 }
 
 impl Choices {
@@ -31,6 +34,29 @@ impl Choices {
         Ok(choices)
     }
 
+    /// Adds decisions by scope.
+    pub fn decided(mut self, decisions: Decisions) -> Self {
+        self.decisions = decisions;
+        self
+    }
+
+    /// The decisions by scope.
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// The remedy for a subject of a rule, and which decision by scope says so.
+    pub(super) fn remedy_on(
+        &self,
+        rule: &Rule,
+        subject: &Subject,
+    ) -> Option<(RemedyKind, Option<usize>)> {
+        if let Some((index, remedy)) = self.decisions.on(&rule.id, subject) {
+            return Some((remedy, Some(index)));
+        }
+        self.remedy(rule).map(|remedy| (remedy, None))
+    }
+
     /// The remedy for a rule: the one that was chosen, or the rule's own safe one.
     pub fn remedy(&self, rule: &Rule) -> Option<RemedyKind> {
         self.by_rule
@@ -40,7 +66,7 @@ impl Choices {
     }
 }
 
-fn remedy(rule: &Rule, name: &str) -> Result<RemedyKind, PlanError> {
+pub(super) fn remedy(rule: &Rule, name: &str) -> Result<RemedyKind, PlanError> {
     let found = rule
         .remedies
         .iter()

@@ -1,10 +1,13 @@
 //! Corrections: a closed set. Each has a precondition, a change, and its inverse in the journal.
 
+use serde::{Deserialize, Serialize};
+
 use crate::evaluate::{PolicySubject, TagSubject};
 use crate::quay::{RepositoryId, TagId, UnixMillis};
 
 /// A tag that a correction is about, with the state that the plan expects.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct TagTarget {
     /// The tag as it was judged.
     pub subject: TagSubject,
@@ -23,7 +26,8 @@ impl TagTarget {
 }
 
 /// What becomes of a tag's expiry when it is made immutable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ExpiryChange {
     /// It has none, or immutable tags may expire.
     Untouched,
@@ -33,8 +37,10 @@ pub enum ExpiryChange {
     NotKnown(UnixMillis),
 }
 
-/// One correction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One correction. In a plan's document the variant is the remedy, and what it holds is the state
+/// that is expected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "remedy", content = "expects", rename_all = "kebab-case")]
 pub enum Correction {
     /// Make an orphan mutable again, with the expiry that the journal knows.
     Release(TagTarget),

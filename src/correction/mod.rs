@@ -5,10 +5,19 @@
 
 mod choice;
 mod corrections;
+mod decide;
+mod document;
 mod error;
+mod identity;
 mod plan;
 
 pub use choice::Choices;
 pub use corrections::{Correction, ExpiryChange, TagTarget};
+pub use decide::Decisions;
+pub use document::{
+    PlanDigest, PlanDocument, PlanFileError, PlanHead, PlanRest, SHAPE as PLAN_SHAPE, read_plan,
+    write_plan,
+};
 pub use error::PlanError;
+pub use identity::DatabaseIdentity;
 pub use plan::{LeftAlone, OpenDecision, Plan, Planned};

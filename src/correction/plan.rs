@@ -1,6 +1,8 @@
 //! The plan: what would be corrected, what needs a decision, what is left to others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use super::{Choices, Correction, ExpiryChange, TagTarget};
 use crate::evaluate::{Features, PolicySubject, Stated, Subject, TagSubject, Violation};
@@ -8,7 +10,8 @@ use crate::quay::{OperationId, UnixMillis};
 use crate::rules::{Catalogue, Doer, RemedyKind, Rule, RuleId, Severity};
 
 /// A correction with the rule that asks for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Planned {
     /// The rule.
     pub rule: RuleId,
@@ -17,7 +20,8 @@ pub struct Planned {
 }
 
 /// A question: violations of one rule in one repository (or one policy) that somebody decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OpenDecision {
     /// The rule.
     pub rule: RuleId,
@@ -37,7 +41,8 @@ pub struct OpenDecision {
 
 /// An unfinished operation, with the policy that it owns: `recover` finishes it or takes it back,
 /// not `fix`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LeftAlone {
     /// The policy, where a rule complains of it.
     pub policy: Option<PolicySubject>,
@@ -57,6 +62,8 @@ pub struct Plan {
     pub decisions: Vec<OpenDecision>,
     /// What is not ours to correct.
     pub left: Vec<LeftAlone>,
+    /// Decisions by scope that decided nothing, a sentence each.
+    pub idle_decisions: Vec<String>,
     /// How many violations there are beyond those that were kept; they are not in the plan.
     pub beyond: u64,
 }
@@ -71,11 +78,16 @@ impl Plan {
         features: Features,
     ) -> Self {
         let mut plan = Self::default();
+        let mut used = BTreeSet::new();
         let mut open: BTreeMap<(RuleId, String, String), OpenDecision> = BTreeMap::new();
         for violation in violations {
             // A violation's rule is of this catalogue; another has no remedy here.
             let known = catalogue.get(&violation.rule.0).ok();
-            let remedy = known.and_then(|rule| choices.remedy(rule));
+            let chosen = known.and_then(|rule| choices.remedy_on(rule, &violation.subject));
+            let remedy = chosen.map(|(remedy, by)| {
+                used.extend(by);
+                remedy
+            });
             if remedy.is_none() && violation.severity == Severity::Info {
                 // Worth knowing, and nobody has to decide anything about it.
                 continue;
@@ -102,12 +114,18 @@ impl Plan {
                 (subject, None) => ask(&mut open, rule, subject, (remedies, doable)),
             }
         }
-        plan.corrections.sort_by_key(|planned| {
+        plan.order();
+        plan.decisions = open.into_values().collect();
+        plan.idle_decisions = choices.decisions().idle(&used);
+        plan
+    }
+
+    /// Puts the corrections into the order of the batches.
+    pub(super) fn order(&mut self) {
+        self.corrections.sort_by_key(|planned| {
             let tag = planned.correction.tag();
             (tag.is_none(), tag.map(|tag| (tag.repository(), tag.id())))
         });
-        plan.decisions = open.into_values().collect();
-        plan
     }
 
     /// Leaves an operation to `recover`; it is named once, whichever rules complain of it.

@@ -1,14 +1,15 @@
 //! What an evaluation finds: violations with their subjects, and a sum for each rule.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Acceptance, Account, TagRow, Why, WorkerLife};
 use crate::quay::{OperationId, PolicyRowId, PolicyUuid, Scope, UnixMillis};
 use crate::rules::{RemedyKind, RuleId, Severity};
 
 /// A tag that a violation is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TagSubject {
     /// The row as it was judged.
     pub row: TagRow,
@@ -19,7 +20,8 @@ pub struct TagSubject {
 }
 
 /// A policy that a violation is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PolicySubject {
     /// Its row id.
     pub id: PolicyRowId,

@@ -49,10 +49,10 @@ pub fn policy_readers(pg: &mut impl Statements) -> Result<Vec<PolicyReader>, PgE
 pub fn policy_readers_by_activity(pg: &mut impl Statements) -> Result<Vec<PolicyReader>, PgError> {
     pg.query(
         r"
-        SELECT pid::text, pid
+        SELECT pid::text AS transaction, pid
         FROM pg_stat_activity
         WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
-        ORDER BY pid
+        ORDER BY transaction
         ",
         &[],
     )?

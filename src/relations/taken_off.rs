@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::pg::{Columns, PgError, Statements};
-use crate::quay::{AuditKind, ImmutabilityChange, RepositoryId};
+use crate::quay::{AuditKind, AuditedChange, ImmutabilityChange, RepositoryId};
 
 /// The newest entry of Quay's log; none where the role may not read it. An entry with a greater id
 /// was written later. Ids, for an entry's time is in a zone that nobody knows.
@@ -73,10 +73,9 @@ impl TakenOff {
 
     fn add(&mut self, id: i64, kind: &str, metadata: &str) {
         if kind == AuditKind::ChangeTagImmutability.name() {
-            if let Some((tag, ImmutabilityChange::TakenOff)) =
-                ImmutabilityChange::from_metadata(metadata)
-            {
-                self.0.entry(tag).or_default().taken_off = Some(id);
+            let act = AuditedChange::from_metadata(metadata);
+            if let Some(act) = act.filter(|act| act.change == ImmutabilityChange::TakenOff) {
+                self.0.entry(act.tag).or_default().taken_off = Some(id);
             }
             return;
         }

@@ -160,6 +160,8 @@ pub fn plan_json(report: &PlanReport) -> Value {
             "corrections": corrections,
             "decisions": decisions,
             "left_to_recover": left,
+            "idle_decisions": plan.idle_decisions,
+            "digest": report.digest,
             "totals": {
                 "corrections": plan.corrections.len(),
                 "undecided": plan.undecided(),

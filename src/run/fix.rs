@@ -3,10 +3,13 @@
 use std::ops::ControlFlow;
 
 use super::{CheckRequest, Progress, RunError, check};
-use crate::apply::{self, ApplyOptions};
+use crate::apply::{self, ApplyOptions, Printed};
 use crate::config::ConnectionSettings;
-use crate::correction::{Choices, Plan};
+use crate::correction::{Choices, Decisions, Plan};
+use crate::journal::SchemaState;
+use crate::pg::ReadSession;
 use crate::quay::RunId;
+use crate::relations::{PoliciesOf, PolicySchema, Selection, census, policies};
 use crate::report::{ApplyReport, CheckReport, PlanReport, UndoReport};
 use crate::rules::Catalogue;
 
@@ -28,6 +31,9 @@ pub fn plan_fix(
     request: &FixRequest,
     progress: &mut dyn Progress,
 ) -> Result<PlanReport, RunError> {
+    if !request.choices.decisions().is_empty() {
+        only_about_what_is_there(settings, request.choices.decisions())?;
+    }
     let report = check(settings, &request.check, progress)?;
     let kept = report.violations.len() as u64;
     let CheckReport {
@@ -41,7 +47,21 @@ pub fn plan_fix(
         request.check.features,
     );
     plan.beyond = total - kept;
-    Ok(PlanReport { plan, rules })
+    Ok(PlanReport::new(plan, rules))
+}
+
+/// Holds decisions by scope against the registry's names, before anything is looked at for them.
+fn only_about_what_is_there(
+    settings: &ConnectionSettings,
+    decisions: &Decisions,
+) -> Result<(), RunError> {
+    let mut session = ReadSession::open(settings)?;
+    let mut snapshot = session.snapshot()?;
+    let schema = SchemaState::read(&mut snapshot)?;
+    let registry = census(&mut snapshot, &Selection::default())?;
+    let policies = policies(&mut snapshot, PolicySchema::from(&schema), &PoliciesOf::All)?;
+    let uuids = policies.into_iter().map(|policy| policy.uuid).collect();
+    Ok(decisions.only_about(&registry, &uuids)?)
 }
 
 /// Carries a plan out. The whole catalogue judges the rows again, whatever rules were asked for.
@@ -76,6 +96,22 @@ pub fn apply_fix(
     })
 }
 
+/// Prints a plan as a script for psql; changes nothing.
+///
+/// # Errors
+/// [`RunError`]; what was printed until then is not the whole script.
+pub fn print_fix(
+    settings: &ConnectionSettings,
+    plan: &PlanReport,
+    options: &ApplyOptions,
+    out: &mut dyn std::io::Write,
+) -> Result<Printed, RunError> {
+    let rules = Catalogue::built_in()?;
+    Ok(apply::print_sql(
+        settings, &plan.plan, &rules, options, out,
+    )?)
+}
+
 /// Takes a run back.
 ///
 /// # Errors
@@ -105,7 +141,7 @@ pub fn undo_fix(
 }
 
 /// Tells how far it is; whether to go on.
-fn told(progress: &mut dyn Progress, done: u64) -> ControlFlow<()> {
+pub(super) fn told(progress: &mut dyn Progress, done: u64) -> ControlFlow<()> {
     progress.reached(done);
     if progress.interrupted() {
         ControlFlow::Break(())

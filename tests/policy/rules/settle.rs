@@ -99,7 +99,8 @@ fn rule_1_a_role_that_sees_nothing_of_others_waits_all_the_same() {
         pusher.run("COMMIT").expect("the end");
         scene.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
         // It says that it is not finished; or, by pg_stat_activity, that it is, and is wrong.
-        assert_eq!(ended.status.code(), Some(if on { 3 } else { 0 }));
+        let status = ended.status.code();
+        assert_eq!(status, Some(if on { 3 } else { 0 }), "{ended:?}");
         let phase = scene.text("SELECT phase FROM quay_doctor.operation");
         assert_eq!(phase, if on { "sweeping" } else { "done" });
         assert!(!immutable(&scene, "v99"));

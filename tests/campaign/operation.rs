@@ -190,7 +190,7 @@ pub fn ask(arena: &Arena, world: &WorldSpec, wanted: &Wanted, aware: bool) -> As
         let mut args = vec!["policy"];
         args.extend(rest);
         args.extend(["--batch-time", "1us", "--quay-knows-active", knows]);
-        args.extend(["--reconnect-for", "20s", "--settle-timeout", "20s"]);
+        args.extend(["--reconnect-for", "8s", "--settle-timeout", "20s"]);
         stated(&args)
     };
     let create = |repository: Option<usize>, pattern: usize, rest: &[&str]| {
@@ -267,7 +267,7 @@ pub fn ask(arena: &Arena, world: &WorldSpec, wanted: &Wanted, aware: bool) -> As
                 .env("QUAY_DOCTOR_KILL_AT", format!("any:{killed_at}"));
             command.output().expect("the program starts");
             Asked {
-                args: stated(&["recover", "--quay-knows-active", knows]),
+                args: stated(&["recover", "--wait", "2s", "--quay-knows-active", knows]),
                 operation: created(None, pattern, false),
                 before: Some(before),
             }

@@ -285,12 +285,14 @@ impl Arena {
         }
         let now = chrono::Utc::now().timestamp_millis();
         let mut named = std::collections::BTreeSet::new();
-        for tag in &world.tags {
+        for (nth, tag) in world.tags.iter().enumerate() {
             // One live row a name.
             let (repository, name) = (self.repositories[tag.repository], NAMES[tag.name]);
             if !matches!(tag.life, Life::Dead(_)) && !named.insert((repository, name)) {
                 continue;
             }
+            // No two rows of a name end in one millisecond.
+            let now = now - i64::try_from(nth).unwrap_or(0);
             sql += &self.tag(world, tag, repository, name, now);
         }
         self.sql(&sql);

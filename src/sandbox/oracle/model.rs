@@ -363,7 +363,7 @@ impl Case<'_> {
             return Some(Wrong::Otherwise(told("it is another row")));
         }
         let image = (is.immutable, is.end_ms);
-        if ended_by_a_push(id, is, after) && !self.must_stay(id, was, ground) {
+        if after.was_pushed_over(id) && !self.must_stay(id, was, ground) {
             return (is.immutable).then(|| Wrong::Orphan(told("it was pushed over")));
         }
         let allowed = self.allowed(id, was, ground);
@@ -497,7 +497,7 @@ impl Case<'_> {
     /// went and the push may have been decided by any of them.
     fn pushed(&self, id: TagId, is: &Tag, ground: &Final<'_>, after: &State) -> Option<Wrong> {
         let told = || format!("{id} {}: pushed meanwhile; {is:?}", is.name);
-        if ended_by_a_push(id, is, after) {
+        if after.was_pushed_over(id) {
             return is.immutable.then(|| Wrong::Orphan(told()));
         }
         for act in self.acts {
@@ -520,14 +520,4 @@ impl Case<'_> {
         }
         (!covered && is.immutable && !self.any(&ground.may_stay, is)).then(|| Wrong::Orphan(told()))
     }
-}
-
-/// Whether a row ended at the very moment at which another of its name began.
-fn ended_by_a_push(id: TagId, is: &Tag, after: &State) -> bool {
-    after.tags.iter().any(|(other, newer)| {
-        *other > id
-            && newer.repository == is.repository
-            && newer.name == is.name
-            && Some(newer.start_ms) == is.end_ms
-    })
 }

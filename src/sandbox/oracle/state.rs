@@ -129,6 +129,18 @@ impl State {
         governs && makes_immutable(text, &tag.name)
     }
 
+    /// Whether a row ended at the very moment at which another of its name began.
+    pub fn was_pushed_over(&self, id: TagId) -> bool {
+        let Some(tag) = self.tags.get(&id) else {
+            return false;
+        };
+        self.tags.range(id..).skip(1).any(|(_, newer)| {
+            newer.repository == tag.repository
+                && newer.name == tag.name
+                && Some(newer.start_ms) == tag.end_ms
+        })
+    }
+
     /// The same state for a clock that jumps ahead: every end comes nearer.
     pub fn jumped_ahead(&mut self, by_ms: i64) {
         for tag in self.tags.values_mut() {

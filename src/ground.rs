@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::evaluate::{Account, PolicyBook, Registry, TagRow};
 use crate::journal::{JournalError, OperationRow, TagChange, unfinished_operations};
-use crate::pg::{Statements, WriteTransaction};
+use crate::pg::WriteTransaction;
 use crate::quay::{OperationId, RepositoryId, TagId, UnixMillis};
 use crate::relations::{
     MarkedChange, PoliciesOf, PolicySchema, accounts, lock_policy_tables, lock_repository,
@@ -77,7 +77,7 @@ impl Ground {
     /// [`JournalError`] where a row cannot be understood or the server does not answer.
     pub fn accounts(
         &self,
-        pg: &mut impl Statements,
+        tx: &mut WriteTransaction<'_>,
         rows: &[TagRow],
         ours: OperationId,
     ) -> Result<HashMap<TagId, Account>, JournalError> {
@@ -87,7 +87,7 @@ impl Ground {
             .filter(|operation| operation.id != ours)
             .cloned()
             .collect();
-        accounts(pg, &self.registry, rows, &others, true)
+        accounts(tx, &self.registry, rows, &others, true)
     }
 
     /// The audit entry of a change, where the repository has a namespace to log it under.

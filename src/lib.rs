@@ -39,8 +39,8 @@ pub mod demo;
 // The front page: what the program is built from.
 pub use apply::{ApplyOptions, AuditDetail, PastExpiry};
 pub use config::{
-    ConfigError, ConnectionSettings, DatabaseChoice, Environment, Feature, FeatureFlags, Origin,
-    QuayConfig, QuayFeatures, Secret,
+    ConfigError, ConnectionSettings, DatabaseChoice, DatabaseOptions, Environment, Feature,
+    FeatureFlags, Given, Layers, Origin, QuayConfig, QuayFeatures, Secret, Shown, key,
 };
 pub use correction::Choices;
 pub use demo::{DemoError, Narrator, tell as tell_demo};

@@ -14,6 +14,7 @@ mod connection;
 mod floors;
 mod line;
 mod migrate;
+mod model;
 mod pattern;
 mod policy;
 mod program;

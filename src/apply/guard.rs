@@ -6,7 +6,7 @@ use super::{ApplyError, ApplyOptions, AuditDetail};
 use crate::evaluate::{Account, Evaluator, Moment, Strictness, TagRow};
 use crate::ground::{Ground, Protection};
 use crate::journal::{FixRun, TagChange, record_tag_changes};
-use crate::pg::{Statements, WriteTransaction};
+use crate::pg::WriteTransaction;
 use crate::quay::{RepositoryId, TagId};
 use crate::relations::{
     MarkedChange, PolicySchema, RowLock, tags_by_id, write_marked_changes, write_tags,
@@ -49,10 +49,10 @@ impl<'a> Guard<'a> {
     /// The evidence about rows.
     pub(super) fn accounts(
         &self,
-        pg: &mut impl Statements,
+        tx: &mut WriteTransaction<'_>,
         rows: &[TagRow],
     ) -> Result<HashMap<TagId, Account>, ApplyError> {
-        Ok(self.ground.accounts(pg, rows, self.run.id)?)
+        Ok(self.ground.accounts(tx, rows, self.run.id)?)
     }
 
     /// The rules that each row violates, evidence considered.

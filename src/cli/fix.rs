@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use quay_doctor::{
-    ApplyOptions, AuditDetail, Catalogue, Choices, FixRequest, Identity, OperationId, PastExpiry,
-    RunError, Strictness, apply_fix, apply_for_people, apply_json, plan_fix, plan_for_people,
+    ApplyOptions, AuditDetail, Catalogue, Choices, ConfigError, FixRequest, Identity, OperationId,
+    PastExpiry, RunError, apply_fix, apply_for_people, apply_json, plan_fix, plan_for_people,
     plan_json, undo_fix, undo_for_people, undo_json,
 };
 
@@ -90,9 +90,10 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
         .saturating_add(1);
     // A user's own rules are checked only: what corrects rows judges them by the built-in ones.
     let catalogue = Catalogue::built_in()?;
-    let check = args
+    let mut check = args
         .choice
-        .request(globals, catalogue.clone(), Strictness::Lenient, keep)?;
+        .request(globals, &globals.layers()?, catalogue.clone())?;
+    check.keep = keep;
     let choices = Choices::parse::<RunError>(&args.remedies, &catalogue)?;
     let settings = globals.connection()?;
     let request = FixRequest { check, choices };
@@ -108,10 +109,10 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
             (false, false) => Exit::SomethingToDo,
         });
     }
-    let mut options = args.writing.options(globals);
+    let mut options = args.writing.options(globals)?;
     options.features = request.check.features;
     options.max_changes = args.max_changes;
-    options.stale_after = args.choice.stale_after;
+    options.stale_after = request.check.stale_after;
     let report = apply_fix(&settings, &plan, &options, &mut Terminal::new(globals))?;
     match globals.format {
         Format::Human => output::text(&apply_for_people(&report))?,
@@ -127,7 +128,7 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
 
 fn undo(run: OperationId, writing: &Writing, globals: &Globals) -> Result<Exit, Failure> {
     let settings = globals.connection()?;
-    let options = writing.options(globals);
+    let options = writing.options(globals)?;
     let report = undo_fix(&settings, run, &options, &mut Terminal::new(globals))?;
     match globals.format {
         Format::Human => output::text(&undo_for_people(&report))?,
@@ -141,8 +142,8 @@ fn undo(run: OperationId, writing: &Writing, globals: &Globals) -> Result<Exit, 
 }
 
 impl Writing {
-    fn options(&self, globals: &Globals) -> ApplyOptions {
-        let who: Identity = globals.identity();
+    fn options(&self, globals: &Globals) -> Result<ApplyOptions, ConfigError> {
+        let who: Identity = globals.identity()?;
         let mut options = ApplyOptions::new(who);
         options.audit = match self.audit {
             Audit::PerTag => AuditDetail::PerTag,
@@ -155,6 +156,6 @@ impl Writing {
         };
         options.batch_time = self.batch_time;
         options.clock_margin = self.clock_margin;
-        options
+        Ok(options)
     }
 }

@@ -34,6 +34,8 @@ pub use schema::{
     Nullness, Origin, PolicyTableState, QuaySchema, SCHEMA, SchemaState, TABLES, TESTED_REVISIONS,
     active_index_definition, active_index_name,
 };
+#[cfg(feature = "testkit")]
+pub use tag_change::torn_out;
 pub use tag_change::{
     TagChange, TagImage, changed_tags, known_expiries, mark_undone, newest_changes,
     record_tag_changes,

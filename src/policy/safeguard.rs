@@ -10,6 +10,10 @@ pub(super) enum Safeguard {
     SettleAtActivation,
     /// Rule 1: the same after a roll-back has deleted the row.
     SettleAtRollBack,
+    /// Rule 1: who is waited for is taken from pg_locks, not from pg_stat_activity.
+    SettleByLocks,
+    /// A change and its before-image commit together.
+    JournalInside,
     /// Rule 2: a before-image comes from a locking read.
     LockedImage,
     /// Rule 3: our own row is compared in every batch.
@@ -40,6 +44,8 @@ impl Safeguard {
         match self {
             Self::SettleAtActivation => "settle-at-activation",
             Self::SettleAtRollBack => "settle-at-roll-back",
+            Self::SettleByLocks => "settle-by-locks",
+            Self::JournalInside => "journal-inside",
             Self::LockedImage => "locked-image",
             Self::OwnRow => "own-row",
             Self::ShareMode => "share-mode",

@@ -4,8 +4,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::PolicyError;
+use super::safeguard::Safeguard;
 use super::worker::Worker;
-use crate::relations::{described, policy_readers};
+use crate::pg::{Columns, Statements};
+use crate::relations::{PolicyReader, described, policy_readers};
 
 /// How often pg_locks is looked at.
 const POLL: Duration = Duration::from_millis(50);
@@ -17,7 +19,7 @@ impl Worker<'_> {
     /// have read the policies before our commit, and may push by them after it. No transaction of
     /// ours is open meanwhile. This is how CREATE INDEX CONCURRENTLY waits.
     pub(super) fn settle(&mut self) -> Result<(), PolicyError> {
-        let mut open = policy_readers(&mut self.session)?;
+        let mut open = self.readers()?;
         let begun = Instant::now();
         let mut beaten = Instant::now();
         while !open.is_empty() {
@@ -43,9 +45,28 @@ impl Worker<'_> {
                 self.beat()?;
                 beaten = Instant::now();
             }
-            let still = policy_readers(&mut self.session)?;
+            let still = self.readers()?;
             open.retain(|reader| still.contains(reader));
         }
         Ok(())
+    }
+
+    /// Who may still decide by the policies as they were.
+    fn readers(&mut self) -> Result<Vec<PolicyReader>, PolicyError> {
+        let mut readers = policy_readers(&mut self.session)?;
+        if !Safeguard::SettleByLocks.is_on() {
+            // As one would do it who does not know that a plain role sees nothing of others there.
+            let at_work: Vec<i32> = self
+                .session
+                .query(
+                    "SELECT pid FROM pg_stat_activity WHERE xact_start IS NOT NULL",
+                    &[],
+                )?
+                .iter()
+                .map(|row| row.read(0))
+                .collect::<Result<_, _>>()?;
+            readers.retain(|reader| reader.pid.is_some_and(|pid| at_work.contains(&pid)));
+        }
+        Ok(readers)
     }
 }

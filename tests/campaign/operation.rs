@@ -262,7 +262,7 @@ pub fn ask(arena: &Arena, world: &WorldSpec, wanted: &Wanted, aware: bool) -> As
             let before = arena.state();
             let mut command = crate::program::command(&[]);
             command
-                .args(["--database-url", arena.role_url()])
+                .args(["--database-url", &arena.role_url()])
                 .args(create(None, pattern, &["--strategy", "phased"]))
                 .env("QUAY_DOCTOR_KILL_AT", format!("any:{killed_at}"));
             command.output().expect("the program starts");
@@ -285,11 +285,11 @@ pub fn ask(arena: &Arena, world: &WorldSpec, wanted: &Wanted, aware: bool) -> As
             let before = arena.state();
             let args: Vec<String> = fix(true);
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            run_on(arena.role_url(), &args);
+            run_on(&arena.role_url(), &args);
             undo(arena, before)
         }
         Wanted::MigrateUp => {
-            run_on(arena.url(), &["migrate", "down", "--to", "1"]).expect_status(0);
+            run_on(&arena.url(), &["migrate", "down", "--to", "1"]).expect_status(0);
             Asked {
                 args: stated(&["migrate", "up"]),
                 operation: Operation::Nothing,

@@ -141,8 +141,10 @@ impl State {
         })
     }
 
-    /// The same state for a clock that jumps ahead: every end comes nearer.
+    /// The same state for a clock that has jumped ahead since: everything lies so much further back,
+    /// the moment at which it was read too.
     pub fn jumped_ahead(&mut self, by_ms: i64) {
+        self.read_at_ms -= by_ms;
         for tag in self.tags.values_mut() {
             for end in [&mut tag.end_ms, &mut tag.known_end_ms] {
                 *end = end.map(|end| end - by_ms);

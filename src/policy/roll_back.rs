@@ -165,7 +165,9 @@ impl Worker<'_> {
             let known = change.before.expiry.0;
             let (expiry, passed) =
                 expiry_restored(row, known.as_ref(), now, self.options.restore_past_expiry);
-            self.past_expiries += u64::from(passed);
+            if passed {
+                self.past_expiries.add(&ground.registry, row);
+            }
             let after = TagImage {
                 immutability: change.before.immutability,
                 expiry,

@@ -16,5 +16,6 @@ mod migrate;
 mod pattern;
 mod policy;
 mod program;
+mod remedies;
 mod sandbox;
 mod scale;

@@ -11,11 +11,12 @@ mod options;
 mod pace;
 mod policies;
 mod record;
+mod restore;
 mod run;
 mod undo;
 
 pub use error::ApplyError;
 pub use options::{ApplyOptions, AuditDetail, PastExpiry};
 pub use record::record;
-pub use run::{Applied, apply};
-pub use undo::{Refusal, Undone, leave_as_is, undo};
+pub use run::{Applied, Conduct, apply};
+pub use undo::{Refusal, TakenBack, Undone, leave_as_is, undo};

@@ -8,7 +8,7 @@ use super::batch::{BatchOutcome, carry_out};
 use super::pace::Pace;
 use super::{ApplyError, ApplyOptions, policies};
 use crate::config::ConnectionSettings;
-use crate::correction::{Correction, Plan, Planned};
+use crate::correction::{Plan, Planned};
 use crate::journal::{
     FixRun, FixTotals, JournalError, Phase, SchemaState, begin_fix, hold_liveness,
 };
@@ -23,7 +23,7 @@ const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '2s'; \
 
 /// How often a batch is tried again after a lock time-out, a deadlock or a serialisation failure,
 /// and rows that somebody else holds are looked at again.
-const ATTEMPTS: u32 = 6;
+pub(super) const ATTEMPTS: u32 = 6;
 
 /// What a batch works with.
 pub(super) struct Site<'a> {
@@ -57,7 +57,11 @@ pub(super) fn open(
     Ok((session, schema))
 }
 
-/// Carries a plan out. `reached` is told how many corrections have been dealt with.
+/// Conducts the operations of a plan, which are not done here, for a run that has done the rest.
+pub type Conduct<'c> = dyn FnMut(RunId) -> FixTotals + 'c;
+
+/// Carries a plan out: rows here, then its operations by `conduct`. `reached` is told how many
+/// corrections have been dealt with.
 ///
 /// # Errors
 /// [`ApplyError`]; before the run has begun nothing has been changed, after that it is
@@ -67,9 +71,10 @@ pub fn apply(
     plan: &Plan,
     rules: &Catalogue,
     options: &ApplyOptions,
+    conduct: &mut Conduct<'_>,
     reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Applied, ApplyError> {
-    let planned = plan.corrections.len() as u64 + plan.beyond;
+    let planned = plan.changes();
     if planned > options.max_changes {
         return Err(ApplyError::TooMany {
             planned,
@@ -92,7 +97,7 @@ pub fn apply(
         run: run.id,
         source: Box::new(source),
     };
-    let outcome = match carry_all_out(&mut session, &site, &plan.corrections, reached) {
+    let mut outcome = match carry_all_out(&mut session, &site, &plan.corrections, reached) {
         Ok(outcome) => outcome,
         Err(error) => {
             // Where the connection lives the run ends here, and what it did stands; where not,
@@ -103,6 +108,11 @@ pub fn apply(
             return Err(cut_short(error));
         }
     };
+    if plan.operations().next().is_some() {
+        let conducted = conduct(run.id);
+        add(&mut outcome.totals, &conducted);
+        advance(&mut session, &run, &conducted).map_err(cut_short)?;
+    }
     end(&mut session, &run, Phase::Done).map_err(cut_short)?;
     Ok(Applied {
         run: run.id,
@@ -120,6 +130,13 @@ fn begin(session: &mut WriteSession, options: &ApplyOptions) -> Result<FixRun, A
     }
     tx.commit()?;
     Ok(run)
+}
+
+fn advance(session: &mut WriteSession, run: &FixRun, totals: &FixTotals) -> Result<(), ApplyError> {
+    let mut tx = session.begin()?;
+    run.advance(&mut tx, Phase::Applying, totals)?;
+    tx.commit()?;
+    Ok(())
 }
 
 pub(super) fn end(
@@ -145,11 +162,10 @@ fn carry_all_out(
     let of_same_repository = |a: &Planned, b: &Planned| repository(a) == repository(b);
     for chunk in corrections.chunk_by(of_same_repository) {
         let Some(repository) = chunk.first().and_then(repository) else {
-            for planned in chunk {
-                if let Correction::DeletePolicy(policy) = &planned.correction {
-                    let totals = policies::delete(session, site, &planned.rule, policy)?;
-                    add(&mut sum.totals, &totals);
-                }
+            let rows = chunk.iter();
+            for planned in rows.filter(|planned| planned.correction.operation().is_none()) {
+                let totals = policies::correct(session, site, planned)?;
+                add(&mut sum.totals, &totals);
                 done += 1;
                 go_on(reached(done))?;
             }

@@ -2,9 +2,10 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use quay_doctor::{
-    ApplyOptions, AuditDetail, Catalogue, Choices, FixRequest, Identity, OperationId, PastExpiry,
-    RunError, Strictness, apply_fix, apply_for_people, apply_json, plan_fix, plan_for_people,
-    plan_json, undo_fix, undo_for_people, undo_json,
+    ApplyOptions, AuditDetail, Catalogue, Choices, FixRequest, Identity, NewPattern, OperationId,
+    PastExpiry, Polarity, RunError, StoredPolicy, Strictness, apply_fix, apply_for_people,
+    apply_json, plan_fix, plan_for_people, plan_json, refuse_pattern, undo_fix, undo_for_people,
+    undo_json,
 };
 
 use super::check::Choice;
@@ -24,6 +25,14 @@ pub struct FixArgs {
     /// Take this remedy for this rule, as in orphaned-immutable-tag=release
     #[arg(long = "remedy", value_name = "RULE=NAME")]
     remedies: Vec<String>,
+
+    /// The pattern of the policy that `recreate` creates again, wherever it explains an orphan
+    #[arg(long, value_name = "PATTERN")]
+    pattern: Option<String>,
+
+    /// That policy makes everything immutable that does not match
+    #[arg(long, requires = "pattern")]
+    not_matching: bool,
 
     /// Carry the plan out
     #[arg(long)]
@@ -94,6 +103,9 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
         .choice
         .request(globals, catalogue.clone(), Strictness::Lenient, keep)?;
     let choices = Choices::parse::<RunError>(&args.remedies, &catalogue)?;
+    let choices = choices
+        .recreating(args.recreated()?)
+        .map_err(RunError::from)?;
     let settings = globals.connection()?;
     let request = FixRequest { check, choices };
     let plan = plan_fix(&settings, &request, &mut Terminal::new(globals))?;
@@ -118,16 +130,40 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
         Format::Json => output::json(&apply_json(&report))?,
     }
     let rest = report.undecided + report.left + report.skipped > 0;
-    Ok(match (report.unknown, rest) {
+    Ok(match (report.unknown || report.cut_short(), rest) {
         (true, _) => Exit::Unknown,
         (false, true) => Exit::SomethingToDo,
         (false, false) => Exit::AllWell,
     })
 }
 
+impl FixArgs {
+    /// The policy that `recreate` creates, as Quay would take it.
+    fn recreated(&self) -> Result<Option<StoredPolicy>, Failure> {
+        let Some(pattern) = &self.pattern else {
+            return Ok(None);
+        };
+        let new = NewPattern {
+            pattern: pattern.trim().to_owned(),
+            polarity: if self.not_matching {
+                Polarity::NotMatching
+            } else {
+                Polarity::Matching
+            },
+            allow_slow: false,
+        };
+        refuse_pattern(&new)?;
+        Ok(Some(StoredPolicy {
+            pattern: new.pattern,
+            polarity: new.polarity,
+        }))
+    }
+}
+
 fn undo(run: OperationId, writing: &Writing, globals: &Globals) -> Result<Exit, Failure> {
     let settings = globals.connection()?;
-    let options = writing.options(globals);
+    let mut options = writing.options(globals);
+    options.features = globals.features()?;
     let report = undo_fix(&settings, run, &options, &mut Terminal::new(globals))?;
     match globals.format {
         Format::Human => output::text(&undo_for_people(&report))?,

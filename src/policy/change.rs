@@ -29,12 +29,24 @@ pub fn activate(
     options: &PolicyOptions,
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, PolicyError> {
-    anew(|| activate_once(settings, uuid, options, watcher))
+    anew(|| activate_once(settings, uuid, None, options, watcher))
+}
+
+/// Activates a policy again that was in force: only what was pushed after this tag is marked.
+pub(super) fn activate_after(
+    settings: &ConnectionSettings,
+    uuid: &PolicyUuid,
+    last_tag: i64,
+    options: &PolicyOptions,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome, PolicyError> {
+    anew(|| activate_once(settings, uuid, Some(last_tag), options, watcher))
 }
 
 fn activate_once(
     settings: &ConnectionSettings,
     uuid: &PolicyUuid,
+    only_after: Option<i64>,
     options: &PolicyOptions,
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, PolicyError> {
@@ -50,10 +62,13 @@ fn activate_once(
             "nothing is to be done",
         ));
     }
-    let chosen = stated(options);
-    let impact = glance(&mut session, &target, &row.text, 0, chosen.can_expire)?;
-    expiry_is_stated(&impact, chosen.can_expire)?;
-    watcher.expected(impact.become_immutable);
+    let mut chosen = stated(options);
+    chosen.only_after = only_after;
+    if only_after.is_none() {
+        let impact = glance(&mut session, &target, &row.text, 0, chosen.can_expire)?;
+        expiry_is_stated(&impact, chosen.can_expire)?;
+        watcher.expected(impact.become_immutable);
+    }
     let fence = Uuid::new_v4();
     let begin = Begin {
         kind: Kind::Activate,

@@ -78,10 +78,13 @@ pub(super) fn mark(
         Vec::new()
     };
     let now = UnixMillis(server_clock(tx)?.max(Utc::now()).timestamp_millis());
+    let only_after = operation.options.only_after;
     let mutable: Vec<TagRow> = locked
         .into_iter()
         .filter(|row| {
-            row.immutability == Immutability::Mutable && is_alive(row.hidden, row.expiry, now)
+            row.immutability == Immutability::Mutable
+                && is_alive(row.hidden, row.expiry, now)
+                && only_after.is_none_or(|last| i64::from(row.id.0) > last)
         })
         .collect();
     let ids: Vec<TagId> = mutable.iter().map(|row| row.id).collect();

@@ -11,6 +11,7 @@ mod evidence;
 mod labels;
 mod load;
 mod policies;
+mod policy_rows;
 mod readers;
 mod scope;
 mod tags;
@@ -25,10 +26,10 @@ pub use clock::server_clock;
 pub use evidence::accounts;
 pub use load::{Load, load};
 pub use policies::{
-    OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_inactive_policy,
-    delete_policy, hold_policy, insert_policy, lock_policy_tables, lock_scope, policies,
-    restore_policy,
+    OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_policy, hold_policy,
+    insert_policy, lock_policy_tables, lock_scope, policies, restore_policy,
 };
+pub use policy_rows::{hold_policies, move_policy, remove_policy};
 pub use readers::{PolicyReader, described, policy_readers};
 pub use scope::{
     NamespaceRow, Page, PagedTag, last_tag_id, namespace_by_name, namespace_name, page_of_tags,

@@ -4,6 +4,7 @@
 //! know how.
 
 mod check;
+mod conduct;
 mod error;
 mod explain;
 mod fix;

@@ -8,6 +8,7 @@
 mod choice;
 mod corrections;
 mod error;
+pub mod infer;
 mod once;
 mod operations;
 mod orphans;
@@ -17,5 +18,7 @@ mod remedy;
 pub use choice::Choices;
 pub use corrections::{Correction, ExpiryChange, TagTarget};
 pub use error::PlanError;
+pub use infer::{Proposal, ScopeProposal};
 pub use operations::{Impact, Operation, Recovery, Recreation};
+pub use orphans::OpenOrphans;
 pub use plan::{LeftAlone, OpenDecision, Plan, Planned};

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Choices, Impact, Operation, Recreation};
-use crate::evaluate::{Decision, PolicyBook, PolicySubject, Subject, TagSubject, Violation};
+use crate::evaluate::{
+    Activity, Decision, PolicyBook, PolicySubject, Subject, TagSubject, Violation,
+};
 use crate::quay::{NamespaceId, PolicyText, RepositoryId, Scope, StoredPolicy, TagId};
 use crate::rules::{Catalogue, RemedyKind, Rule};
 
@@ -27,6 +29,48 @@ pub(super) struct Orphans {
     open: Vec<TagSubject>,
     /// What is created again.
     pub(super) recreations: Vec<Operation>,
+}
+
+/// Orphans that wait for a decision, and policies that may tell something about them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenOrphans<'v> {
+    /// The orphans.
+    pub tags: Vec<&'v TagSubject>,
+    /// Policies that a rule complains of: one that was left inactive may be theirs.
+    known: Vec<&'v PolicySubject>,
+}
+
+impl<'v> OpenOrphans<'v> {
+    /// Those among some violations.
+    pub fn among(violations: &'v [Violation], catalogue: &Catalogue, choices: &Choices) -> Self {
+        let mut open = Self::default();
+        for violation in violations {
+            let Ok(rule) = catalogue.get(&violation.rule.0) else {
+                continue;
+            };
+            match &violation.subject {
+                Subject::Tag(tag) if is_about_orphans(rule) && choices.remedy(rule).is_none() => {
+                    open.tags.push(tag);
+                }
+                Subject::Policy(policy) if policy.activity == Activity::Inactive => {
+                    open.known.push(policy);
+                }
+                _ => {}
+            }
+        }
+        open
+    }
+
+    /// The policies of a scope that may be theirs.
+    pub fn known_in(&self, namespace: &str, repository: Option<&str>) -> Vec<StoredPolicy> {
+        let known = self.known.iter().filter(|policy| {
+            policy.namespace == namespace
+                && (policy.repository.is_none() || policy.repository.as_deref() == repository)
+        });
+        known
+            .filter_map(|policy| policy.text.parse().ok())
+            .collect()
+    }
 }
 
 /// Whether a rule is about orphans: what can be done is to create their policy again.

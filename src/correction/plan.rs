@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::once::{Wanted, once};
 use super::orphans::{Orphans, is_about_orphans};
 use super::remedy::{Answer, answer};
-use super::{Choices, Correction, ExpiryChange, Operation};
+use super::{Choices, Correction, ExpiryChange, Operation, ScopeProposal};
 use crate::evaluate::{Features, PolicySubject, Subject, Violation};
 use crate::quay::OperationId;
 use crate::rules::{Catalogue, Doer, RemedyKind, Rule, RuleId, Severity};
@@ -62,6 +62,8 @@ pub struct Plan {
     pub left: Vec<LeftAlone>,
     /// How many violations there are beyond those that were kept; they are not in the plan.
     pub beyond: u64,
+    /// For scopes whose orphans wait for a decision: which policy most likely made them.
+    pub proposals: Vec<ScopeProposal>,
     /// Why something that was asked for is not in it, a sentence each.
     pub notes: Vec<String>,
 }

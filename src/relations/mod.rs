@@ -9,6 +9,7 @@ mod census;
 mod clock;
 mod evidence;
 mod labels;
+mod left;
 mod load;
 mod policies;
 mod policy_rows;
@@ -24,6 +25,7 @@ pub use blocks::{LARGEST_MARKED, Pages, TagsAt, marked_tags_named, tag_pages, ta
 pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
 pub use evidence::accounts;
+pub use left::left_mutable;
 pub use load::{Load, load};
 pub use policies::{
     OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_policy, hold_policy,

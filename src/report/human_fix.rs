@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::words::{line, plural, thousands};
 use super::{ApplyReport, ConductedEnd, PlanReport, UndoReport, harmless};
-use crate::correction::{Correction, ExpiryChange, OpenDecision, Planned};
+use crate::correction::{Correction, ExpiryChange, OpenDecision, Planned, ScopeProposal};
 
 /// How many repositories are shown of each rule.
 const SHOWN_PLACES: usize = 10;
@@ -44,6 +44,7 @@ pub fn plan_for_people(report: &PlanReport) -> String {
         }
     }
     decisions(&mut out, &plan.decisions);
+    proposals(&mut out, &plan.proposals);
     let (cleared, not_known) = plan.expiries_at_stake();
     if cleared > 0 {
         line!(
@@ -177,6 +178,43 @@ fn decisions(out: &mut String, decisions: &[OpenDecision]) {
             harmless(&decision.namespace),
             harmless(&decision.repository),
             examples.join(", "),
+        );
+    }
+}
+
+/// The policies that most likely made the orphans, each with what speaks for it.
+fn proposals(out: &mut String, scopes: &[ScopeProposal]) {
+    for scope in scopes {
+        let place = match &scope.repository {
+            Some(repository) => format!("{}/{repository}", scope.namespace),
+            None => scope.namespace.clone(),
+        };
+        line!(
+            out,
+            "\nthe policy that most likely left the orphans of {}:",
+            harmless(&place)
+        );
+        for proposal in &scope.proposals {
+            line!(
+                out,
+                "     {}{}: explains {} of {}, contradicts {} of {} left mutable before the last",
+                harmless(&proposal.policy.pattern),
+                if proposal.inverted() {
+                    " --not-matching"
+                } else {
+                    ""
+                },
+                thousands(proposal.explains),
+                plural(scope.orphans, "orphan"),
+                thousands(proposal.contradicts),
+                thousands(scope.passed_over),
+            );
+        }
+    }
+    if !scopes.is_empty() {
+        line!(
+            out,
+            "     to create it again: --remedy orphaned-immutable-tag=recreate --pattern PATTERN"
         );
     }
 }

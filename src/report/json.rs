@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::words::sentence;
 use super::{ApplyReport, CheckReport, Conducted, ConductedEnd, PlanReport, UndoReport};
-use crate::correction::{Correction, ExpiryChange, Operation};
+use crate::correction::{Correction, ExpiryChange, Operation, ScopeProposal};
 use crate::evaluate::{Found, RuleOutcome, Subject, Violation};
 use crate::quay::Polarity;
 
@@ -161,6 +161,7 @@ pub fn plan_json(report: &PlanReport) -> Value {
             "corrections": corrections,
             "decisions": decisions,
             "left_to_recover": left,
+            "proposals": plan.proposals.iter().map(proposal).collect::<Vec<_>>(),
             "notes": plan.notes,
             "totals": {
                 "corrections": plan.corrections.len(),
@@ -195,6 +196,29 @@ fn correction(correction: &Correction) -> Value {
         "does": correction.sentence(),
         "clears_lifetime_end_ms": clears,
         "operation": correction.operation().map(operation),
+    })
+}
+
+/// Which policy most likely made the orphans of a scope.
+fn proposal(scope: &ScopeProposal) -> Value {
+    let policies: Vec<Value> = scope
+        .proposals
+        .iter()
+        .map(|proposal| {
+            json!({
+                "pattern": proposal.policy.pattern,
+                "matches": proposal.policy.polarity == Polarity::Matching,
+                "explains": proposal.explains,
+                "contradicts": proposal.contradicts,
+            })
+        })
+        .collect();
+    json!({
+        "namespace": scope.namespace,
+        "repository": scope.repository,
+        "orphans": scope.orphans,
+        "passed_over": scope.passed_over,
+        "policies": policies,
     })
 }
 

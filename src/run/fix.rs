@@ -6,10 +6,11 @@
 use std::ops::ControlFlow;
 
 use super::conduct::{Conductor, Watching, new_pattern, policy_options, take_back_all};
+use super::propose::propose;
 use super::{CheckRequest, Progress, RunError, check};
 use crate::apply::{self, ApplyOptions};
 use crate::config::ConnectionSettings;
-use crate::correction::{Choices, Correction, Impact, Operation, Plan};
+use crate::correction::{Choices, Correction, Impact, OpenOrphans, Operation, Plan};
 use crate::evaluate::{Features, Stated};
 use crate::policy::{self, NewPattern, Pick, PolicyError};
 use crate::quay::RunId;
@@ -40,6 +41,8 @@ pub fn plan_fix(
         violations, rules, ..
     } = report;
     let total: u64 = rules.iter().map(|rule| rule.violations).sum();
+    let open = OpenOrphans::among(&violations, &request.check.rules, &request.choices);
+    let proposals = propose(settings, &open)?;
     let mut plan = Plan::new(
         violations,
         &request.check.rules,
@@ -47,6 +50,7 @@ pub fn plan_fix(
         request.check.features,
     );
     plan.beyond = total - kept;
+    plan.proposals = proposals;
     estimate(settings, &mut plan, request.check.features)?;
     Ok(PlanReport { plan, rules })
 }

@@ -12,6 +12,7 @@ mod history;
 mod history_of_scans;
 mod notes;
 mod progress;
+mod propose;
 mod queries;
 mod recover;
 mod request;

@@ -4,4 +4,5 @@ mod journey;
 mod of_operations;
 mod of_policies;
 mod of_tags;
+mod proposals;
 mod recreate;

@@ -8,11 +8,13 @@
     clippy::print_stderr
 )]
 
+mod campaign;
 mod checker;
 mod connection;
 mod floors;
 mod line;
 mod migrate;
+mod model;
 mod pattern;
 mod policy;
 mod program;

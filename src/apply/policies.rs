@@ -16,7 +16,7 @@ use crate::journal::{
 use crate::pg::{PgError, WriteSession, WriteTransaction};
 use crate::quay::Scope;
 use crate::relations::{
-    PoliciesOf, PolicySchema, hold_policies, lock_scope, move_policy, namespace_name, registry_of,
+    PoliciesOf, PolicySchema, hold_policies, move_policy, namespace_name, registry_of,
     remove_policy, server_clock,
 };
 
@@ -64,7 +64,7 @@ fn attempt(
 }
 
 /// Makes the change where its precondition holds under lock; none where it does not.
-fn change(
+pub(super) fn change(
     tx: &mut WriteTransaction<'_>,
     site: &Site<'_>,
     planned: &Planned,
@@ -72,8 +72,8 @@ fn change(
     let Some(expected) = planned.correction.policy() else {
         return Ok(None);
     };
-    // No operation of ours begins on the scope while this transaction looks and writes.
-    lock_scope(tx, expected.scope)?;
+    // The rows are held before operations are read: one that begins on them meanwhile holds its row
+    // from before it can be seen.
     let held = Held::of(tx, expected.scope, site.schema)?;
     let Some((row, is)) = held.violating(tx, site, planned, expected)? else {
         return Ok(None);

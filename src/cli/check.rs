@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use quay_doctor::{
     Baseline, BaselineError, Catalogue, CheckReport, CheckRequest, ConnectionSettings,
-    DatabaseChoice, Environment, Event, Origin, PolicyUuid, ScanHistory, Secret, Selection,
+    DatabaseChoice, Environment, Event, Layers, Origin, PolicyUuid, ScanHistory, Secret, Selection,
     Settling, Severity, Shard, Standing, Strictness, begun_anew_line, check, check_for_people,
-    check_html, check_json, check_junit, check_markdown, check_prometheus, check_telling,
+    check_html, check_json, check_junit, check_markdown, check_prometheus, check_telling, key,
     summary_line, violation_line,
 };
 
@@ -26,21 +26,21 @@ pub struct CheckArgs {
     #[arg(long, value_name = "DIR")]
     checks: Option<PathBuf>,
 
-    /// The least severity that makes the exit status 1
-    #[arg(long, value_name = "SEVERITY", default_value = "warning", value_parser = severity)]
-    fail_on: Severity,
+    /// The least severity that makes the exit status 1; by default warning
+    #[arg(long, value_name = "SEVERITY", value_parser = severity_name)]
+    fail_on: Option<&'static str>,
 
     /// Count what evidence explains as a violation, too
-    #[arg(long)]
-    strict: bool,
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    strict: Option<bool>,
 
-    /// How many violations to list; all of them are counted
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    limit: usize,
+    /// How many violations to list; all of them are counted; by default 10000
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
 
     /// Let tags pass under a policy so young that Quay may still be applying it
-    #[arg(long)]
-    allow_settling: bool,
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allow_settling: Option<bool>,
 
     /// Only part I of N, I from 0; every subject is in exactly one part
     #[arg(long, value_name = "I/N", default_value = "0/1")]
@@ -62,23 +62,13 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
 
-    /// How many sessions read tags side by side; a check opens two more
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
-    readers: u8,
+    /// How many sessions read tags side by side, 2 by default; a check opens two more
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
+    readers: Option<u8>,
 
     /// How long the scan may take; what was found until then is reported, with exit status 3
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
-}
-
-impl CheckArgs {
-    fn settling(&self) -> Settling {
-        if self.allow_settling {
-            Settling::Allowed
-        } else {
-            Settling::NotKnown
-        }
-    }
 }
 
 /// What is looked at, by `check` and by `fix`.
@@ -96,13 +86,13 @@ pub struct Choice {
     #[arg(long, value_name = "NAME", requires = "namespace")]
     repository: Option<String>,
 
-    /// How long an inactive policy may stay inactive without being stale
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
-    pub stale_after: Duration,
+    /// How long an inactive policy may stay inactive without being stale; by default 1h
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    stale_after: Option<Duration>,
 
-    /// How long Quay may be applying a policy that it has just created
-    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
-    grace: Duration,
+    /// How long Quay may be applying a policy that it has just created; by default 15m
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    grace: Option<Duration>,
 
     /// A policy of which it is accepted that it cannot be decided; may be given several times
     #[arg(long, value_name = "UUID")]
@@ -114,9 +104,8 @@ impl Choice {
     pub fn request(
         &self,
         globals: &Globals,
+        layers: &Layers,
         catalogue: Catalogue,
-        strictness: Strictness,
-        keep: usize,
     ) -> Result<CheckRequest, Failure> {
         let rules = catalogue.choose(&self.rules)?;
         let mut request = CheckRequest::of(rules);
@@ -125,38 +114,47 @@ impl Choice {
             repository: self.repository.clone(),
         };
         request.features = globals.features()?;
-        request.strictness = strictness;
-        request.stale_after = self.stale_after;
-        request.grace = self.grace;
-        request.accepted = self
-            .accept_undecided
-            .iter()
-            .cloned()
-            .map(PolicyUuid)
-            .collect();
-        request.keep = keep;
+        request.stale_after = layers.value(&key::STALE_AFTER, self.stale_after)?;
+        request.grace = layers.value(&key::GRACE, self.grace)?;
+        let accepted = self.accept_undecided.clone();
+        let accepted = (!accepted.is_empty()).then_some(accepted);
+        let accepted = layers.stated(&key::ACCEPT_UNDECIDED, accepted)?;
+        request.accepted = accepted.into_iter().flatten().map(PolicyUuid).collect();
+        Ok(request)
+    }
+}
+
+impl CheckArgs {
+    fn request(&self, globals: &Globals, layers: &Layers) -> Result<CheckRequest, Failure> {
+        let checks = layers.path(&key::CHECKS, self.checks.clone())?;
+        let rules = super::rules::catalogue(checks.as_ref())?;
+        let mut request = self.choice.request(globals, layers, rules)?;
+        if layers.value(&key::STRICT, self.strict)? {
+            request.strictness = Strictness::Strict;
+        }
+        let limit = layers.value(&key::LIMIT, self.limit)?;
+        request.keep = usize::try_from(limit).unwrap_or(usize::MAX);
+        request.shard = self.shard;
+        request.timeout = layers.stated(&key::TIMEOUT, self.timeout)?;
+        request.readers = usize::from(layers.value(&key::READERS, self.readers)?);
+        if let Some(file) = layers.path(&key::BASELINE, self.baseline.clone())? {
+            request.baseline = baseline(&file)?;
+        }
         Ok(request)
     }
 }
 
 /// Runs the verb.
 pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
-    let strictness = if args.strict {
-        Strictness::Strict
+    let layers = globals.layers()?;
+    let fail_on = severity(layers.value(&key::FAIL_ON, args.fail_on)?);
+    let settling = if layers.value(&key::ALLOW_SETTLING, args.allow_settling)? {
+        Settling::Allowed
     } else {
-        Strictness::Lenient
+        Settling::NotKnown
     };
-    let rules = super::rules::catalogue(args.checks.as_ref())?;
-    let mut request = args
-        .choice
-        .request(globals, rules, strictness, args.limit)?;
-    request.shard = args.shard;
-    request.timeout = args.timeout;
-    request.readers = usize::from(args.readers);
-    if let Some(file) = &args.baseline {
-        request.baseline = baseline(file)?;
-    }
-    let settings = globals.connection()?;
+    let mut request = args.request(globals, &layers)?;
+    let settings = layers.connection(&globals.database())?;
     let mut terminal = Terminal::new(globals);
     let elsewhere = args.record_to.as_ref().map(place_of).transpose()?;
     let history = match &elsewhere {
@@ -180,7 +178,7 @@ pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
         WantedFormat::Human => output::text(&check_for_people(&report))?,
         WantedFormat::Json => output::json(&check_json(&report))?,
         WantedFormat::Ndjson => output::line(&summary_line(&report))?,
-        WantedFormat::Junit => output::text(&check_junit(&report, args.fail_on))?,
+        WantedFormat::Junit => output::text(&check_junit(&report, fail_on))?,
         WantedFormat::Markdown => output::text(&check_markdown(&report))?,
         WantedFormat::Html => output::text(&check_html(&report))?,
         WantedFormat::Prometheus => output::text(&check_prometheus(&report))?,
@@ -188,7 +186,7 @@ pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
     if args.record || args.record_to.is_some() {
         history.record(&request, &report)?;
     }
-    Ok(match report.standing(args.fail_on, args.settling()) {
+    Ok(match report.standing(fail_on, settling) {
         Standing::AllWell => Exit::AllWell,
         Standing::Violated => Exit::SomethingToDo,
         Standing::Unknown => Exit::Unknown,
@@ -260,14 +258,21 @@ fn streamed(
     failure.map_or(Ok(report), Err)
 }
 
-fn severity(text: &str) -> Result<Severity, String> {
-    [
-        Severity::Info,
-        Severity::Warning,
-        Severity::Error,
-        Severity::Critical,
-    ]
-    .into_iter()
-    .find(|severity| severity.to_string() == text)
-    .ok_or_else(|| "one of: info, warning, error, critical".to_owned())
+const SEVERITIES: [Severity; 4] = [
+    Severity::Info,
+    Severity::Warning,
+    Severity::Error,
+    Severity::Critical,
+];
+
+/// The severity of this name; the configuration lets no other through.
+fn severity(name: &str) -> Severity {
+    let found = SEVERITIES
+        .into_iter()
+        .find(|known| known.to_string() == name);
+    found.unwrap_or(Severity::Info)
+}
+
+fn severity_name(text: &str) -> Result<&'static str, String> {
+    key::FAIL_ON.read(text)
 }

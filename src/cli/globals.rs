@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum};
 use miette::{Diagnostic, MietteHandlerOpts};
 use quay_doctor::{
-    ConfigError, ConnectionSettings, DatabaseChoice, Environment, FeatureFlags, Features, Identity,
-    Origin, QuayConfig, QuayFeatures, Secret,
+    ConfigError, ConnectionSettings, DatabaseOptions, Environment, FeatureFlags, Features,
+    Identity, Layers, QuayFeatures, Secret, key,
 };
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
@@ -70,6 +70,11 @@ pub enum Color {
 /// The global options.
 #[derive(Args, Debug)]
 pub struct Globals {
+    /// Where settings are written down that no option and no variable gives; by default
+    /// ./quay-doctor.toml, then /etc/quay-doctor/quay-doctor.toml, where there is one
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// Where Quay's database is: postgresql://user@host:port/database, or a libpq connection
     /// string; by default DATABASE_URL, then the PG* variables
     #[arg(long, global = true, value_name = "URL", value_parser = secret)]
@@ -142,48 +147,72 @@ impl Globals {
         Ok(())
     }
 
+    /// The environment and quay-doctor.toml.
+    pub fn layers(&self) -> Result<Layers, ConfigError> {
+        Layers::load(self.config.as_deref(), Environment::of_process())
+    }
+
+    /// Which options say where the database is.
+    pub fn database(&self) -> DatabaseOptions {
+        DatabaseOptions {
+            url: self.database_url.clone(),
+            quay_config: self.quay_config.clone(),
+        }
+    }
+
     /// Which database is meant.
     pub fn connection(&self) -> Result<ConnectionSettings, ConfigError> {
-        let quay;
-        let choice = match (&self.database_url, &self.quay_config) {
-            (Some(url), _) => DatabaseChoice::Url(url.clone(), Origin::Option("--database-url")),
-            (None, Some(path)) => {
-                quay = QuayConfig::read(path)?;
-                DatabaseChoice::Quay(&quay)
-            }
-            (None, None) => DatabaseChoice::Environment,
-        };
-        ConnectionSettings::resolve_in(&choice, &Environment::of_process())
+        self.layers()?.connection(&self.database())
     }
 
     /// Who does it, for the journal.
-    pub fn identity(&self) -> Identity {
+    pub fn identity(&self) -> Result<Identity, ConfigError> {
         let user = ["USER", "LOGNAME"]
             .into_iter()
             .find_map(|name| std::env::var(name).ok());
-        Identity {
+        Ok(Identity {
             actor: self
-                .actor
-                .clone()
+                .layers()?
+                .stated(&key::ACTOR, self.actor.clone())?
                 .or(user)
                 .unwrap_or_else(|| "unknown".to_owned()),
             reason: self.reason.clone(),
             worker: format!("process {}", std::process::id()),
-        }
+        })
     }
 
     /// What is known of Quay's feature flags.
     pub fn features(&self) -> Result<Features, ConfigError> {
-        let quay = match &self.quay_config {
-            Some(path) => Some(QuayConfig::read(path)?),
-            None => None,
-        };
+        let layers = self.layers()?;
+        let quay = layers.quay(&self.database())?;
         let flags = FeatureFlags {
             immutable_tags: self.immutable_tags,
             can_expire: self.immutable_tags_can_expire,
         };
-        let features = QuayFeatures::resolve(flags, &Environment::of_process(), quay.as_ref())?;
+        let features = QuayFeatures::resolve(flags, &layers, quay.as_ref())?;
         Ok(Features::from(&features))
+    }
+
+    /// The options of this command line that give a setting, by the setting's name.
+    pub fn stated(&self) -> Vec<(&'static str, String)> {
+        let path = self.quay_config.as_ref();
+        let url = self.database_url.as_ref();
+        [
+            ("database-url", url.map(ToString::to_string)),
+            ("quay-config", path.map(|path| path.display().to_string())),
+            (
+                "immutable-tags",
+                self.immutable_tags.map(|on| on.to_string()),
+            ),
+            (
+                "immutable-tags-can-expire",
+                self.immutable_tags_can_expire.map(|on| on.to_string()),
+            ),
+            ("actor", self.actor.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| Some((name, given?)))
+        .collect()
     }
 
     fn colors(&self, terminal: bool) -> bool {

@@ -4,6 +4,7 @@
 //! or a [`Failure`], and only here do they become a status.
 
 mod check;
+mod config;
 mod demo;
 mod exit;
 mod fix;
@@ -50,6 +51,7 @@ enum Verb {
     Pattern(pattern::Pattern),
     Rules(rules::RulesArgs),
     Tag(tag::TagArgs),
+    Config(config::ConfigArgs),
     Demo(demo::DemoArgs),
     Completions(manual::CompletionsArgs),
     Man(manual::ManArgs),
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         Verb::Man(args) => manual::man(&args),
         Verb::Demo(args) => demo::run(&args, &cli.globals),
         Verb::Tag(args) => tag::run(&args, &cli.globals),
+        Verb::Config(args) => config::run(&args, &cli.globals),
         Verb::Rules(args) => rules::run(&args, &cli.globals),
         Verb::Migrate(verb) => verb.run(&cli.globals),
         Verb::Pattern(verb) => verb.run(&cli.globals),

@@ -55,7 +55,7 @@ pub fn run(args: &RecoverArgs, globals: &Globals) -> Result<Exit, Failure> {
         how,
         wait: args.wait,
         policy: args.carrying.options(globals)?,
-        apply: ApplyOptions::new(globals.identity()),
+        apply: ApplyOptions::new(globals.identity()?),
     };
     let mut watch = Watch::new(globals);
     let recovered = recover(&settings, &request, &mut watch)?;

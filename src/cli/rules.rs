@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use quay_doctor::{
-    Catalogue, Rule, RuleError, examples_for_people, rule_list, rule_page, rules_in, try_examples,
+    Catalogue, Rule, RuleError, examples_for_people, key, rule_list, rule_page, rules_in,
+    try_examples,
 };
 use serde_json::{Value, json};
 
@@ -39,7 +40,8 @@ enum Sub {
 
 /// Runs the verb.
 pub fn run(args: &RulesArgs, globals: &Globals) -> Result<Exit, Failure> {
-    let catalogue = catalogue(args.checks.as_ref())?;
+    let checks = globals.layers()?.path(&key::CHECKS, args.checks.clone())?;
+    let catalogue = catalogue(checks.as_ref())?;
     match &args.sub {
         Sub::List => match globals.format {
             Format::Json => {

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use quay_doctor::{ExplainRequest, explain_tag, tag_for_people, tag_json};
+use quay_doctor::{ExplainRequest, explain_tag, key, tag_for_people, tag_json};
 
 use super::{Exit, Failure, Format, Globals, output};
 
@@ -23,9 +23,9 @@ enum Sub {
         #[arg(value_name = "NS/REPO:TAG")]
         tag: TagName,
 
-        /// How long Quay may be applying a policy that it has just created
-        #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
-        grace: Duration,
+        /// How long Quay may be applying a policy that it has just created; by default 15m
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        grace: Option<Duration>,
     },
 }
 
@@ -64,7 +64,7 @@ pub fn run(args: &TagArgs, globals: &Globals) -> Result<Exit, Failure> {
         repository: tag.repository.clone(),
         tag: tag.tag.clone(),
         features: globals.features()?,
-        grace: *grace,
+        grace: globals.layers()?.value(&key::GRACE, *grace)?,
     };
     let explanation = explain_tag(&globals.connection()?, &request)?;
     match globals.format {

@@ -7,7 +7,7 @@ use super::parameters::Parameters;
 use super::password_file::{self, Entry};
 use super::{
     ChannelBinding, ConfigError, Environment, HostOrder, Origin, Password, QuayConfig, Secret,
-    Target, TargetSession, TcpSettings, TlsSettings,
+    Shown, Target, TargetSession, TcpSettings, TlsSettings,
 };
 use super::{conninfo, service_file, session, target, url};
 
@@ -117,7 +117,7 @@ fn gather(
                 set_text(&mut parameters, &Secret::new(text), &origin)?;
             }
             // libpq would fall back on a database that is named like the user. Nobody means that.
-            None if names_none(environment) => return Err(ConfigError::NoDatabase),
+            None if !environment.names_a_database() => return Err(ConfigError::NoDatabase),
             None => {}
         },
     }
@@ -132,10 +132,41 @@ fn gather(
     Ok(parameters)
 }
 
-fn names_none(environment: &Environment) -> bool {
-    ["PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE"]
-        .iter()
-        .all(|name| environment.get(name).is_none())
+/// Words that are shown to nobody.
+const SECRETS: [&str; 2] = ["password", "sslpassword"];
+
+/// Every word of the connection that somebody gives, and who; nothing is connected to.
+pub(super) fn shown(
+    choice: &DatabaseChoice<'_>,
+    environment: &Environment,
+) -> Result<Vec<Shown>, ConfigError> {
+    let parameters = gather(choice, environment)?;
+    let mut shown: Vec<Shown> = parameters
+        .all()
+        .map(|(name, value, origin)| Shown {
+            name: name.to_owned(),
+            value: Some(
+                if SECRETS.contains(&name) {
+                    "****"
+                } else {
+                    value
+                }
+                .to_owned(),
+            ),
+            origin: origin.clone(),
+        })
+        .collect();
+    let settings = ConnectionSettings::resolve_in(choice, environment)?;
+    let in_file = settings.targets.iter().find_map(|target| {
+        let password = target.password.as_ref()?;
+        matches!(password.origin, Origin::PasswordFile(_)).then_some(password)
+    });
+    shown.extend(in_file.map(|password| Shown {
+        name: "password".to_owned(),
+        value: Some(password.secret.to_string()),
+        origin: password.origin.clone(),
+    }));
+    Ok(shown)
 }
 
 /// Takes a URL or a string of keywords.

@@ -49,6 +49,19 @@ impl Environment {
         (!value.is_empty()).then_some(value.as_str())
     }
 
+    /// Whether it says which database is meant. `PGUSER` alone, or a port, does not.
+    pub fn names_a_database(&self) -> bool {
+        [
+            "DATABASE_URL",
+            "PGHOST",
+            "PGHOSTADDR",
+            "PGDATABASE",
+            "PGSERVICE",
+        ]
+        .iter()
+        .any(|name| self.get(name).is_some())
+    }
+
     /// The name of the operating system's user: libpq's default for the role.
     pub fn os_user(&self) -> Option<&str> {
         self.os_user.as_deref()

@@ -14,7 +14,7 @@ pub enum ConfigError {
     /// Nothing says which database is meant.
     #[error("no database is named")]
     #[diagnostic(help(
-        "pass --database-url or --quay-config, or set DATABASE_URL, PGHOST, PGDATABASE or PGSERVICE"
+        "pass --database-url or --quay-config, set DATABASE_URL, PGHOST, PGDATABASE or PGSERVICE, or name it in quay-doctor.toml"
     ))]
     NoDatabase,
     /// The connection URL or string cannot be read.
@@ -32,6 +32,30 @@ pub enum ConfigError {
     BadSetting {
         /// The keyword, as libpq calls it.
         setting: &'static str,
+        /// Who gave it.
+        origin: Origin,
+        /// What is wrong.
+        reason: String,
+    },
+    /// quay-doctor.toml is no configuration.
+    #[error("{}:{line}: {reason}", file.display())]
+    #[diagnostic(help("{help}"))]
+    BadFile {
+        /// The file.
+        file: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+        /// What was probably meant.
+        help: String,
+    },
+    /// One of our own settings has no value that can be used.
+    #[error("the setting {key}, from {origin}, cannot be used: {reason}")]
+    #[diagnostic(help("correct it there, or give --{key}, which wins"))]
+    BadValue {
+        /// Its name.
+        key: &'static str,
         /// Who gave it.
         origin: Origin,
         /// What is wrong.

@@ -3,12 +3,8 @@
 
 use std::fmt;
 
-use super::{ConfigError, Environment, Origin, QuayConfig};
-
-/// The variable for `FEATURE_IMMUTABLE_TAGS`.
-const IMMUTABLE_TAGS: &str = "QUAY_DOCTOR_IMMUTABLE_TAGS";
-/// The variable for `FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE`.
-const CAN_EXPIRE: &str = "QUAY_DOCTOR_IMMUTABLE_TAGS_CAN_EXPIRE";
+use super::key::{CAN_EXPIRE, IMMUTABLE_TAGS, Key};
+use super::{ConfigError, Layers, Origin, QuayConfig};
 
 /// A feature flag of Quay's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +55,8 @@ pub struct FeatureFlags {
     pub can_expire: Option<bool>,
 }
 
-/// Both flags. Those of the command line count before the environment, and that before Quay's
-/// config.yaml.
+/// Both flags. Those of the command line count before the environment, that before
+/// quay-doctor.toml, and that before Quay's config.yaml.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuayFeatures {
     /// `FEATURE_IMMUTABLE_TAGS`: whether Quay enforces immutability at all.
@@ -84,58 +80,43 @@ impl QuayFeatures {
     /// [`ConfigError`] where a variable is neither true nor false.
     pub fn resolve(
         flags: FeatureFlags,
-        environment: &Environment,
+        layers: &Layers,
         quay: Option<&QuayConfig>,
     ) -> Result<Self, ConfigError> {
+        let resolve = |key: &Key<bool>, flag, in_quay: Option<Feature>| {
+            let given = layers.given(key, flag)?;
+            Ok::<_, ConfigError>(match given {
+                Some(given) => Feature::stated(given.value, given.origin),
+                None => in_quay.unwrap_or(Feature::Unknown),
+            })
+        };
         Ok(Self {
             immutable_tags: resolve(
+                &IMMUTABLE_TAGS,
                 flags.immutable_tags,
-                "--immutable-tags",
-                IMMUTABLE_TAGS,
-                environment,
                 quay.map(QuayConfig::immutable_tags),
             )?,
             can_expire: resolve(
+                &CAN_EXPIRE,
                 flags.can_expire,
-                "--immutable-tags-can-expire",
-                CAN_EXPIRE,
-                environment,
                 quay.map(QuayConfig::can_expire),
             )?,
         })
     }
 }
 
-fn resolve(
-    flag: Option<bool>,
-    option: &'static str,
-    variable: &'static str,
-    environment: &Environment,
-    in_quay: Option<Feature>,
-) -> Result<Feature, ConfigError> {
-    if let Some(on) = flag {
-        return Ok(Feature::stated(on, Origin::Option(option)));
-    }
-    let origin = Origin::Variable(variable);
-    match environment.get(variable) {
-        Some("true") => Ok(Feature::On(origin)),
-        Some("false") => Ok(Feature::Off(origin)),
-        Some(_) => Err(ConfigError::bad_setting(
-            variable,
-            &origin,
-            "it must be true or false",
-        )),
-        None => Ok(in_quay.unwrap_or(Feature::Unknown)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Environment;
+
+    fn with(variable: &str, value: &str) -> Layers {
+        Layers::of(Environment::empty().with(variable, value))
+    }
 
     #[test]
     fn a_flag_counts_before_the_environment_and_nothing_said_is_not_known() {
-        let environment = Environment::empty().with(IMMUTABLE_TAGS, "false");
+        let environment = with("QUAY_DOCTOR_IMMUTABLE_TAGS", "false");
         let flags = FeatureFlags {
             immutable_tags: Some(true),
             can_expire: None,
@@ -157,24 +138,24 @@ mod tests {
         let text = "FEATURE_IMMUTABLE_TAGS: true\nFEATURE_IMMUTABLE_TAGS_CAN_EXPIRE: true\n";
         std::fs::write(file.path(), text).unwrap();
         let quay = QuayConfig::read(file.path()).unwrap();
-        let environment = Environment::empty().with(CAN_EXPIRE, "false");
+        let environment = with("QUAY_DOCTOR_IMMUTABLE_TAGS_CAN_EXPIRE", "false");
         let features =
             QuayFeatures::resolve(FeatureFlags::default(), &environment, Some(&quay)).unwrap();
         assert_eq!(features.immutable_tags.known(), Some(true));
         assert_eq!(
             features.can_expire,
-            Feature::Off(Origin::Variable(CAN_EXPIRE))
+            Feature::Off(Origin::Variable("QUAY_DOCTOR_IMMUTABLE_TAGS_CAN_EXPIRE"))
         );
     }
 
     #[test]
     fn a_variable_that_is_neither_true_nor_false_is_refused() {
-        let environment = Environment::empty().with(CAN_EXPIRE, "yes");
+        let environment = with("QUAY_DOCTOR_IMMUTABLE_TAGS_CAN_EXPIRE", "yes");
         let refused = QuayFeatures::resolve(FeatureFlags::default(), &environment, None);
         assert!(matches!(
             refused,
-            Err(ConfigError::BadSetting {
-                setting: CAN_EXPIRE,
+            Err(ConfigError::BadValue {
+                key: "immutable-tags-can-expire",
                 ..
             })
         ));

@@ -1,4 +1,4 @@
-//! What the operator asked for: flags, environment, files and Quay's own config.yaml.
+//! What the operator asked for: flags, environment, quay-doctor.toml and Quay's own config.yaml.
 //!
 //! Two steps: raw as typed, then valid as meant. A complaint names the place that decided. This
 //! room reads the environment and files; it never connects, and knows nothing of the driver.
@@ -19,7 +19,10 @@ mod conninfo;
 mod environment;
 mod error;
 mod features;
+mod file;
+pub mod key;
 mod keyword;
+mod layers;
 mod origin;
 mod parameters;
 mod password_file;
@@ -27,6 +30,7 @@ mod quay_config;
 mod secret;
 mod service_file;
 mod session;
+mod suggestion;
 mod target;
 mod tls;
 mod url;
@@ -35,9 +39,12 @@ pub use connection::{ConnectionSettings, DatabaseChoice};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use features::{Feature, FeatureFlags, QuayFeatures};
+pub use key::Key;
+pub use layers::{DatabaseOptions, Given, Layers, Shown};
 pub use origin::Origin;
 pub use quay_config::QuayConfig;
 pub use secret::Secret;
 pub use session::{ChannelBinding, HostOrder, TargetSession, TcpSettings};
+pub use suggestion::{line_of, meant_by, nearest};
 pub use target::{Host, Password, Target};
 pub use tls::{Roots, TlsFile, TlsMode, TlsSettings, TlsStart, TlsVersion};

@@ -23,6 +23,13 @@ pub enum Origin {
     QuayConfig(PathBuf),
     /// Quay's config.yaml is there and does not state it: Quay's own default.
     QuayDefault(PathBuf),
+    /// quay-doctor.toml.
+    File {
+        /// The file.
+        file: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+    },
     /// The caller of the library.
     Caller,
     /// Nobody: our default.
@@ -44,6 +51,7 @@ impl fmt::Display for Origin {
                     file.display()
                 )
             }
+            Self::File { file, line } => write!(f, "{}:{line}", file.display()),
             Self::Caller => f.write_str("the connection string"),
             Self::Default => f.write_str("the default"),
         }

@@ -71,6 +71,15 @@ impl Parameters {
         (!value.is_empty()).then_some((value.as_str(), origin))
     }
 
+    /// Everything that is given, by name.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &str, &Origin)> {
+        let given = self
+            .given
+            .iter()
+            .filter(|(_, (value, _))| !value.is_empty());
+        given.map(|(name, (value, origin))| (*name, value.as_str(), origin))
+    }
+
     /// Reads a keyword that has a value of a kind; `None` where it is not given. An empty text is
     /// no such value, and is complained about.
     pub fn read<T>(

@@ -130,6 +130,20 @@ impl QuayConfig {
         }
     }
 
+    /// What it says of a setting of ours, by the setting's name.
+    pub(super) fn says(&self, name: &str) -> Option<(String, Origin)> {
+        let feature = match name {
+            "immutable-tags" => self.immutable_tags(),
+            "immutable-tags-can-expire" => self.can_expire(),
+            _ => return None,
+        };
+        match feature {
+            Feature::On(origin) => Some(("true".to_owned(), origin)),
+            Feature::Off(origin) => Some(("false".to_owned(), origin)),
+            Feature::Unknown => None,
+        }
+    }
+
     /// The database, as connection settings.
     pub(super) fn parameters(&self) -> Result<Parameters, ConfigError> {
         let origin = Origin::QuayConfig(self.path.clone());

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::PlanError;
+use super::{Decisions, PlanError};
+use crate::evaluate::Subject;
 use crate::quay::StoredPolicy;
 use crate::rules::{Catalogue, Doer, RemedyKind, Rule, RuleId};
 
-/// The operator's choices, `--remedy RULE=NAME`. The last one for a rule counts.
+/// The operator's choices, `--remedy RULE=NAME`; the last one for a rule counts. A decision by scope,
+/// `--decide FILE`, outweighs them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choices {
     by_rule: BTreeMap<RuleId, RemedyKind>,
+    decisions: Decisions,
     /// What `recreate` creates, `--pattern`.
     recreate: Option<StoredPolicy>,
 }
@@ -44,16 +47,21 @@ impl Choices {
         Ok(choices)
     }
 
+    /// Adds decisions by scope.
+    pub fn decided(mut self, decisions: Decisions) -> Self {
+        self.decisions = decisions;
+        self
+    }
+
     /// The same with what a lost policy is to be: `recreate` wants one, and nothing else does.
     ///
     /// # Errors
     /// [`PlanError::PatternMissing`] or [`PlanError::PatternUnused`].
     pub fn recreating(mut self, policy: Option<StoredPolicy>) -> Result<Self, PlanError> {
+        let recreate = RemedyKind::Recreate;
         let mut chosen = self.by_rule.values();
-        match (
-            &policy,
-            chosen.any(|remedy| *remedy == RemedyKind::Recreate),
-        ) {
+        let wanted = chosen.any(|remedy| *remedy == recreate) || self.decisions.name(recreate);
+        match (&policy, wanted) {
             (None, true) => Err(PlanError::PatternMissing),
             (Some(_), false) => Err(PlanError::PatternUnused),
             _ => {
@@ -61,6 +69,27 @@ impl Choices {
                 Ok(self)
             }
         }
+    }
+
+    /// The decisions by scope.
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// The remedy for a subject of a rule, whose choice it is, and which decision by scope says so.
+    pub(super) fn remedy_on(
+        &self,
+        rule: &Rule,
+        subject: &Subject,
+    ) -> Option<(RemedyKind, Origin, Option<usize>)> {
+        if let Some((index, remedy)) = self.decisions.on(&rule.id, subject) {
+            return Some((remedy, Origin::Chosen, Some(index)));
+        }
+        if let Some(remedy) = self.by_rule.get(&rule.id) {
+            return Some((*remedy, Origin::Chosen, None));
+        }
+        let default = rule.default_remedy()?;
+        Some((default.name, Origin::Default, None))
     }
 
     /// The remedy for a rule: the one that was chosen, or the rule's own safe one.
@@ -82,7 +111,7 @@ impl Choices {
     }
 }
 
-fn remedy(rule: &Rule, name: &str) -> Result<RemedyKind, PlanError> {
+pub(super) fn remedy(rule: &Rule, name: &str) -> Result<RemedyKind, PlanError> {
     let found = rule
         .remedies
         .iter()

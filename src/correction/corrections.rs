@@ -1,12 +1,15 @@
 //! Corrections: a closed set. Each has a precondition, a change, and its inverse in the journal.
 
+use serde::{Deserialize, Serialize};
+
 use super::Operation;
 use super::operations::scope_of;
 use crate::evaluate::{PolicySubject, PolicyTwin, TagSubject};
 use crate::quay::{RepositoryId, TagId, UnixMillis};
 
 /// A tag that a correction is about, with the state that the plan expects.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct TagTarget {
     /// The tag as it was judged.
     pub subject: TagSubject,
@@ -25,7 +28,8 @@ impl TagTarget {
 }
 
 /// What becomes of a tag's expiry when it is made immutable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ExpiryChange {
     /// It has none, or immutable tags may expire.
     Untouched,
@@ -35,11 +39,13 @@ pub enum ExpiryChange {
     NotKnown(UnixMillis),
 }
 
-/// One correction.
+/// One correction. In a plan's document the variant is the remedy, and what it holds is the state
+/// that is expected.
 ///
 /// The precondition of each is that its rule is still violated by that row, evidence considered,
 /// when the row is locked; what more it asks for stands beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "remedy", content = "expects", rename_all = "kebab-case")]
 pub enum Correction {
     /// Make a tag mutable again, with the expiry that the journal knows. Inverse: immutable again,
     /// without it.

@@ -10,6 +10,19 @@ pub enum PlanError {
     #[error("`{0}` is no choice of a remedy")]
     #[diagnostic(help("it has the form RULE=NAME, as in orphaned-immutable-tag=release"))]
     Malformed(String),
+    /// A file of decisions is not as it should be.
+    #[error("{file}:{line}: {reason}")]
+    #[diagnostic(help("{help}"))]
+    Decision {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+        /// What was probably meant.
+        help: String,
+    },
     /// The rule has no remedy of this name.
     #[error("the rule `{rule}` has no remedy `{name}`")]
     #[diagnostic(help("its remedies are: {remedies}"))]

@@ -7,7 +7,10 @@
 
 mod choice;
 mod corrections;
+mod decide;
+mod document;
 mod error;
+mod identity;
 pub mod infer;
 mod once;
 mod operations;
@@ -17,8 +20,14 @@ mod remedy;
 
 pub use choice::Choices;
 pub use corrections::{Correction, ExpiryChange, TagTarget};
+pub use decide::Decisions;
+pub use document::{
+    PlanDigest, PlanDocument, PlanFileError, PlanHead, PlanRest, SHAPE as PLAN_SHAPE, read_plan,
+    write_plan,
+};
 pub use error::PlanError;
+pub use identity::DatabaseIdentity;
 pub use infer::{Proposal, ScopeProposal};
-pub use operations::{Impact, Operation, Recovery, Recreation};
+pub use operations::{Impact, Interrupted, Operation, Recovery, Recreation};
 pub use orphans::OpenOrphans;
 pub use plan::{LeftAlone, OpenDecision, Plan, Planned};

@@ -1,13 +1,16 @@
 //! Corrections that are operations: conducted phase by phase elsewhere, only described here.
 
+use serde::{Deserialize, Serialize};
+
 use crate::evaluate::{OperationSubject, PolicySubject};
-use crate::quay::{Polarity, StoredPolicy};
+use crate::quay::{OperationId, Polarity, StoredPolicy};
 
 /// An operation that a run conducts.
 ///
 /// None of them is a plain change of a policy's row: a policy that becomes active has to be applied
 /// to its tags first, one that goes has to be waited for, and both are what policy operations do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "operation", content = "of", rename_all = "kebab-case")]
 pub enum Operation {
     /// Create a lost policy again. Taken back: its row goes, then its marks.
     Recreate(Recreation),
@@ -21,11 +24,37 @@ pub enum Operation {
     Delete(PolicySubject),
     /// End an operation that was interrupted. Taken back: a creation or an activation that was
     /// finished, as a whole; nothing else.
-    Recover(OperationSubject, Recovery),
+    Recover(Interrupted, Recovery),
+}
+
+/// An operation that was interrupted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interrupted {
+    /// Its id.
+    pub id: OperationId,
+    /// What it is, as the journal spells it.
+    pub kind: String,
+    /// The namespace's name; empty for a fix run, which is about no single scope.
+    pub namespace: String,
+    /// The repository's name, for an operation on a repository's policy.
+    pub repository: Option<String>,
+}
+
+impl From<&OperationSubject> for Interrupted {
+    fn from(subject: &OperationSubject) -> Self {
+        Self {
+            id: subject.id,
+            kind: subject.kind.to_owned(),
+            namespace: subject.namespace.clone(),
+            repository: subject.repository.clone(),
+        }
+    }
 }
 
 /// How an interrupted operation is ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Recovery {
     /// The rest of it is done.
     Resume,
@@ -34,7 +63,8 @@ pub enum Recovery {
 }
 
 /// What a policy does to existing tags, as far as that was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Impact {
     /// Live mutable tags that become immutable.
     pub becomes_immutable: u64,
@@ -45,7 +75,8 @@ pub struct Impact {
 }
 
 /// A policy to create again, where it was lost.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Recreation {
     /// The namespace's name.
     pub namespace: String,

@@ -49,7 +49,10 @@ impl<'v> OpenOrphans<'v> {
                 continue;
             };
             match &violation.subject {
-                Subject::Tag(tag) if is_about_orphans(rule) && choices.remedy(rule).is_none() => {
+                Subject::Tag(tag)
+                    if is_about_orphans(rule)
+                        && choices.remedy_on(rule, &violation.subject).is_none() =>
+                {
                     open.tags.push(tag);
                 }
                 Subject::Policy(policy) if policy.activity == Activity::Inactive => {
@@ -91,7 +94,8 @@ impl Orphans {
             let (Subject::Tag(tag), true) = (&violation.subject, is_about_orphans(rule)) else {
                 continue;
             };
-            let fate = match choices.remedy(rule) {
+            let chosen = choices.remedy_on(rule, &violation.subject);
+            let fate = match chosen.map(|(remedy, ..)| remedy) {
                 Some(RemedyKind::Release) => Fate::Released,
                 Some(RemedyKind::Keep) => Fate::Kept,
                 Some(RemedyKind::Recreate) => {

@@ -1,6 +1,8 @@
 //! The plan: what would be corrected, what needs a decision, what is left to others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use super::once::{Wanted, once};
 use super::orphans::{Orphans, is_about_orphans};
@@ -11,7 +13,8 @@ use crate::quay::OperationId;
 use crate::rules::{Catalogue, Doer, RemedyKind, Rule, RuleId, Severity};
 
 /// A correction with the rule that asks for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Planned {
     /// The rule.
     pub rule: RuleId,
@@ -20,7 +23,8 @@ pub struct Planned {
 }
 
 /// A question: violations of one rule in one repository (or one policy) that somebody decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OpenDecision {
     /// The rule.
     pub rule: RuleId,
@@ -40,7 +44,8 @@ pub struct OpenDecision {
 
 /// An unfinished operation, with the policy that it owns: `recover` finishes it or takes it back,
 /// not `fix`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LeftAlone {
     /// The policy, where a rule complains of it.
     pub policy: Option<PolicySubject>,
@@ -60,6 +65,8 @@ pub struct Plan {
     pub decisions: Vec<OpenDecision>,
     /// What is not ours to correct.
     pub left: Vec<LeftAlone>,
+    /// Decisions by scope that decided nothing, a sentence each.
+    pub idle_decisions: Vec<String>,
     /// How many violations there are beyond those that were kept; they are not in the plan.
     pub beyond: u64,
     /// For scopes whose orphans wait for a decision: which policy most likely made them.
@@ -78,13 +85,18 @@ impl Plan {
         features: Features,
     ) -> Self {
         let mut plan = Self::default();
+        let mut used = BTreeSet::new();
         let mut open = Open::new();
         let orphans = Orphans::of(&violations, catalogue, choices);
         let mut wanted: Vec<Wanted> = Vec::new();
         for violation in violations {
             // A violation's rule is of this catalogue; another has no remedy here.
             let known = catalogue.get(&violation.rule.0).ok();
-            let remedy = known.and_then(|rule| choices.remedy_with_origin(rule));
+            let chosen = known.and_then(|rule| choices.remedy_on(rule, &violation.subject));
+            let remedy = chosen.map(|(remedy, origin, by)| {
+                used.extend(by);
+                (remedy, origin)
+            });
             if remedy.is_none() && violation.severity == Severity::Info {
                 // Worth knowing, and nobody has to decide anything about it.
                 continue;
@@ -125,10 +137,16 @@ impl Plan {
         plan.corrections = once(wanted);
         plan.recreate(orphans, catalogue);
         plan.recovered();
-        plan.corrections
-            .sort_by_key(|planned| order(&planned.correction));
+        plan.order();
         plan.decisions = open.into_values().collect();
+        plan.idle_decisions = choices.decisions().idle(&used);
         plan
+    }
+
+    /// Puts the corrections into the order of the batches.
+    pub(super) fn order(&mut self) {
+        self.corrections
+            .sort_by_key(|planned| place(&planned.correction));
     }
 
     /// What is created again, under the rule that asked for it.
@@ -234,7 +252,7 @@ impl Plan {
 type Open = BTreeMap<(RuleId, String, String), OpenDecision>;
 
 /// Tags by repository and id, then policies' rows, then operations.
-fn order(correction: &Correction) -> (u8, i64, i64) {
+fn place(correction: &Correction) -> (u8, i64, i64) {
     if let Some(tag) = correction.tag() {
         return (0, i64::from(tag.repository().0), i64::from(tag.id().0));
     }

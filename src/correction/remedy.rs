@@ -36,9 +36,9 @@ pub(super) fn answer(
         Subject::Tag(tag) => on_tag(tag, (remedy, origin), orphans, features),
         Subject::Policy(policy) => on_policy(policy, (remedy, origin), orphans),
         Subject::Operation(operation) => match remedy {
-            RemedyKind::Resume => operate(Operation::Recover(operation.clone(), Recovery::Resume)),
+            RemedyKind::Resume => operate(Operation::Recover(operation.into(), Recovery::Resume)),
             RemedyKind::RollBack => {
-                operate(Operation::Recover(operation.clone(), Recovery::RollBack))
+                operate(Operation::Recover(operation.into(), Recovery::RollBack))
             }
             _ => Answer::Ask,
         },

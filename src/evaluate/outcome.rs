@@ -1,14 +1,15 @@
 //! What an evaluation finds: violations with their subjects, and a sum for each rule.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Acceptance, Account, Activity, TagRow, Why, WorkerLife};
 use crate::quay::{OperationId, PolicyRowId, PolicyText, PolicyUuid, Scope, UnixMillis};
 use crate::rules::{RemedyKind, RuleId, Severity};
 
 /// A tag that a violation is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TagSubject {
     /// The row as it was judged.
     pub row: TagRow,
@@ -17,12 +18,14 @@ pub struct TagSubject {
     /// The repository's name.
     pub repository: String,
     /// Everything that was found about it, whether it excuses or not; empty where the rule takes
-    /// no excuse, and nothing was looked for.
+    /// no excuse, and nothing was looked for. No part of a plan's document: it is looked for again.
+    #[serde(skip)]
     pub account: Account,
 }
 
 /// A policy that a violation is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PolicySubject {
     /// Its row id.
     pub id: PolicyRowId,
@@ -47,7 +50,8 @@ pub struct PolicySubject {
 }
 
 /// A policy that another one repeats.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PolicyTwin {
     /// Its uuid.
     pub uuid: PolicyUuid,
@@ -60,7 +64,8 @@ pub struct PolicyTwin {
 }
 
 /// How two policies with one pattern decide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Decides {
     /// Every tag alike.
     Alike,

@@ -4,6 +4,7 @@
 //! before-image through here, in the transaction of the change. Nothing here decides whether a
 //! change is right, and nothing here touches a table of Quay's.
 
+mod database;
 mod error;
 mod fix_run;
 mod history;
@@ -18,12 +19,13 @@ mod schema;
 mod tag_change;
 mod told;
 
+pub use database::database_identity;
 pub use error::JournalError;
 pub use fix_run::{FixRun, FixTotals, RunRow, begin_fix, fix_run, run_state};
 pub use history::{HistoryChange, HistoryOf, HistoryRow, TagPath, changes, history};
 pub use kept::{Kept, KeptWhat, kept, kept_since, record_kept, record_kept_policy, withdraw_kept};
 pub use linked::{Linked, close_as_taken_back, link, linked_to, open_again, was_activated};
-pub use liveness::{hold_liveness, holder_of, liveness_held};
+pub use liveness::{LIVENESS_CLASS, hold_liveness, holder_of, liveness_held};
 pub use operation::{Identity, Kind, OperationRow, Phase, policy_standings, unfinished_operations};
 pub use policy_change::{PolicyChange, changed_policies, mark_policy_undone, record_policy_change};
 pub use policy_operation::{

@@ -1,12 +1,10 @@
 //! One consistent moment of the database, to read from.
 
-use std::ops::ControlFlow;
-
-use postgres::types::ToSql;
-use postgres::{Client, IsolationLevel, Row, Transaction};
+use postgres::{Client, IsolationLevel, Transaction};
 
 use super::PgError;
 use super::session::statements;
+use super::stream::streams;
 
 /// The name of an exported snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +16,7 @@ pub struct ReadSnapshot<'s> {
 }
 
 statements!(ReadSnapshot<'_>, transaction);
+streams!(ReadSnapshot<'_>, transaction);
 
 impl<'s> ReadSnapshot<'s> {
     pub(super) fn begin(client: &'s mut Client) -> Result<Self, PgError> {
@@ -56,31 +55,5 @@ impl<'s> ReadSnapshot<'s> {
     /// [`PgError`] where the statement fails.
     pub fn run(&mut self, sql: &str) -> Result<(), PgError> {
         Ok(self.transaction.batch_execute(sql)?)
-    }
-}
-
-impl ReadSnapshot<'_> {
-    /// Streams a query's rows in batches of at most `batch`, through one portal: memory holds one
-    /// batch, whatever the number of rows.
-    ///
-    /// # Errors
-    /// [`PgError`] where the query fails, or what `take` returns.
-    pub fn stream<E: From<PgError>>(
-        &mut self,
-        sql: &str,
-        params: &[&(dyn ToSql + Sync)],
-        batch: i32,
-        mut take: impl FnMut(Vec<Row>) -> Result<ControlFlow<()>, E>,
-    ) -> Result<(), E> {
-        let portal = self.transaction.bind(sql, params).map_err(PgError::from)?;
-        loop {
-            let rows = self
-                .transaction
-                .query_portal(&portal, batch)
-                .map_err(PgError::from)?;
-            if rows.is_empty() || take(rows)?.is_break() {
-                return Ok(());
-            }
-        }
     }
 }

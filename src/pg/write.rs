@@ -6,6 +6,7 @@ use postgres::types::ToSql;
 use postgres::{Client, Row, Transaction};
 
 use super::prepared::Prepared;
+use super::stream::streams;
 use super::{PgError, Statements, connect};
 use crate::config::ConnectionSettings;
 
@@ -89,6 +90,7 @@ pub struct WriteTransaction<'s> {
 }
 
 prepared_statements!(WriteTransaction<'_>, transaction);
+streams!(WriteTransaction<'_>, transaction);
 
 impl WriteTransaction<'_> {
     /// Runs one statement; how many rows it touched.

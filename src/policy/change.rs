@@ -2,15 +2,13 @@
 
 use uuid::Uuid;
 
-use super::begin::{
-    Begin, anew, carry_on, commit_begin, expiry_is_stated, go_on, only, stated, unowned,
-};
-use super::load::can_be_seen;
+use super::attempt::{First, Opened, carry_out};
+use super::begin::{Begin, commit_begin, expiry_is_stated, only, stated, unowned};
 use super::outcome::Outcome;
 use super::target::find_policy;
 use super::validate::validate;
 use super::view::glance;
-use super::worker::{Watcher, open};
+use super::worker::Watcher;
 use super::{PolicyError, PolicyOptions, Update};
 use crate::config::ConnectionSettings;
 use crate::evaluate::{Activity, PolicyRow};
@@ -29,7 +27,9 @@ pub fn activate(
     options: &PolicyOptions,
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, PolicyError> {
-    anew(|| activate_once(settings, uuid, None, options, watcher))
+    carry_out(settings, options, watcher, |opened, fence, watcher| {
+        begin_activation(opened, fence, uuid, None, options, watcher)
+    })
 }
 
 /// Activates a policy again that was in force: only what was pushed after this tag is marked.
@@ -40,21 +40,22 @@ pub(super) fn activate_after(
     options: &PolicyOptions,
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, PolicyError> {
-    anew(|| activate_once(settings, uuid, Some(last_tag), options, watcher))
+    carry_out(settings, options, watcher, |opened, fence, watcher| {
+        begin_activation(opened, fence, uuid, Some(last_tag), options, watcher)
+    })
 }
 
-fn activate_once(
-    settings: &ConnectionSettings,
+fn begin_activation(
+    (session, schema): &mut Opened,
+    fence: Uuid,
     uuid: &PolicyUuid,
     only_after: Option<i64>,
     options: &PolicyOptions,
     watcher: &mut dyn Watcher,
-) -> Result<Outcome, PolicyError> {
-    let (mut session, schema) = open(settings)?;
-    can_be_seen(&mut session, options)?;
-    let (row, target) = find_policy(&mut session, schema, uuid)?;
-    if let Some(ours) = unowned(&mut session, uuid, |op| op.kind == Kind::Activate)? {
-        return go_on(settings, (session, schema), ours, options, watcher);
+) -> Result<First, PolicyError> {
+    let (row, target) = find_policy(session, *schema, uuid)?;
+    if let Some(ours) = unowned(session, uuid, |op| op.kind == Kind::Activate)? {
+        return Ok(First::Left(ours));
     }
     if row.activity == Activity::Active {
         return Err(PolicyError::refused(
@@ -65,11 +66,10 @@ fn activate_once(
     let mut chosen = stated(options);
     chosen.only_after = only_after;
     if only_after.is_none() {
-        let impact = glance(&mut session, &target, &row.text, 0, chosen.can_expire)?;
+        let impact = glance(session, &target, &row.text, 0, chosen.can_expire)?;
         expiry_is_stated(&impact, chosen.can_expire)?;
         watcher.expected(impact.become_immutable);
     }
-    let fence = Uuid::new_v4();
     let begin = Begin {
         kind: Kind::Activate,
         phase: Phase::Applying,
@@ -79,24 +79,14 @@ fn activate_once(
         options: &chosen,
         fence,
     };
-    let started = (|| {
-        let mut tx = session.begin()?;
-        lock_scope(&mut tx, target.scope)?;
-        unowned(&mut tx, uuid, |_| false)?;
-        let last = last_tag_id(&mut tx)?;
-        let created = begin.write(&mut tx, &target, last, options)?;
-        super::own_row::compare(&mut tx, &created)?;
-        commit_begin(tx)?;
-        Ok(created)
-    })();
-    carry_on(
-        settings,
-        (session, schema),
-        started,
-        (fence, target),
-        options,
-        watcher,
-    )
+    let mut tx = session.begin()?;
+    lock_scope(&mut tx, target.scope)?;
+    unowned(&mut tx, uuid, |_| false)?;
+    let last = last_tag_id(&mut tx)?;
+    let created = begin.write(&mut tx, &target, last, options)?;
+    super::own_row::compare(&mut tx, &created)?;
+    commit_begin(tx)?;
+    Ok(First::Begun(created, target))
 }
 
 /// Changes a policy; its uuid stays. The new configuration is staged as an inactive row, applied,
@@ -111,26 +101,28 @@ pub fn update(
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, PolicyError> {
     let policy = validate(&request.new)?;
-    anew(|| update_once(settings, request, &policy, options, watcher))
+    carry_out(settings, options, watcher, |opened, fence, watcher| {
+        begin_update(opened, fence, request, &policy, options, watcher)
+    })
 }
 
-fn update_once(
-    settings: &ConnectionSettings,
+fn begin_update(
+    (session, schema): &mut Opened,
+    fence: Uuid,
     request: &Update,
     policy: &StoredPolicy,
     options: &PolicyOptions,
     watcher: &mut dyn Watcher,
-) -> Result<Outcome, PolicyError> {
+) -> Result<First, PolicyError> {
+    let schema = *schema;
     let text = policy.to_text();
     let uuid = &request.policy;
-    let (mut session, schema) = open(settings)?;
-    can_be_seen(&mut session, options)?;
-    let (row, target) = find_policy(&mut session, schema, uuid)?;
-    let ours = unowned(&mut session, uuid, |op| {
+    let (row, target) = find_policy(session, schema, uuid)?;
+    let ours = unowned(session, uuid, |op| {
         op.kind == Kind::Update && op.after.as_ref() == Some(&text)
     })?;
     if let Some(ours) = ours {
-        return go_on(settings, (session, schema), ours, options, watcher);
+        return Ok(First::Left(ours));
     }
     if row.activity == Activity::Inactive {
         return Err(PolicyError::refused(
@@ -144,15 +136,14 @@ fn update_once(
             "nothing is to be done",
         ));
     }
-    refuse_duplicate(&mut session, schema, &row, policy)?;
+    refuse_duplicate(session, schema, &row, policy)?;
     let mut chosen = stated(options);
-    let impact = glance(&mut session, &target, &text, 0, chosen.can_expire)?;
+    let impact = glance(session, &target, &text, 0, chosen.can_expire)?;
     expiry_is_stated(&impact, chosen.can_expire)?;
     watcher.expected(impact.become_immutable);
     let staged = PolicyUuid(Uuid::new_v4().to_string());
     chosen.staged = Some(staged.clone());
     chosen.tags = Some(request.unmatched);
-    let fence = Uuid::new_v4();
     let begin = Begin {
         kind: Kind::Update,
         phase: Phase::Applying,
@@ -162,40 +153,30 @@ fn update_once(
         options: &chosen,
         fence,
     };
-    let started = (|| {
-        let mut tx = session.begin()?;
-        lock_scope(&mut tx, target.scope)?;
-        unowned(&mut tx, uuid, |_| false)?;
-        refuse_duplicate(&mut tx, schema, &row, policy)?;
-        let last = last_tag_id(&mut tx)?;
-        let (id, image) = insert_policy(
-            &mut tx,
-            target.scope,
-            target.namespace,
-            &staged,
-            &text,
-            Activity::Inactive,
-        )?;
-        let created = begin.write(&mut tx, &target, last, options)?;
-        let change = PolicyChange {
-            table: target.scope.table(),
-            id,
-            before: None,
-            after: Some(image),
-        };
-        record_policy_change(&mut tx, created.id, &change)?;
-        super::own_row::compare(&mut tx, &created)?;
-        commit_begin(tx)?;
-        Ok(created)
-    })();
-    carry_on(
-        settings,
-        (session, schema),
-        started,
-        (fence, target),
-        options,
-        watcher,
-    )
+    let mut tx = session.begin()?;
+    lock_scope(&mut tx, target.scope)?;
+    unowned(&mut tx, uuid, |_| false)?;
+    refuse_duplicate(&mut tx, schema, &row, policy)?;
+    let last = last_tag_id(&mut tx)?;
+    let (id, image) = insert_policy(
+        &mut tx,
+        target.scope,
+        target.namespace,
+        &staged,
+        &text,
+        Activity::Inactive,
+    )?;
+    let created = begin.write(&mut tx, &target, last, options)?;
+    let change = PolicyChange {
+        table: target.scope.table(),
+        id,
+        before: None,
+        after: Some(image),
+    };
+    record_policy_change(&mut tx, created.id, &change)?;
+    super::own_row::compare(&mut tx, &created)?;
+    commit_begin(tx)?;
+    Ok(First::Begun(created, target))
 }
 
 /// Another policy of the scope with the new pattern; a change of polarity alone is none.

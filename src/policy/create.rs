@@ -3,17 +3,15 @@
 use uuid::Uuid;
 
 use super::activate::{activate_in, forward};
-use super::begin::{
-    Begin, anew, carry_on, commit_begin, expiry_is_stated, go_on, only, owned, stated,
-};
-use super::load::can_be_seen;
+use super::attempt::{First, Opened, carry_out};
+use super::begin::{Begin, commit_begin, expiry_is_stated, only, owned, stated};
 use super::mark::{lock_all, mark};
 use super::outcome::{Ended, Outcome};
 use super::target::{Target, find};
 use super::validate::validate;
 use super::view::{Impact, glance};
 use super::walk::Work;
-use super::worker::{Watcher, open};
+use super::worker::Watcher;
 use super::{Create, PolicyError, PolicyOptions, Strategy};
 use crate::config::ConnectionSettings;
 use crate::evaluate::{Activity, PolicyRow};
@@ -38,47 +36,42 @@ pub fn create(
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, PolicyError> {
     let policy = validate(&request.new)?;
-    anew(|| create_once(settings, request, &policy, options, watcher))
+    carry_out(settings, options, watcher, |opened, fence, watcher| {
+        begin_creation(opened, fence, request, &policy, options, watcher)
+    })
 }
 
-fn create_once(
-    settings: &ConnectionSettings,
+fn begin_creation(
+    (session, schema): &mut Opened,
+    fence: Uuid,
     request: &Create,
     policy: &StoredPolicy,
     options: &PolicyOptions,
     watcher: &mut dyn Watcher,
-) -> Result<Outcome, PolicyError> {
-    let (mut session, schema) = open(settings)?;
-    can_be_seen(&mut session, options)?;
-    let target = find(&mut session, &request.pick)?;
-    if let Some(undone) = being_undone(&mut session, target.scope, &policy.to_text())? {
-        return go_on(settings, (session, schema), undone, options, watcher);
+) -> Result<First, PolicyError> {
+    let schema = *schema;
+    let target = find(session, &request.pick)?;
+    if let Some(undone) = being_undone(session, target.scope, &policy.to_text())? {
+        return Ok(First::Left(undone));
     }
-    match standing(&mut session, schema, target.scope, policy)? {
+    match standing(session, schema, target.scope, policy)? {
         Standing::Free => {}
-        Standing::Taken(row) => return taken(&row, policy, request),
+        Standing::Taken(row) => return taken(&row, policy, request).map(First::AlreadyThere),
         Standing::Owned(operation) => {
             let text = operation.after.clone();
             let ours = operation.kind == Kind::Create && text == Some(policy.to_text());
             if !ours {
                 return Err(owned(&operation));
             }
-            return go_on(settings, (session, schema), operation, options, watcher);
+            return Ok(First::Left(*operation));
         }
     }
     let text = policy.to_text();
     let uuid = PolicyUuid(Uuid::new_v4().to_string());
-    let fence = Uuid::new_v4();
     let stated = stated(options);
     let mut impact = Impact::default();
     if !request.inactive {
-        impact = glance(
-            &mut session,
-            &target,
-            &text,
-            ATOMIC_UP_TO,
-            stated.can_expire,
-        )?;
+        impact = glance(session, &target, &text, ATOMIC_UP_TO, stated.can_expire)?;
         expiry_is_stated(&impact, stated.can_expire)?;
         watcher.expected(impact.become_immutable);
     }
@@ -105,50 +98,40 @@ fn create_once(
         options: &operation_options,
         fence,
     };
-    let started = (|| {
-        let mut tx = session.begin()?;
-        lock_scope(&mut tx, target.scope)?;
-        if let Standing::Taken(_) | Standing::Owned(_) =
-            standing(&mut tx, schema, target.scope, policy)?
-        {
-            return Err(PolicyError::refused(
-                "the same policy was created at the same moment by somebody else",
-                "`quay-doctor policy list` shows it",
-            ));
-        }
-        let last = last_tag_id(&mut tx)?;
-        let (id, row) = insert_policy(
-            &mut tx,
-            target.scope,
-            target.namespace,
-            &uuid,
-            &text,
-            Activity::Inactive,
-        )?;
-        let created = begin.write(&mut tx, &target, last, options)?;
-        let change = PolicyChange {
-            table: target.scope.table(),
-            id,
-            before: None,
-            after: Some(row),
-        };
-        record_policy_change(&mut tx, created.id, &change)?;
-        let created = if atomic {
-            apply_at_once(&mut tx, created, &target, &text, options)?
-        } else {
-            created
-        };
-        commit_begin(tx)?;
-        Ok(created)
-    })();
-    carry_on(
-        settings,
-        (session, schema),
-        started,
-        (fence, target),
-        options,
-        watcher,
-    )
+    let mut tx = session.begin()?;
+    lock_scope(&mut tx, target.scope)?;
+    if let Standing::Taken(_) | Standing::Owned(_) =
+        standing(&mut tx, schema, target.scope, policy)?
+    {
+        return Err(PolicyError::refused(
+            "the same policy was created at the same moment by somebody else",
+            "`quay-doctor policy list` shows it",
+        ));
+    }
+    let last = last_tag_id(&mut tx)?;
+    let (id, row) = insert_policy(
+        &mut tx,
+        target.scope,
+        target.namespace,
+        &uuid,
+        &text,
+        Activity::Inactive,
+    )?;
+    let created = begin.write(&mut tx, &target, last, options)?;
+    let change = PolicyChange {
+        table: target.scope.table(),
+        id,
+        before: None,
+        after: Some(row),
+    };
+    record_policy_change(&mut tx, created.id, &change)?;
+    let created = if atomic {
+        apply_at_once(&mut tx, created, &target, &text, options)?
+    } else {
+        created
+    };
+    commit_begin(tx)?;
+    Ok(First::Begun(created, target))
 }
 
 /// What there is already of a configuration.

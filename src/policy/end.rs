@@ -3,11 +3,11 @@
 use uuid::Uuid;
 
 use super::activate::entry;
-use super::begin::{Begin, carry_on, commit_begin, go_on, stated, unowned};
-use super::load::can_be_seen;
+use super::attempt::{First, Opened, carry_out};
+use super::begin::{Begin, commit_begin, stated, unowned};
 use super::outcome::Outcome;
 use super::target::find_policy;
-use super::worker::{Watcher, open};
+use super::worker::Watcher;
 use super::{PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
 use crate::evaluate::{Activity, PolicyRow};
@@ -29,7 +29,9 @@ pub fn delete(
     options: &PolicyOptions,
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, PolicyError> {
-    end_policy(settings, Kind::Delete, uuid, tags, options, watcher)
+    carry_out(settings, options, watcher, |opened, fence, _| {
+        begin_end(opened, fence, Kind::Delete, uuid, tags, options)
+    })
 }
 
 /// Sets a policy inactive; its tags stay immutable, or are released where nothing else holds them.
@@ -43,25 +45,25 @@ pub fn deactivate(
     options: &PolicyOptions,
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, PolicyError> {
-    end_policy(settings, Kind::Deactivate, uuid, tags, options, watcher)
+    carry_out(settings, options, watcher, |opened, fence, _| {
+        begin_end(opened, fence, Kind::Deactivate, uuid, tags, options)
+    })
 }
 
 /// Ends a policy's force. The row goes, or goes inactive, first; then whoever read it is waited
 /// for; then tags are released. Keeping them is written down as evidence instead.
-fn end_policy(
-    settings: &ConnectionSettings,
+fn begin_end(
+    (session, schema): &mut Opened,
+    fence: Uuid,
     kind: Kind,
     uuid: &PolicyUuid,
     tags: TagsChoice,
     options: &PolicyOptions,
-    watcher: &mut dyn Watcher,
-) -> Result<Outcome, PolicyError> {
-    let (mut session, schema) = open(settings)?;
-    can_be_seen(&mut session, options)?;
-    if let Some(ours) = unowned(&mut session, uuid, |op| op.kind == kind)? {
-        return go_on(settings, (session, schema), ours, options, watcher);
+) -> Result<First, PolicyError> {
+    if let Some(ours) = unowned(session, uuid, |op| op.kind == kind)? {
+        return Ok(First::Left(ours));
     }
-    let (row, target) = find_policy(&mut session, schema, uuid)?;
+    let (row, target) = find_policy(session, *schema, uuid)?;
     if kind == Kind::Deactivate && row.activity == Activity::Inactive {
         return Err(PolicyError::refused(
             format!("policy {uuid} is inactive"),
@@ -70,7 +72,6 @@ fn end_policy(
     }
     let mut chosen = stated(options);
     chosen.tags = Some(tags);
-    let fence = Uuid::new_v4();
     let phase = match tags {
         TagsChoice::Keep => Phase::Done,
         TagsChoice::Release => Phase::Releasing,
@@ -84,38 +85,28 @@ fn end_policy(
         options: &chosen,
         fence,
     };
-    let started = (|| {
-        let mut tx = session.begin()?;
-        lock_scope(&mut tx, target.scope)?;
-        unowned(&mut tx, uuid, |_| false)?;
-        let last = last_tag_id(&mut tx)?;
-        let created = begin.write(&mut tx, &target, last, options)?;
-        let change = end_row(&mut tx, kind, &row)?;
-        record_policy_change(&mut tx, created.id, &change)?;
-        if tags == TagsChoice::Keep {
-            record_kept_policy(&mut tx, created.id, target.scope, &row.text, &options.who)?;
-        }
-        if options.audit && kind == Kind::Delete {
-            let says = serde_json::json!({ "policy_uuid": uuid });
-            entry(
-                &mut tx,
-                &created,
-                &target,
-                AuditKind::DeleteImmutabilityPolicy,
-                says,
-            )?;
-        }
-        commit_begin(tx)?;
-        Ok(created)
-    })();
-    carry_on(
-        settings,
-        (session, schema),
-        started,
-        (fence, target),
-        options,
-        watcher,
-    )
+    let mut tx = session.begin()?;
+    lock_scope(&mut tx, target.scope)?;
+    unowned(&mut tx, uuid, |_| false)?;
+    let last = last_tag_id(&mut tx)?;
+    let created = begin.write(&mut tx, &target, last, options)?;
+    let change = end_row(&mut tx, kind, &row)?;
+    record_policy_change(&mut tx, created.id, &change)?;
+    if tags == TagsChoice::Keep {
+        record_kept_policy(&mut tx, created.id, target.scope, &row.text, &options.who)?;
+    }
+    if options.audit && kind == Kind::Delete {
+        let says = serde_json::json!({ "policy_uuid": uuid });
+        entry(
+            &mut tx,
+            &created,
+            &target,
+            AuditKind::DeleteImmutabilityPolicy,
+            says,
+        )?;
+    }
+    commit_begin(tx)?;
+    Ok(First::Begun(created, target))
 }
 
 /// Deletes the row, or sets it inactive, where it is as it was read.

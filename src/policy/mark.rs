@@ -16,10 +16,11 @@ use crate::journal::{
 use crate::pg::WriteTransaction;
 use crate::quay::{Expiry, Immutability, OperationId, RepositoryId, TagId, UnixMillis, is_alive};
 use crate::relations::{
-    RowLock, lock_repository, names_alive_twice, server_clock, tags_by_id, write_tags,
+    RowLock, lock_repository, mark_plain, names_alive_twice, server_clock, tags_by_id, write_tags,
 };
 
 /// What became of rows that were to be marked.
+#[derive(Default)]
 pub(super) struct Marked {
     pub(super) sums: Sums,
     /// Rows that somebody else holds.
@@ -55,8 +56,8 @@ impl Worker<'_> {
     }
 }
 
-/// Marks rows in a transaction that holds their repository's lock: locks them, looks again, writes
-/// their before-images and then the rows.
+/// Marks rows in a transaction that holds their repository's lock. Plain ones are marked as they are
+/// locked; where there is something to decide, before-images are written after a look at each row.
 pub(super) fn mark(
     tx: &mut WriteTransaction<'_>,
     operation: &PolicyOperation,
@@ -64,27 +65,48 @@ pub(super) fn mark(
     work: Work,
     tags: &[TagId],
 ) -> Result<Marked, PolicyError> {
+    let newer: Vec<TagId>;
+    let tags = match operation.options.only_after {
+        None => tags,
+        Some(last) => {
+            let later = |tag: &&TagId| i64::from(tag.0) > last;
+            newer = tags.iter().filter(later).copied().collect();
+            &newer
+        }
+    };
+    // Whether an administrator took a tag off is asked in the sweep, of every row.
+    if work == Work::Sweep {
+        return mark_one_by_one(tx, operation, options, work, tags);
+    }
+    let plain = mark_plain(tx, operation.id, tags, row_lock())?;
+    let mut marked = mark_one_by_one(tx, operation, options, work, &plain.expiring)?;
+    marked.sums.matched += plain.marked;
+    marked.sums.changed += plain.marked;
+    marked.held = held(tx, tags, &plain.locked)?;
+    Ok(marked)
+}
+
+/// Marks rows after a look at each: locks them, looks again, writes their before-images and then
+/// the rows.
+fn mark_one_by_one(
+    tx: &mut WriteTransaction<'_>,
+    operation: &PolicyOperation,
+    options: &PolicyOptions,
+    work: Work,
+    tags: &[TagId],
+) -> Result<Marked, PolicyError> {
+    if tags.is_empty() {
+        return Ok(Marked::default());
+    }
     let locked = tags_by_id(tx, tags, row_lock())?;
     point("rows-read");
-    let held = if locked.len() < tags.len() {
-        let had: HashSet<TagId> = locked.iter().map(|row| row.id).collect();
-        let there = tags_by_id(tx, tags, RowLock::None)?;
-        there
-            .iter()
-            .map(|row| row.id)
-            .filter(|id| !had.contains(id))
-            .collect()
-    } else {
-        Vec::new()
-    };
+    let had: Vec<TagId> = locked.iter().map(|row| row.id).collect();
+    let held = held(tx, tags, &had)?;
     let now = UnixMillis(server_clock(tx)?.max(Utc::now()).timestamp_millis());
-    let only_after = operation.options.only_after;
     let mutable: Vec<TagRow> = locked
         .into_iter()
         .filter(|row| {
-            row.immutability == Immutability::Mutable
-                && is_alive(row.hidden, row.expiry, now)
-                && only_after.is_none_or(|last| i64::from(row.id.0) > last)
+            row.immutability == Immutability::Mutable && is_alive(row.hidden, row.expiry, now)
         })
         .collect();
     let ids: Vec<TagId> = mutable.iter().map(|row| row.id).collect();
@@ -129,6 +151,24 @@ pub(super) fn mark(
         },
         held,
     })
+}
+
+/// Rows that are there and were not had: somebody else holds them.
+fn held(
+    tx: &mut WriteTransaction<'_>,
+    tags: &[TagId],
+    had: &[TagId],
+) -> Result<Vec<TagId>, PolicyError> {
+    if had.len() == tags.len() {
+        return Ok(Vec::new());
+    }
+    let had: HashSet<TagId> = had.iter().copied().collect();
+    let there = tags_by_id(tx, tags, RowLock::None)?;
+    Ok(there
+        .iter()
+        .map(|row| row.id)
+        .filter(|id| !had.contains(id))
+        .collect())
 }
 
 /// How rows are locked, unless a test has switched that off.

@@ -7,6 +7,7 @@
 //! then goes wrong.
 
 mod activate;
+mod attempt;
 mod begin;
 mod change;
 mod create;

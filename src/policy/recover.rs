@@ -3,12 +3,11 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::begin::drive;
 use super::load::can_be_seen;
 use super::outcome::Outcome;
 use super::safeguard::point;
 use super::target::target_of_scope;
-use super::worker::{Watcher, open};
+use super::worker::{Watcher, Worker, open};
 use super::{PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
 use crate::evaluate::WorkerLife;
@@ -109,14 +108,10 @@ pub fn recover(
     };
     let taken = take(&mut session, &row, how, options)?;
     let target = target_of_scope(&mut session, taken.scope)?;
-    drive(
-        settings,
-        (session, schema),
-        (taken, target),
-        options,
-        watcher,
-    )
-    .map(Some)
+    let opened = (session, schema);
+    Worker::new(settings, opened, taken, target, options, watcher)
+        .drive()
+        .map(Some)
 }
 
 fn life_of(

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::begin::drive;
 use super::change::activate_after;
 use super::load::can_be_seen;
 use super::recover::{How, recover};
 use super::target::target_of_scope;
-use super::worker::{Watcher, open};
+use super::worker::{Watcher, Worker, open};
 use super::{PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
 use crate::evaluate::Activity;
@@ -64,8 +63,9 @@ pub fn take_back(
             row.phase = Phase::Undoing;
             row.cursor = None;
             let target = target_of_scope(&mut session, row.scope)?;
-            let (opened, going) = ((session, schema), (row, target));
-            Ok(drive(settings, opened, going, options, watcher)?.past_expiries)
+            let opened = (session, schema);
+            let worker = Worker::new(settings, opened, row, target, options, watcher);
+            Ok(worker.drive()?.past_expiries)
         }
         (Kind::Delete | Kind::Deactivate, Some(TagsChoice::Keep)) => {
             put_back(&mut session, &row)?;

@@ -257,14 +257,11 @@ fn for_each_page<P: Statements>(
                     after: after.as_ref().map(|(name, id)| (name.as_str(), *id)),
                     immutability,
                     now,
-                    narrowing: book.narrowing(),
                     limit: PAGE,
                 },
             )?;
-            let ended = page.len() < PAGE as usize;
-            after = page.last().map(|tag| (tag.name.clone(), tag.id));
-            let mut matched = Vec::with_capacity(page.len());
-            for tag in page {
+            let mut matched = Vec::with_capacity(page.tags.len());
+            for tag in page.tags {
                 match book.decide(repository, Some(target.namespace), &tag.name) {
                     Decision::Immutable(_) => matched.push(tag),
                     Decision::Mutable => {}
@@ -279,7 +276,8 @@ fn for_each_page<P: Statements>(
             if !matched.is_empty() && take(repository, matched)?.is_break() {
                 return Ok(());
             }
-            if ended {
+            after = page.next;
+            if after.is_none() {
                 break;
             }
         }

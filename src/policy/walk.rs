@@ -10,10 +10,12 @@ use crate::evaluate::{Decision, PolicyBook};
 use crate::journal::Cursor;
 use crate::pg::FaultClass;
 use crate::quay::{Immutability, PolicyText, RepositoryId, TagId, UnixMillis};
-use crate::relations::{Page, PagedTag, page_of_tags, repositories_of, server_clock};
+use crate::relations::{Page, PagedTag, mutable_tags, page_of_tags, repositories_of, server_clock};
 
 /// Rows that are read, and matched by name, before any lock is taken.
 const PAGE: u32 = 5_000;
+/// Rows that a sweep takes all at once.
+const FEW: u32 = 20_000;
 /// Bounds on a batch: one row always goes.
 const FEWEST: usize = 1;
 const MOST: usize = 5_000;
@@ -71,6 +73,11 @@ impl Worker<'_> {
         held: &mut Vec<(RepositoryId, TagId)>,
     ) -> Result<(), PolicyError> {
         let mut after = start;
+        if work == Work::Sweep
+            && let Some(left) = self.few_left(book, repository, after.as_ref())?
+        {
+            return self.page(work, book, repository, left, rows, held);
+        }
         loop {
             let now = UnixMillis(server_clock(&mut self.session)?.timestamp_millis());
             let page = page_of_tags(
@@ -83,25 +90,48 @@ impl Worker<'_> {
                         Work::Release => Immutability::Immutable,
                     },
                     now,
-                    narrowing: book.narrowing(),
                     limit: PAGE,
                 },
             )?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            after = Some((last.name.clone(), last.id));
-            let ended = page.len() < PAGE as usize;
-            let mut matched = self.matched(book, repository, page)?;
-            if work == Work::Sweep && !Safeguard::WholeSweep.is_on() {
-                let last = self.operation.last_tag_id_before;
-                matched.retain(|(id, _)| i64::from(id.0) > last);
-            }
-            self.in_batches(work, repository, &matched, rows, held)?;
-            if ended {
+            self.page(work, book, repository, page.tags, rows, held)?;
+            after = page.next;
+            if after.is_none() {
                 return Ok(());
             }
         }
+    }
+
+    /// What a sweep finds is little, unless the pattern leaves most of a large repository mutable.
+    fn few_left(
+        &mut self,
+        book: &PolicyBook,
+        repository: RepositoryId,
+        after: Option<&(String, TagId)>,
+    ) -> Result<Option<Vec<PagedTag>>, PolicyError> {
+        let now = UnixMillis(server_clock(&mut self.session)?.timestamp_millis());
+        let after = after.map(|(name, id)| (name.as_str(), *id));
+        let narrowing = book.narrowing();
+        let session = &mut self.session;
+        Ok(mutable_tags(
+            session, repository, after, now, narrowing, FEW,
+        )?)
+    }
+
+    fn page(
+        &mut self,
+        work: Work,
+        book: &PolicyBook,
+        repository: RepositoryId,
+        tags: Vec<PagedTag>,
+        rows: &mut usize,
+        held: &mut Vec<(RepositoryId, TagId)>,
+    ) -> Result<(), PolicyError> {
+        let mut matched = self.matched(book, repository, tags)?;
+        if work == Work::Sweep && !Safeguard::WholeSweep.is_on() {
+            let last = self.operation.last_tag_id_before;
+            matched.retain(|(id, _)| i64::from(id.0) > last);
+        }
+        self.in_batches(work, repository, &matched, rows, held)
     }
 
     fn matched(

@@ -1,8 +1,9 @@
 //! Entries of Quay's audit log that speak of immutability.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
-use super::Immutability;
+use super::python_json::made_strict;
 
 /// The key by which entries written by this program are told from a user's acts.
 pub const MARK_KEY: &str = "quay_doctor_operation";
@@ -50,40 +51,41 @@ pub enum ImmutabilityChange {
     StayedOff,
 }
 
-/// The keys of the entry's `metadata_json` that matter here.
-#[derive(Deserialize)]
-struct Metadata {
-    username: Option<String>,
-    tag: Option<String>,
-    immutable: Option<bool>,
-    previous_immutable: Option<bool>,
-    #[serde(rename = "quay_doctor_operation")]
-    mark: Option<serde_json::Value>,
+/// What a `change_tag_immutability` entry says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditedChange {
+    /// The tag's name.
+    pub tag: String,
+    /// What happened to it.
+    pub change: ImmutabilityChange,
+    /// Who did it, where the entry says.
+    pub user: Option<String>,
 }
 
-impl ImmutabilityChange {
-    /// Reads the metadata of a `change_tag_immutability` entry: the tag's name and the change.
+impl AuditedChange {
+    /// Reads the metadata of a `change_tag_immutability` entry, as Python's `json.loads` would.
     ///
     /// `None` where the entry is one of ours, or does not have the shape that Quay writes: such an
     /// entry is nobody's act that we could name.
-    pub fn from_metadata(metadata_json: &str) -> Option<(String, Self)> {
-        let metadata: Metadata = serde_json::from_str(metadata_json).ok()?;
-        if metadata.mark.is_some() {
+    pub fn from_metadata(metadata_json: &str) -> Option<Self> {
+        let metadata: Value = serde_json::from_str(metadata_json)
+            .or_else(|_| serde_json::from_str(&made_strict(metadata_json)))
+            .ok()?;
+        if metadata.get(MARK_KEY).is_some_and(|mark| !mark.is_null()) {
             return None;
         }
-        let change = match Immutability::from_column(metadata.immutable?) {
-            Immutability::Immutable => Self::Set,
-            Immutability::Mutable if metadata.previous_immutable == Some(true) => Self::TakenOff,
-            Immutability::Mutable => Self::StayedOff,
+        let change = match metadata.get("immutable")?.as_bool()? {
+            true => ImmutabilityChange::Set,
+            false if metadata["previous_immutable"] == Value::Bool(true) => {
+                ImmutabilityChange::TakenOff
+            }
+            false => ImmutabilityChange::StayedOff,
         };
-        Some((metadata.tag?, change))
-    }
-
-    /// Who did it, where the entry says.
-    pub fn username(metadata_json: &str) -> Option<String> {
-        serde_json::from_str::<Metadata>(metadata_json)
-            .ok()?
-            .username
+        Some(Self {
+            tag: metadata.get("tag")?.as_str()?.to_owned(),
+            change,
+            user: metadata["username"].as_str().map(str::to_owned),
+        })
     }
 }
 
@@ -94,12 +96,10 @@ mod tests {
     #[test]
     fn an_entry_of_ours_is_nobodys_act() {
         let quays = r#"{"tag":"v1","immutable":true,"previous_immutable":false,"repo":"r"}"#;
-        assert_eq!(
-            ImmutabilityChange::from_metadata(quays),
-            Some(("v1".to_owned(), ImmutabilityChange::Set))
-        );
+        let read = AuditedChange::from_metadata(quays).expect("an act");
+        assert_eq!((&*read.tag, read.change), ("v1", ImmutabilityChange::Set));
         let ours = r#"{"tag":"v1","immutable":true,"quay_doctor_operation":7}"#;
-        assert_eq!(ImmutabilityChange::from_metadata(ours), None);
+        assert_eq!(AuditedChange::from_metadata(ours), None);
         assert!(ours.contains(MARK_KEY));
     }
 
@@ -108,10 +108,24 @@ mod tests {
         let off = r#"{"tag":"v1","immutable":false,"previous_immutable":true}"#;
         let stayed = r#"{"tag":"v1","immutable":false,"previous_immutable":false}"#;
         let silent = r#"{"tag":"v1","immutable":false}"#;
-        let change = |text| ImmutabilityChange::from_metadata(text).map(|(_, change)| change);
+        let change = |text| AuditedChange::from_metadata(text).map(|read| read.change);
         assert_eq!(change(off), Some(ImmutabilityChange::TakenOff));
         assert_eq!(change(stayed), Some(ImmutabilityChange::StayedOff));
         assert_eq!(change(silent), Some(ImmutabilityChange::StayedOff));
         assert_eq!(change("[1]"), None);
+    }
+
+    #[test]
+    fn what_python_reads_beside_the_tag_takes_no_act_away() {
+        for beside in [
+            r#""username": "\ud800""#,
+            r#""username": 7"#,
+            r#""x": NaN"#,
+            r#""tag": "another", "x": {"tag": "v2"}"#,
+        ] {
+            let text = format!(r#"{{{beside}, "immutable": true, "tag": "v\u0031"}}"#);
+            let read = AuditedChange::from_metadata(&text);
+            assert_eq!(read.map(|read| read.tag).as_deref(), Some("v1"), "{text}");
+        }
     }
 }

@@ -12,7 +12,7 @@ mod python_json;
 mod scope;
 mod tag;
 
-pub use audit::{AuditKind, ImmutabilityChange, MARK_KEY};
+pub use audit::{AuditKind, AuditedChange, ImmutabilityChange, MARK_KEY};
 pub use ids::{
     AuditEntryId, ManifestId, NamespaceId, OperationId, PolicyRowId, PolicyUuid, RepositoryId,
     RunId, TagId,

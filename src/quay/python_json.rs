@@ -10,7 +10,7 @@ const DEEPEST: usize = 100;
 
 /// Whether Python may read a text that a strict reader has refused.
 pub(super) fn python_may_read(text: &str) -> bool {
-    let plain = made_strict(text);
+    let plain = strict(text);
     plain.deepest > DEEPEST || serde_json::from_str::<Value>(&plain.text).is_ok()
 }
 
@@ -19,8 +19,14 @@ struct Strict {
     deepest: usize,
 }
 
-/// The text with everything that only Python reads put into words that every reader knows.
-fn made_strict(text: &str) -> Strict {
+/// The text with what only Python reads made into what every reader knows: numbers that are none
+/// into 0, lone surrogates into U+FFFD.
+pub(super) fn made_strict(text: &str) -> String {
+    strict(text).text
+}
+
+/// The same, with how deep it nests.
+fn strict(text: &str) -> Strict {
     let mut strict = Strict {
         text: String::with_capacity(text.len()),
         deepest: 0,

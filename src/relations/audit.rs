@@ -1,14 +1,15 @@
-//! Quay's audit log: users' acts on tags, read; marked entries of ours, written.
+//! Quay's audit log, read: users' acts on tags, and pushes that a policy made immutable.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::ControlFlow;
 
 use chrono::{Duration, NaiveDateTime};
 
 use crate::evaluate::{Act, Found, TagRow};
-use crate::pg::{Columns, PgError, Statements, WriteTransaction};
+use crate::pg::{Columns, PgError, Statements, Streams, ToSql};
 use crate::quay::{
-    AuditEntryId, AuditKind, Immutability, ImmutabilityChange, MARK_KEY, NamespaceId, OperationId,
-    RepositoryId, UnixMillis,
+    AuditEntryId, AuditKind, AuditedChange, ImmutabilityChange, NamespaceId, RepositoryId,
+    UnixMillis,
 };
 
 /// The tables of the audit log, the one in use first. The others hold what older versions wrote.
@@ -57,216 +58,159 @@ pub fn audit_log(pg: &mut impl Statements) -> Result<AuditLog, PgError> {
     Ok(found)
 }
 
-/// Users' acts on the tags of some repositories.
+/// An act on a tag, as an entry has it.
+type AuditedAct = (ImmutabilityChange, Act);
+
+/// Entries that are read together.
+const AT_ONCE: i32 = 1_000;
+
+/// Entries about tags of some names, of which the server leaves out most of the others.
+///
+/// That is sure to lose none. A JSON text holds `"tag"`, quotes included, only as a whole string or
+/// as the end of a longer one, for within a string a quote has a backslash before it and this one
+/// is closed. Where it is there once, and no letter of it is written as an escape, it is therefore
+/// the one key of that name; what stands between the next two quotes is the key's value, whole
+/// where it holds no backslash, and not the value of `tag` at all where that is no string. Every
+/// other text is let through: twice `"tag"`, an escaped letter, a value with a backslash. Python
+/// escapes no letter, so that of Quay's own entries only names beyond ASCII, or with a quote, a
+/// backslash or a control character, take the long way.
+const ABOUT_NAMES: &str = r#"
+    (split_part(e.metadata_json, '"tag"', 3) <> ''
+        OR strpos(e.metadata_json, '\u0074') > 0
+        OR strpos(e.metadata_json, '\u0061') > 0
+        OR strpos(e.metadata_json, '\u0067') > 0
+        OR strpos(split_part(split_part(e.metadata_json, '"tag"', 2), '"', 2), '\') > 0
+        OR split_part(split_part(e.metadata_json, '"tag"', 2), '"', 2)
+            IN (SELECT unnest($3::text[])))
+"#;
+
+/// What users did to some tags: the newest act on each that says something.
 #[derive(Debug, Default)]
 pub struct AuditTrail {
-    acts: HashMap<(RepositoryId, String), Vec<(ImmutabilityChange, Act)>>,
+    newest: HashMap<(RepositoryId, String), AuditedAct>,
 }
 
 impl AuditTrail {
-    /// Reads every `change_tag_immutability` entry of the repositories that we did not write.
+    /// Reads the `change_tag_immutability` entries about these tags that we did not write. Memory
+    /// holds one act a name.
     ///
     /// # Errors
     /// [`PgError`] where the server does not answer with rows.
-    pub fn read(pg: &mut impl Statements, repositories: &[RepositoryId]) -> Result<Self, PgError> {
-        let ids: Vec<i32> = repositories.iter().map(|id| id.0).collect();
-        let kind = AuditKind::ChangeTagImmutability.name();
-        let mut trail = Self::default();
-        for table in TABLES {
-            if pg
-                .query_one("SELECT to_regclass($1::text)::oid", &[&table])?
-                .read::<Option<u32>>(0)?
-                .is_none()
-            {
-                continue;
+    pub fn about(pg: &mut impl Streams, tags: &[TagRow]) -> Result<Self, PgError> {
+        let asked: HashSet<(RepositoryId, &str)> =
+            tags.iter().map(|t| (t.repository, &*t.name)).collect();
+        let mut newest: HashMap<(RepositoryId, String), AuditedAct> = HashMap::new();
+        entries(pg, &asked, earliest(tags), |tag, act| {
+            // An entry by which nothing changed and nothing is immutable says nothing.
+            if act.0 != ImmutabilityChange::StayedOff {
+                let known = newest.entry(tag).or_insert_with(|| act.clone());
+                if (known.1.at, known.1.entry) < (act.1.at, act.1.entry) {
+                    *known = act;
+                }
             }
-            // Our own marked entries can be as many as the tags of a run; the server leaves them out.
-            let entries = pg.query(
-                &format!(
-                    r"
-                    SELECT e.id::bigint, e.repository_id, e.datetime, e.metadata_json
-                    FROM {table} e
-                    JOIN logentrykind k ON k.id = e.kind_id AND k.name = $1
-                    WHERE e.repository_id = ANY ($2) AND strpos(e.metadata_json, $3) = 0
-                    ORDER BY e.datetime, e.id
-                    "
-                ),
-                &[&kind, &ids, &format!("\"{MARK_KEY}\"")],
-            )?;
-            for entry in &entries {
-                let metadata: &str = entry.read(3)?;
-                let Some((tag, change)) = ImmutabilityChange::from_metadata(metadata) else {
+        })?;
+        Ok(Self { newest })
+    }
+
+    /// What the newest act on this row says.
+    pub fn newest_on(&self, row: &TagRow) -> Option<Found> {
+        let (change, act) = self.newest.get(&(row.repository, row.name.clone()))?;
+        // What is older than the newest is older than the row, too.
+        if counts_from(row).is_some_and(|earliest| act.at < earliest) {
+            return None;
+        }
+        Some(match change {
+            ImmutabilityChange::Set => Found::SetByUser(act.clone()),
+            _ => Found::TakenOffByAdministrator(act.clone()),
+        })
+    }
+}
+
+/// The newest acts on tags of one name, oldest first; at most so many.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer with rows.
+pub fn acts_on(
+    pg: &mut impl Streams,
+    repository: RepositoryId,
+    name: &str,
+    most: usize,
+) -> Result<Vec<(ImmutabilityChange, Act)>, PgError> {
+    let mut acts = BTreeMap::new();
+    entries(pg, &HashSet::from([(repository, name)]), None, |_, act| {
+        acts.insert((act.1.at, act.1.entry), act);
+        if acts.len() > most {
+            acts.pop_first();
+        }
+    })?;
+    Ok(acts.into_values().collect())
+}
+
+/// Gives every entry about one of these tags to `take`, in no order.
+fn entries(
+    pg: &mut impl Streams,
+    asked: &HashSet<(RepositoryId, &str)>,
+    since: Option<NaiveDateTime>,
+    mut take: impl FnMut((RepositoryId, String), AuditedAct),
+) -> Result<(), PgError> {
+    let repositories: BTreeSet<i32> = asked.iter().map(|(id, _)| id.0).collect();
+    let repositories: Vec<i32> = repositories.into_iter().collect();
+    let names: Vec<&str> = asked.iter().map(|(_, name)| *name).collect();
+    let kind = AuditKind::ChangeTagImmutability.name();
+    for table in TABLES {
+        if pg
+            .query_one("SELECT to_regclass($1::text)::oid", &[&table])?
+            .read::<Option<u32>>(0)?
+            .is_none()
+        {
+            continue;
+        }
+        let sql = format!(
+            r"
+            SELECT e.id::bigint, e.repository_id, e.datetime, e.metadata_json
+            FROM {table} e
+            JOIN logentrykind k ON k.id = e.kind_id AND k.name = $1
+            WHERE e.repository_id = ANY ($2) AND ($4::timestamp IS NULL OR e.datetime >= $4)
+                AND {ABOUT_NAMES}
+            "
+        );
+        let params: [&(dyn ToSql + Sync); 4] = [&kind, &repositories, &names, &since];
+        pg.stream(&sql, &params, AT_ONCE, |rows| {
+            for row in &rows {
+                let Some(read) = AuditedChange::from_metadata(row.read(3)?) else {
                     continue;
                 };
-                let act = Act {
-                    entry: AuditEntryId(entry.read(0)?),
-                    at: entry.read(2)?,
-                    user: ImmutabilityChange::username(metadata),
-                };
-                let repository = RepositoryId(entry.read(1)?);
-                trail
-                    .acts
-                    .entry((repository, tag))
-                    .or_default()
-                    .push((change, act));
+                let repository = RepositoryId(row.read(1)?);
+                if asked.contains(&(repository, &*read.tag)) {
+                    let act = Act {
+                        entry: AuditEntryId(row.read(0)?),
+                        at: row.read(2)?,
+                        user: read.user,
+                    };
+                    take((repository, read.tag), (read.change, act));
+                }
             }
-        }
-        for acts in trail.acts.values_mut() {
-            acts.sort_by_key(|(_, act)| (act.at, act.entry));
-        }
-        Ok(trail)
+            Ok::<_, PgError>(ControlFlow::Continue(()))
+        })?;
     }
+    Ok(())
+}
 
-    /// Every act on tags of this name, oldest first.
-    pub fn acts_on(
-        &self,
-        repository: RepositoryId,
-        name: &str,
-    ) -> impl Iterator<Item = (ImmutabilityChange, &Act)> {
-        let acts = self.acts.get(&(repository, name.to_owned()));
-        acts.into_iter()
-            .flatten()
-            .map(|(change, act)| (*change, act))
-    }
+/// From when on an entry can be about a row; none where that cannot be said.
+fn counts_from(row: &TagRow) -> Option<NaiveDateTime> {
+    naive(row.start).map(|start| start - ZONE_DOUBT)
+}
 
-    /// What the newest act on this row says. An entry by which nothing changed and nothing is
-    /// immutable says nothing.
-    pub fn newest_on(&self, row: &TagRow) -> Option<Found> {
-        let earliest = naive(row.start).map(|start| start - ZONE_DOUBT);
-        self.acts
-            .get(&(row.repository, row.name.clone()))?
-            .iter()
-            .rev()
-            .filter(|(change, _)| *change != ImmutabilityChange::StayedOff)
-            .find(|(_, act)| earliest.is_none_or(|earliest| act.at >= earliest))
-            .map(|(change, act)| match change {
-                ImmutabilityChange::Set => Found::SetByUser(act.clone()),
-                _ => Found::TakenOffByAdministrator(act.clone()),
-            })
-    }
+/// From when on an entry can be about any of the rows. The server knows no times as early as ours.
+fn earliest(tags: &[TagRow]) -> Option<NaiveDateTime> {
+    let earliest = tags.iter().map(|row| row.start).min()?;
+    naive(earliest)
+        .filter(|_| earliest.0 > 0)
+        .map(|start| start - ZONE_DOUBT)
 }
 
 fn naive(time: UnixMillis) -> Option<NaiveDateTime> {
     chrono::DateTime::from_timestamp_millis(time.0).map(|time| time.naive_utc())
-}
-
-/// One marked `change_tag_immutability` entry, as Quay would have written it for a user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MarkedChange {
-    /// The tag's name.
-    pub tag: String,
-    /// Its repository.
-    pub repository: RepositoryId,
-    /// The repository's name.
-    pub repository_name: String,
-    /// Its namespace; the entry's account.
-    pub namespace: NamespaceId,
-    /// The namespace's name.
-    pub namespace_name: String,
-    /// As the tag was.
-    pub before: Immutability,
-    /// As it is now.
-    pub after: Immutability,
-}
-
-/// Writes one marked entry a tag into `logentry3`, in the transaction of the change. Nothing is
-/// written where Quay has no such kind: it is then older than immutability.
-///
-/// # Errors
-/// [`PgError`] where the rows cannot be written.
-pub fn write_marked_changes(
-    tx: &mut WriteTransaction<'_>,
-    operation: OperationId,
-    actor: &str,
-    changes: &[MarkedChange],
-) -> Result<(), PgError> {
-    let accounts: Vec<i32> = changes.iter().map(|change| change.namespace.0).collect();
-    let repositories: Vec<i32> = changes.iter().map(|change| change.repository.0).collect();
-    let metadata: Vec<String> = changes
-        .iter()
-        .map(|change| {
-            // Quay's own keys, in its order, and then the mark.
-            serde_json::json!({
-                "username": actor,
-                "repo": change.repository_name,
-                "tag": change.tag,
-                "namespace": change.namespace_name,
-                "immutable": change.after.as_column(),
-                "previous_immutable": change.before.as_column(),
-                MARK_KEY: operation,
-            })
-            .to_string()
-        })
-        .collect();
-    tx.execute(
-        r"
-        INSERT INTO logentry3 (kind_id, account_id, repository_id, datetime, metadata_json)
-        SELECT k.id, entry.account_id, entry.repository_id,
-            timezone('utc', clock_timestamp()), entry.metadata_json
-        FROM logentrykind k,
-            unnest($2::int[], $3::int[], $4::text[])
-                AS entry (account_id, repository_id, metadata_json)
-        WHERE k.name = $1
-        ",
-        &[
-            &AuditKind::ChangeTagImmutability.name(),
-            &accounts,
-            &repositories,
-            &metadata,
-        ],
-    )?;
-    Ok(())
-}
-
-/// An entry about a policy, as Quay would have written it, and marked.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PolicyEntry<'a> {
-    /// Its kind.
-    pub kind: AuditKind,
-    /// The namespace; the entry's account.
-    pub namespace: NamespaceId,
-    /// The namespace's name.
-    pub namespace_name: &'a str,
-    /// The repository of a repository's policy, with its name.
-    pub repository: Option<(RepositoryId, &'a str)>,
-    /// What the kind says beyond that.
-    pub says: serde_json::Value,
-}
-
-/// Writes an entry about a policy into `logentry3`, in the transaction that makes it true.
-///
-/// # Errors
-/// [`PgError`] where the row cannot be written.
-pub fn write_policy_entry(
-    tx: &mut WriteTransaction<'_>,
-    operation: OperationId,
-    entry: &PolicyEntry<'_>,
-) -> Result<(), PgError> {
-    let mut metadata = serde_json::json!({ "namespace": entry.namespace_name });
-    if let Some((_, name)) = entry.repository {
-        metadata["repo"] = name.into();
-    }
-    if let Some(says) = entry.says.as_object() {
-        for (key, value) in says {
-            metadata[key] = value.clone();
-        }
-    }
-    metadata[MARK_KEY] = serde_json::json!(operation);
-    tx.execute(
-        r"
-        INSERT INTO logentry3 (kind_id, account_id, repository_id, datetime, metadata_json)
-        SELECT k.id, $2, $3, timezone('utc', clock_timestamp()), $4
-        FROM logentrykind k
-        WHERE k.name = $1
-        ",
-        &[
-            &entry.kind.name(),
-            &entry.namespace.0,
-            &entry.repository.map(|(id, _)| id.0),
-            &metadata.to_string(),
-        ],
-    )?;
-    Ok(())
 }
 
 /// Which of these tag names Quay says to have made immutable by a policy at a push since a time:

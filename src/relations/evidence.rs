@@ -7,7 +7,7 @@ use crate::evaluate::{
     Account, Activity, Decision, Found, PolicyBook, PolicyRow, Registry, TagRow, WorkerLife,
 };
 use crate::journal::{self, JournalError, Kept, KeptWhat, OperationRow};
-use crate::pg::Statements;
+use crate::pg::Streams;
 use crate::quay::{
     ManifestId, NamespaceId, PolicyRowId, PolicyText, PolicyUuid, RepositoryId, Scope, TagId,
 };
@@ -18,7 +18,7 @@ use crate::quay::{
 /// # Errors
 /// [`JournalError`] where a row cannot be understood or the server does not answer.
 pub fn accounts(
-    pg: &mut impl Statements,
+    pg: &mut impl Streams,
     registry: &Registry,
     rows: &[TagRow],
     operations: &[OperationRow],
@@ -33,7 +33,7 @@ pub fn accounts(
     let manifests: Vec<ManifestId> = rows.iter().filter_map(|row| row.manifest).collect();
 
     let labelled = labels::labelled(pg, &manifests)?;
-    let trail = AuditTrail::read(pg, &repositories)?;
+    let trail = AuditTrail::about(pg, rows)?;
     let mut declared = Declared::default();
     if journal {
         let namespaces: BTreeSet<NamespaceId> = repositories

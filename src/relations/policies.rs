@@ -135,6 +135,21 @@ pub fn lock_policy_tables(tx: &mut WriteTransaction<'_>) -> Result<(), PgError> 
     Ok(())
 }
 
+/// The same, for a transaction that also writes them: no other one that holds them comes beside it,
+/// so that two cannot wait for each other.
+///
+/// # Errors
+/// [`PgError`], of class lock time-out where somebody holds them for longer than we wait.
+pub fn lock_policy_tables_alone(tx: &mut WriteTransaction<'_>) -> Result<(), PgError> {
+    for table in PolicyTable::IN_LOCK_ORDER {
+        tx.run(&format!(
+            "LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE",
+            table.name()
+        ))?;
+    }
+    Ok(())
+}
+
 /// Puts a deleted policy row back, every column as it was; `false` where its id, its uuid or its
 /// scope is taken or gone. One that was deleted before there was a column `active` was active.
 ///

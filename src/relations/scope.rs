@@ -1,7 +1,7 @@
 //! The scope of a policy operation: found by name, walked by keyset.
 
 use crate::pattern::SqlCondition;
-use crate::pg::{Columns, PgError, Statements, ToSql};
+use crate::pg::{Columns, PgError, Row, Statements, ToSql};
 use crate::quay::{Immutability, NamespaceId, RepositoryId, Scope, TagId, UnixMillis};
 
 /// A row of `"user"`, as far as a policy operation asks.
@@ -91,61 +91,115 @@ pub fn repositories_of(
     }
 }
 
-/// A page of live tags of one repository, in (name, id) order, after a place: four of the tag
-/// table's indexes begin with repository and name, and are then updated locally. Names never
-/// change, so that what a pattern says of a row holds until the row is locked.
+/// A page of a repository's tags in (name, id) order, after a place: four of the tag table's indexes
+/// begin with repository and name, and are then updated locally. Names never change, so that what
+/// a pattern says of a row holds until the row is locked.
+///
+/// Every row counts towards the limit, also those that are left out: a condition in the WHERE would
+/// let the planner take another index and sort all that is left for each page.
 ///
 /// # Errors
 /// [`PgError`] where the server does not answer.
-pub fn page_of_tags(pg: &mut impl Statements, page: &Page<'_>) -> Result<Vec<PagedTag>, PgError> {
+pub fn page_of_tags(pg: &mut impl Statements, page: &Page<'_>) -> Result<Paged, PgError> {
     let (name, id) = page.after.unwrap_or(("", TagId(0)));
-    let immutable = page.immutability.as_column();
-    let limit = i64::from(page.limit);
-    let mut params: Vec<&(dyn ToSql + Sync)> = vec![
-        &page.repository.0,
-        &immutable,
-        &page.now.0,
-        &name,
-        &id.0,
-        &limit,
-    ];
-    let narrowed = page
-        .narrowing
-        .map(|condition| condition.render("name", params.len() + 1));
+    let rows = pg.query(
+        r"
+        SELECT id, name, lifetime_end_ms IS NOT NULL,
+            immutable = $2 AND NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $3)
+        FROM tag
+        WHERE repository_id = $1 AND (name, id) > ($4, $5)
+        ORDER BY name, id
+        LIMIT $6
+        ",
+        &[
+            &page.repository.0,
+            &page.immutability.as_column(),
+            &page.now.0,
+            &name,
+            &id.0,
+            &i64::from(page.limit),
+        ],
+    )?;
+    let next = match rows.last() {
+        Some(last) if rows.len() >= page.limit as usize => {
+            Some((last.read(1)?, TagId(last.read(0)?)))
+        }
+        _ => None,
+    };
+    let mut tags = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if row.read(3)? {
+            tags.push(paged_tag(row)?);
+        }
+    }
+    Ok(Paged { tags, next })
+}
+
+/// All live mutable tags of a repository after a place, in (name, id) order as the database sorts
+/// names, where they are no more than `most`: what is left after the tags were marked is little, and
+/// need not be looked for among all.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn mutable_tags(
+    pg: &mut impl Statements,
+    repository: RepositoryId,
+    after: Option<(&str, TagId)>,
+    now: UnixMillis,
+    narrowing: Option<&SqlCondition>,
+    most: u32,
+) -> Result<Option<Vec<PagedTag>>, PgError> {
+    let (name, id) = after.unwrap_or(("", TagId(0)));
+    let limit = i64::from(most) + 1;
+    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&repository.0, &now.0, &name, &id.0, &limit];
+    let narrowed = narrowing.map(|condition| condition.render("name", params.len() + 1));
     let mut condition = "true";
     if let Some(sql) = &narrowed {
         condition = &sql.text;
-        params.extend(
-            sql.parameters
-                .iter()
-                .map(|text| text as &(dyn ToSql + Sync)),
-        );
+        let texts = sql.parameters.iter();
+        params.extend(texts.map(|text| text as &(dyn ToSql + Sync)));
     }
-    // Written so that no index on `immutable` fits: with statistics from before the walk, one looks
-    // cheap, and every page would sort all that is left. In name order each row is met once.
-    pg.query(
+    let rows = pg.query(
         &format!(
             r"
-            SELECT id, name, lifetime_end_ms IS NOT NULL
-            FROM tag
-            WHERE repository_id = $1 AND immutable::int = $2::bool::int AND NOT hidden
-                AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $3)
-                AND (name, id) > ($4, $5) AND ({condition})
+            SELECT id, name, expires
+            FROM (
+                SELECT id, name, lifetime_end_ms IS NOT NULL AS expires
+                FROM tag
+                WHERE repository_id = $1 AND NOT immutable AND NOT hidden
+                    AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $2)
+                    AND (name, id) > ($3, $4) AND ({condition})
+                LIMIT $5
+            ) few
             ORDER BY name, id
-            LIMIT $6
             "
         ),
         &params,
-    )?
-    .iter()
-    .map(|row| {
-        Ok(PagedTag {
-            id: TagId(row.read(0)?),
-            name: row.read(1)?,
-            expires: row.read(2)?,
-        })
+    )?;
+    if rows.len() > most as usize {
+        return Ok(None);
+    }
+    rows.iter()
+        .map(paged_tag)
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+fn paged_tag(row: &Row) -> Result<PagedTag, PgError> {
+    Ok(PagedTag {
+        id: TagId(row.read(0)?),
+        name: row.read(1)?,
+        expires: row.read(2)?,
     })
-    .collect()
+}
+
+/// What a page holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paged {
+    /// The tags that were asked for.
+    pub tags: Vec<PagedTag>,
+    /// After which row the next page begins; none where this is the last.
+    pub next: Option<(String, TagId)>,
 }
 
 /// A row of a page.
@@ -170,9 +224,7 @@ pub struct Page<'a> {
     pub immutability: Immutability,
     /// Alive when.
     pub now: UnixMillis,
-    /// Only those whose name fulfils this, where a pattern has an equal condition in SQL.
-    pub narrowing: Option<&'a SqlCondition>,
-    /// How many at most.
+    /// How many rows at most.
     pub limit: u32,
 }
 

@@ -26,6 +26,16 @@ pub enum RowLock {
     Waiting,
 }
 
+impl RowLock {
+    pub(super) fn clause(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::SkipLocked => "FOR NO KEY UPDATE SKIP LOCKED",
+            Self::Waiting => "FOR NO KEY UPDATE",
+        }
+    }
+}
+
 /// Reads a row that was selected by [`TAG_COLUMNS`].
 ///
 /// # Errors
@@ -53,11 +63,7 @@ pub fn tags_by_id(
     lock: RowLock,
 ) -> Result<Vec<TagRow>, PgError> {
     let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
-    let lock = match lock {
-        RowLock::None => "",
-        RowLock::SkipLocked => "FOR NO KEY UPDATE SKIP LOCKED",
-        RowLock::Waiting => "FOR NO KEY UPDATE",
-    };
+    let lock = lock.clause();
     pg.query(
         &format!("SELECT {TAG_COLUMNS} FROM tag WHERE id = ANY ($1) ORDER BY id {lock}"),
         &[&ids],

@@ -1,24 +1,42 @@
 //! The outcomes of a plan, of its application and of an undo.
 
-use crate::correction::Plan;
+use crate::correction::{Plan, PlanDigest};
 use crate::evaluate::{RuleOutcome, Status};
 use crate::quay::{OperationId, RunId};
+use crate::rules::RuleId;
 
 /// A plan and the check that it was made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanReport {
     /// The plan.
     pub plan: Plan,
-    /// How the rules came out.
+    /// How the rules came out; empty where the plan was read from a document.
     pub rules: Vec<RuleOutcome>,
+    /// The rules that could not be decided.
+    pub undecided_rules: Vec<RuleId>,
+    /// The digest of the document that it was written to, or read from.
+    pub digest: Option<PlanDigest>,
 }
 
 impl PlanReport {
+    /// A plan, and the check that it was made from.
+    pub fn new(plan: Plan, rules: Vec<RuleOutcome>) -> Self {
+        let undecided = |rule: &&RuleOutcome| rule.status() == Status::Undecided;
+        Self {
+            undecided_rules: rules
+                .iter()
+                .filter(undecided)
+                .map(|r| r.id.clone())
+                .collect(),
+            plan,
+            rules,
+            digest: None,
+        }
+    }
+
     /// Whether some rule could not be decided: the plan may then lack what it would ask for.
     pub fn unknown(&self) -> bool {
-        self.rules
-            .iter()
-            .any(|rule| rule.status() == Status::Undecided)
+        !self.undecided_rules.is_empty()
     }
 }
 

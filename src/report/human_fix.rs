@@ -45,6 +45,9 @@ pub fn plan_for_people(report: &PlanReport) -> String {
     }
     decisions(&mut out, &plan.decisions);
     proposals(&mut out, &plan.proposals);
+    for idle in &plan.idle_decisions {
+        line!(out, "\ndecided in vain: {}", harmless(idle));
+    }
     let (cleared, not_known) = plan.expiries_at_stake();
     if cleared > 0 {
         line!(
@@ -70,7 +73,12 @@ pub fn plan_for_people(report: &PlanReport) -> String {
             thousands(plan.beyond)
         );
     }
-    if !plan.corrections.is_empty() {
+    if let Some(digest) = &report.digest {
+        line!(
+            out,
+            "\nDigest: {digest}\nTo carry out exactly this: quay-doctor fix --apply --plan FILE"
+        );
+    } else if !plan.corrections.is_empty() {
         line!(out, "\nTo carry it out: the same command with --apply.");
     }
     out
@@ -168,7 +176,7 @@ fn decisions(out: &mut String, decisions: &[OpenDecision]) {
                 decision.rule
             )
         } else {
-            format!("say --remedy {}=NAME", decision.rule)
+            format!("say --remedy {}=NAME, or --decide FILE", decision.rule)
         };
         line!(
             out,

@@ -163,6 +163,8 @@ pub fn plan_json(report: &PlanReport) -> Value {
             "left_to_recover": left,
             "proposals": plan.proposals.iter().map(proposal).collect::<Vec<_>>(),
             "notes": plan.notes,
+            "idle_decisions": plan.idle_decisions,
+            "digest": report.digest,
             "totals": {
                 "corrections": plan.corrections.len(),
                 "undecided": plan.undecided(),
@@ -176,9 +178,13 @@ pub fn plan_json(report: &PlanReport) -> Value {
 
 fn correction(correction: &Correction) -> Value {
     let what = match correction {
-        Correction::Operation(Operation::Recover(operation, _)) => {
-            Some(subject(&Subject::Operation(operation.clone())))
-        }
+        Correction::Operation(Operation::Recover(interrupted, _)) => Some(json!({
+            "kind": "operation",
+            "id": interrupted.id,
+            "namespace": interrupted.namespace,
+            "repository": interrupted.repository,
+            "name": interrupted.id.to_string(),
+        })),
         _ => match (correction.tag(), correction.policy()) {
             (Some(tag), _) => Some(subject(&Subject::Tag(tag.subject.clone()))),
             (_, Some(policy)) => Some(subject(&Subject::Policy(policy.clone()))),

@@ -17,6 +17,7 @@ mod junit;
 mod markdown;
 mod ndjson;
 mod prometheus;
+mod prune;
 mod rule_page;
 mod tag;
 mod verdict;
@@ -35,6 +36,9 @@ pub use junit::check_junit;
 pub use markdown::check_markdown;
 pub use ndjson::{begun_anew_line, summary_line, violation_line};
 pub use prometheus::check_prometheus;
+pub use prune::{
+    PruneDone, PruneReport, PrunedOperation, SHOWN_PRUNED, prune_for_people, prune_json,
+};
 pub use rule_page::{examples_for_people, rule_index, rule_list, rule_page};
 pub use tag::{
     ChangeTold, EntryTold, PolicySays, PolicyTold, RuleTold, TagExplanation, TagRowTold,

@@ -1,7 +1,7 @@
 //! The rules that are built in, and the choice among them.
 
-use super::suggestion::nearest;
 use super::{Rule, RuleError, RuleId};
+use crate::config::nearest;
 
 /// The rule files, as they stand in `checks/`, by name; `build.rs` lists them.
 const BUILT_IN: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/built_in_rules.rs"));

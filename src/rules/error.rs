@@ -3,7 +3,7 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::suggestion::meant_by;
+use crate::config::{line_of, meant_by};
 
 /// A rule cannot be used. Always exit status 2.
 #[derive(Debug, Error, Diagnostic)]
@@ -55,17 +55,9 @@ pub enum RuleError {
 impl RuleError {
     /// A complaint of the TOML reader, with the line that it points at.
     pub(super) fn syntax(file: &str, error: &toml::de::Error) -> Self {
-        let rendered = error.to_string();
-        // The reader prints "TOML parse error at line L, column C"; its span is in bytes.
-        let line = rendered
-            .split("line ")
-            .nth(1)
-            .and_then(|rest| rest.split(',').next())
-            .and_then(|number| number.parse().ok())
-            .unwrap_or(1);
         Self::Syntax {
             file: file.to_owned(),
-            line,
+            line: line_of(error),
             reason: error.message().to_owned(),
             help: meant_by(error.message())
                 .unwrap_or_else(|| "docs/rule-files.md describes the keys of a rule file".into()),

@@ -10,7 +10,6 @@ mod example;
 mod fact;
 mod folder;
 mod rule;
-mod suggestion;
 mod valid;
 
 pub use catalogue::Catalogue;
@@ -22,4 +21,3 @@ pub use example::{
 pub use fact::{Evidence, Fact, SubjectKind};
 pub use folder::rules_in;
 pub use rule::{Doer, Milder, Remedy, RemedyKind, RowQuery, Rule, RuleId, Severity, Weight};
-pub use suggestion::nearest;

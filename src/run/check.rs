@@ -10,14 +10,14 @@ use super::second_look::SecondLook;
 use super::{CheckRequest, Progress, RunError, queries};
 use crate::config::ConnectionSettings;
 use crate::evaluate::{Bulk, Grace, Moment, OperationSubject, ScopeSets, Violation};
-use crate::pg::{FaultClass, ReadSession, ReadSnapshot};
+use crate::pg::{ReadSession, ReadSnapshot};
 use crate::quay::Scope;
 use crate::relations::{LARGEST_MARKED, Selection};
 use crate::report::{CheckReport, DatabaseFacts, ViolationKey};
 use crate::rules::SubjectKind;
 use crate::scan::{self, Grounds, Readers, Wanted};
 
-/// How often a scan begins anew that a standby has cancelled to replay changes.
+/// How often a scan begins anew that a standby has broken off to replay changes.
 const RESTARTS: u32 = 3;
 
 /// What a check tells while it is at it.
@@ -58,20 +58,25 @@ pub fn check_telling(
     tell: &mut Told<'_>,
 ) -> Result<CheckReport, RunError> {
     let mut restarts = 0;
+    let mut standby = false;
+    // Of all attempts together: who asks for an hour does not wait for four.
+    let deadline = request.timeout.map(|timeout| Instant::now() + timeout);
     loop {
-        match attempt(settings, request, progress, tell) {
-            Err(error)
-                if restarts < RESTARTS && error.class() == Some(FaultClass::RecoveryConflict) =>
-            {
-                restarts += 1;
-                tracing::info!(restarts, "the standby cancelled the scan; it begins anew");
-                if tell(Event::BegunAnew).is_break() {
-                    return Err(error);
+        let ended = attempt(settings, request, (deadline, &mut standby), progress, tell);
+        match ended {
+            Err(error) if standby && error.is_broken_off() => {
+                if restarts == RESTARTS || tell(Event::BegunAnew).is_break() {
+                    return Err(RunError::BrokenOff {
+                        times: restarts + 1,
+                        error: Box::new(error),
+                    });
                 }
+                restarts += 1;
+                tracing::info!(restarts, %error, "the standby broke the scan off; it begins anew");
             }
             Ok(mut report) if restarts > 0 => {
                 report.notes.push(format!(
-                    "the standby cancelled the scan to replay changes; it was begun anew, times: {restarts}"
+                    "the standby broke the scan off to replay changes; it was begun anew, times: {restarts}"
                 ));
                 return Ok(report);
             }
@@ -83,17 +88,18 @@ pub fn check_telling(
 fn attempt(
     settings: &ConnectionSettings,
     request: &CheckRequest,
+    (deadline, standby): (Option<Instant>, &mut bool),
     progress: &mut dyn Progress,
     tell: &mut Told<'_>,
 ) -> Result<CheckReport, RunError> {
     let started = Utc::now();
-    let deadline = request.timeout.map(|timeout| Instant::now() + timeout);
     let mut session = ReadSession::open(settings)?;
     let mut second = ReadSession::open(settings)?;
     let mut snapshot = session.snapshot()?;
     let mut grounds = Grounds::read(&mut snapshot, &request.selection)?;
     let gone = grounds.accept(&request.accepted);
     let grounds = grounds;
+    *standby = grounds.database.standby;
     let moment = Moment {
         now: grounds.now,
         stale_after: request.stale_after,
@@ -223,11 +229,20 @@ fn in_blocks(
             return Ok::<_, RunError>(ControlFlow::Break(()));
         }
         scan::rows_of(snapshot, wanted, suspects, |rows| look.suspected(&rows))
-    })?;
-    for outcomes in sums {
+    });
+    for outcomes in sums.map_err(|error| or_conflict(snapshot, error))? {
         look.evaluator.absorb(outcomes);
     }
     Ok(())
+}
+
+/// A standby that ends the session whose snapshot the readers share leaves them with errors of many
+/// kinds: the snapshot is not there, the connection is gone. The session itself knows why.
+fn or_conflict(snapshot: &mut ReadSnapshot<'_>, error: RunError) -> RunError {
+    match snapshot.run("SELECT").map_err(RunError::from) {
+        Err(own) if own.is_broken_off() => own,
+        _ => error,
+    }
 }
 
 /// Policies and operations: all of them are in memory.

@@ -6,7 +6,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::apply::ApplyError;
-use crate::correction::PlanError;
+use crate::correction::{PlanError, PlanFileError};
 use crate::journal::JournalError;
 use crate::pg::{FaultClass, PgError};
 use crate::policy::PolicyError;
@@ -29,6 +29,10 @@ pub enum RunError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Plan(#[from] PlanError),
+    /// The plan's document.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    PlanFile(#[from] PlanFileError),
     /// The corrections.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -54,6 +58,18 @@ pub enum RunError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Recorded(#[from] BaselineError),
+    /// A standby has broken the scan off too often.
+    #[error("the standby broke the scan off, times: {times}; the last time: {error}")]
+    #[diagnostic(help(
+        "it replays changes that remove rows which the scan still sees: raise max_standby_streaming_delay or switch hot_standby_feedback on there, or check the primary"
+    ))]
+    BrokenOff {
+        /// How often.
+        times: u32,
+        /// The last time.
+        #[source]
+        error: Box<RunError>,
+    },
     /// The database.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -64,10 +80,30 @@ impl RunError {
     /// What the failure means, where it is the database's.
     pub fn class(&self) -> Option<FaultClass> {
         match self {
+            Self::BrokenOff { .. } => Some(FaultClass::RecoveryConflict),
+            _ => self.pg().map(PgError::class),
+        }
+    }
+
+    fn pg(&self) -> Option<&PgError> {
+        match self {
             Self::Pg(error)
             | Self::Scan(ScanError::Pg(error) | ScanError::Journal(JournalError::Pg(error)))
-            | Self::Journal(JournalError::Pg(error)) => Some(error.class()),
+            | Self::Journal(JournalError::Pg(error)) => Some(error),
             _ => None,
+        }
+    }
+
+    /// Whether this is how a recovery conflict on a standby ends a scan: a query is cancelled, with
+    /// a class of its own; a session that waits in a transaction is ended, and all that is seen of
+    /// it in the end may be that the connection is gone.
+    pub(super) fn is_broken_off(&self) -> bool {
+        match self.pg() {
+            Some(PgError::Connect { .. }) | None => false,
+            Some(error) => matches!(
+                error.class(),
+                FaultClass::RecoveryConflict | FaultClass::Connection
+            ),
         }
     }
 
@@ -75,7 +111,7 @@ impl RunError {
     /// otherwise the answer is not known, or the work not finished.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Rule(_) | Self::Plan(_) => true,
+            Self::Rule(_) | Self::Plan(_) | Self::PlanFile(_) => true,
             Self::Scan(error) => matches!(
                 error,
                 ScanError::NotQuay { .. }
@@ -83,7 +119,7 @@ impl RunError {
                     | ScanError::UnusableActive { .. }
                     | ScanError::Unknown { .. }
             ),
-            Self::HistoryFile { .. } | Self::Recorded(_) => false,
+            Self::HistoryFile { .. } | Self::Recorded(_) | Self::BrokenOff { .. } => false,
             Self::Apply(error) => error.is_usage(),
             Self::Policy(error) => error.is_usage(),
             Self::Journal(error) => matches!(

@@ -10,7 +10,7 @@ use crate::evaluate::{
 use crate::journal::told_changes;
 use crate::pg::{ReadSession, ReadSnapshot};
 use crate::quay::{ImmutabilityChange, RepositoryId, Scope, is_alive};
-use crate::relations::{AuditLog, AuditTrail, Selection, accounts, tags_named};
+use crate::relations::{AuditLog, Selection, accounts, acts_on, tags_named};
 use crate::report::{
     ChangeTold, EntryTold, PolicySays, PolicyTold, RuleTold, TagExplanation, TagRowTold,
 };
@@ -21,6 +21,8 @@ use crate::scan::{Grounds, ScanError};
 const MOST_ROWS: u32 = 1_000;
 /// How many changes of ours are told.
 const MOST_CHANGES: u32 = 50;
+/// How many entries of the audit log, the newest, are told.
+const MOST_ENTRIES: usize = 1_000;
 
 /// Which tag, and by what it is judged.
 #[derive(Clone, Debug)]
@@ -123,13 +125,12 @@ fn accounted(
     let journal = grounds.schema.has_journal();
     let (registry, operations) = (&grounds.registry, &grounds.operations);
     let mut found = accounts(snapshot, registry, rows, operations, journal)?;
-    let trail = AuditTrail::read(snapshot, &[row.repository])?;
-    let entries = trail
-        .acts_on(row.repository, &row.name)
+    let entries = acts_on(snapshot, row.repository, &row.name, MOST_ENTRIES)?
+        .into_iter()
         .map(|(change, act)| EntryTold {
             id: act.entry.0,
             at: act.at,
-            user: act.user.clone(),
+            user: act.user,
             did: match change {
                 ImmutabilityChange::Set => "made it immutable",
                 ImmutabilityChange::TakenOff => "took its immutability off",

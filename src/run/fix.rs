@@ -8,12 +8,15 @@ use std::ops::ControlFlow;
 use super::conduct::{Conductor, Watching, new_pattern, policy_options, take_back_all};
 use super::propose::propose;
 use super::{CheckRequest, Progress, RunError, check};
-use crate::apply::{self, ApplyOptions};
+use crate::apply::{self, ApplyOptions, Printed};
 use crate::config::ConnectionSettings;
-use crate::correction::{Choices, Correction, Impact, OpenOrphans, Operation, Plan};
+use crate::correction::{Choices, Correction, Decisions, Impact, OpenOrphans, Operation, Plan};
 use crate::evaluate::{Features, Stated};
+use crate::journal::SchemaState;
+use crate::pg::ReadSession;
 use crate::policy::{self, NewPattern, Pick, PolicyError};
 use crate::quay::RunId;
+use crate::relations::{PoliciesOf, PolicySchema, Selection, census, policies};
 use crate::report::{ApplyReport, CheckReport, PlanReport, UndoReport};
 use crate::rules::Catalogue;
 
@@ -35,6 +38,9 @@ pub fn plan_fix(
     request: &FixRequest,
     progress: &mut dyn Progress,
 ) -> Result<PlanReport, RunError> {
+    if !request.choices.decisions().is_empty() {
+        only_about_what_is_there(settings, request.choices.decisions())?;
+    }
     let report = check(settings, &request.check, progress)?;
     let kept = report.violations.len() as u64;
     let CheckReport {
@@ -52,7 +58,21 @@ pub fn plan_fix(
     plan.beyond = total - kept;
     plan.proposals = proposals;
     estimate(settings, &mut plan, request.check.features)?;
-    Ok(PlanReport { plan, rules })
+    Ok(PlanReport::new(plan, rules))
+}
+
+/// Holds decisions by scope against the registry's names, before anything is looked at for them.
+fn only_about_what_is_there(
+    settings: &ConnectionSettings,
+    decisions: &Decisions,
+) -> Result<(), RunError> {
+    let mut session = ReadSession::open(settings)?;
+    let mut snapshot = session.snapshot()?;
+    let schema = SchemaState::read(&mut snapshot)?;
+    let registry = census(&mut snapshot, &Selection::default())?;
+    let policies = policies(&mut snapshot, PolicySchema::from(&schema), &PoliciesOf::All)?;
+    let uuids = policies.into_iter().map(|policy| policy.uuid).collect();
+    Ok(decisions.only_about(&registry, &uuids)?)
 }
 
 /// Counts what the plan's operations would do to existing tags. One that would be refused is no
@@ -169,6 +189,22 @@ pub fn apply_fix(
     })
 }
 
+/// Prints a plan as a script for psql; changes nothing.
+///
+/// # Errors
+/// [`RunError`]; what was printed until then is not the whole script.
+pub fn print_fix(
+    settings: &ConnectionSettings,
+    plan: &PlanReport,
+    options: &ApplyOptions,
+    out: &mut dyn std::io::Write,
+) -> Result<Printed, RunError> {
+    let rules = Catalogue::built_in()?;
+    Ok(apply::print_sql(
+        settings, &plan.plan, &rules, options, out,
+    )?)
+}
+
 /// Takes a run back.
 ///
 /// # Errors
@@ -209,7 +245,7 @@ pub fn undo_fix(
 }
 
 /// Tells how far it is; whether to go on.
-fn told(progress: &mut dyn Progress, done: u64) -> ControlFlow<()> {
+pub(super) fn told(progress: &mut dyn Progress, done: u64) -> ControlFlow<()> {
     progress.reached(done);
     if progress.interrupted() {
         ControlFlow::Break(())

@@ -57,9 +57,20 @@ pub(super) fn notes(grounds: &Grounds, request: &CheckRequest, gone: &[PolicyUui
                 .to_owned(),
         ),
     }
+    for row in rows
+        .iter()
+        .filter(|row| request.accepted.contains(&row.uuid))
+    {
+        let (namespace, repository) = grounds.registry.scope_names(row.scope);
+        let place = repository.map_or(String::new(), |name| format!("/{name}"));
+        notes.push(format!(
+            "accepted by accept-undecided: where only policy {} of {namespace}{place} could decide, nothing is decided",
+            row.uuid
+        ));
+    }
     for uuid in gone {
         notes.push(format!(
-            "--accept-undecided {uuid}: no such policy is among those looked at"
+            "accept-undecided names {uuid}: no such policy is among those looked at"
         ));
     }
     notes

@@ -19,8 +19,9 @@ use crate::relations::{
 use crate::report::Baseline;
 use crate::scan::Grounds;
 
-/// Suspicions that are looked at together.
-const AT_ONCE: usize = 2_000;
+/// Suspicions that are looked at together: for each of these the audit log of their repositories is
+/// walked once, which would be slow with few and would fill memory with many.
+const AT_ONCE: usize = 10_000;
 
 /// Judges tags by the first snapshot, and each suspicion again in a later one: work in progress is
 /// not called a fault. Evidence is read at the second look, where it is newest.

@@ -25,7 +25,11 @@ mod cluster;
 mod error;
 pub mod fixture;
 mod folder;
+#[cfg(feature = "testkit")]
+pub mod oracle;
 mod programs;
+#[cfg(feature = "testkit")]
+pub mod proxy;
 #[cfg(feature = "testkit")]
 pub mod pusher;
 pub mod quays_way;

@@ -11,7 +11,7 @@ use crate::pg::{Columns, PgError, Statements, WriteSession};
 use crate::quay::NamespaceId;
 
 /// Quay's batch: rows looked at, not rows marked.
-const BATCH: i64 = 500;
+pub(super) const BATCH: i64 = 500;
 
 /// What happens in the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub fn create_namespace_policy(
         &mut quay,
         settings,
         namespace,
-        tag_pattern,
+        (tag_pattern, BATCH),
         fault,
         &mut marked,
     );
@@ -107,7 +107,7 @@ pub(super) fn mark_all(
     quay: &mut WriteSession,
     settings: &ConnectionSettings,
     namespace: NamespaceId,
-    tag_pattern: &str,
+    (tag_pattern, batch): (&str, i64),
     fault: Fault,
     marked: &mut u64,
 ) -> Result<(), PgError> {
@@ -126,7 +126,7 @@ pub(super) fn mark_all(
             ORDER BY t.id
             LIMIT $3
             ",
-            &[&namespace.0, &last, &BATCH],
+            &[&namespace.0, &last, &batch],
         )?;
         let mut ids: Vec<i32> = Vec::with_capacity(rows.len());
         for row in &rows {

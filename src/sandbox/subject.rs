@@ -5,7 +5,7 @@
 //! a chosen row, whoever updates it.
 
 use super::SandboxError;
-use super::quays_way::{self, mark_all};
+use super::quays_way::{self, BATCH, mark_all};
 use crate::config::ConnectionSettings;
 use crate::pg::{PgError, Statements, WriteSession};
 use crate::quay::{NamespaceId, Polarity, StoredPolicy};
@@ -111,6 +111,50 @@ pub struct Present;
 #[derive(Clone, Copy, Debug)]
 pub struct RecommendedFix;
 
+/// Either of the two in batches of another size, so that a small world has as many of them as a
+/// large one has of Quay's 500.
+#[derive(Clone, Copy, Debug)]
+pub struct InBatchesOf {
+    /// Rows looked at in one batch.
+    pub rows: i64,
+    /// Quay's present way, or else the recommended fix.
+    pub present: bool,
+}
+
+impl Subject for InBatchesOf {
+    fn name(&self) -> &'static str {
+        if self.present {
+            Present.name()
+        } else {
+            RecommendedFix.name()
+        }
+    }
+
+    fn create(
+        &self,
+        settings: &ConnectionSettings,
+        (namespace, _): (NamespaceId, &str),
+        pattern: &str,
+        blow: Blow,
+    ) -> Result<Told, SandboxError> {
+        play(
+            settings,
+            namespace,
+            (pattern, self.rows),
+            blow,
+            self.present,
+        )
+    }
+
+    fn clean_up(&self, settings: &ConnectionSettings) -> Result<(), SandboxError> {
+        if self.present {
+            Present.clean_up(settings)
+        } else {
+            RecommendedFix.clean_up(settings)
+        }
+    }
+}
+
 impl Subject for Present {
     fn name(&self) -> &'static str {
         "Quay's present way"
@@ -123,7 +167,7 @@ impl Subject for Present {
         pattern: &str,
         blow: Blow,
     ) -> Result<Told, SandboxError> {
-        play(settings, namespace, pattern, blow, true)
+        play(settings, namespace, (pattern, BATCH), blow, true)
     }
 
     fn clean_up(&self, _: &ConnectionSettings) -> Result<(), SandboxError> {
@@ -143,7 +187,7 @@ impl Subject for RecommendedFix {
         pattern: &str,
         blow: Blow,
     ) -> Result<Told, SandboxError> {
-        play(settings, namespace, pattern, blow, false)
+        play(settings, namespace, (pattern, BATCH), blow, false)
     }
 
     /// "Clean up orphaned inactive policies": all that the report has for it.
@@ -158,7 +202,7 @@ impl Subject for RecommendedFix {
 fn play(
     settings: &ConnectionSettings,
     namespace: NamespaceId,
-    pattern: &str,
+    (pattern, batch): (&str, i64),
     blow: Blow,
     active: bool,
 ) -> Result<Told, SandboxError> {
@@ -186,7 +230,7 @@ fn play(
         &mut quay,
         settings,
         namespace,
-        pattern,
+        (pattern, batch),
         quays_way::Fault::None,
         &mut marked,
     );

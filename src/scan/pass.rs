@@ -2,7 +2,7 @@
 
 use super::{ScanError, Shard};
 use crate::evaluate::{TagRow, TagSink};
-use crate::pg::{Columns, PgError, ReadSnapshot, Statements};
+use crate::pg::{Columns, PgError, ReadSnapshot, Statements, Streams as _};
 use crate::quay::{RepositoryId, UnixMillis};
 use crate::relations::{TAG_COLUMNS, tag_row};
 use crate::rules::{Fact, Rule, SubjectKind};

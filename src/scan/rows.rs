@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::ScanError;
-use crate::pg::{Columns, FaultClass, PgError, ReadSnapshot};
+use crate::pg::{Columns, FaultClass, PgError, ReadSnapshot, Streams as _};
 use crate::rules::RowQuery;
 
 /// Rows a message exchange.

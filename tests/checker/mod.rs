@@ -1,5 +1,6 @@
 //! The checker: every rule, its examples and its page, its evidence, its formats.
 
+mod audit;
 mod catalogue;
 mod detection;
 mod formats;
@@ -8,4 +9,6 @@ mod limits;
 mod own_rules;
 mod property;
 mod rules;
+mod standby;
 mod tag;
+mod under_pushers;

@@ -3,6 +3,7 @@
 mod alive;
 mod authority;
 mod certificates;
+mod configuration;
 mod differential;
 mod fake;
 mod files;

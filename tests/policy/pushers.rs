@@ -37,7 +37,7 @@ const WORLD: &str = r#"
 /// Seeds of each of the four tests.
 const SEEDS: u32 = 12;
 
-const PATTERNS: [&str; 4] = ["v.*", "w[1-4]", "(v1|w2).*", "[vw]2?[0-5]"];
+pub const PATTERNS: [&str; 4] = ["v.*", "w[1-4]", "(v1|w2).*", "[vw]2?[0-5]"];
 
 /// Wants the operation to end when it was told so often how far it is.
 struct Impatient(u32);
@@ -53,7 +53,7 @@ impl Watcher for Impatient {
     }
 }
 
-fn options(knows_active: bool) -> PolicyOptions {
+pub fn options(knows_active: bool) -> PolicyOptions {
     let mut options = PolicyOptions::new(Identity {
         actor: "tester".to_owned(),
         reason: None,
@@ -70,7 +70,7 @@ fn options(knows_active: bool) -> PolicyOptions {
 }
 
 /// Pushes names at random until it is told to stop; how many new rows there were.
-fn push_about(
+pub fn push_about(
     settings: &ConnectionSettings,
     flavour: Flavour,
     repositories: &[RepositoryId],
@@ -251,7 +251,7 @@ fn under_pushers(flavours: [Flavour; 4]) {
     }
 }
 
-const AWARE: Flavour = Flavour {
+pub const AWARE: Flavour = Flavour {
     enforces: Enforces::Active,
     locking: Locking::Repository,
     clock_ahead_ms: 0,

@@ -318,6 +318,12 @@ impl Running {
         assert!(sent.success());
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        let child = self.0.as_mut().expect("running");
+        child.try_wait().expect("a process").is_some()
+    }
+
     /// Waits for its end.
     pub fn end(mut self) -> Ended {
         let child = self.0.take().expect("running");
@@ -371,6 +377,20 @@ impl Hold {
             assert!(begun.elapsed() < PATIENCE, "never reached {}", self.at);
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Waits until the worker stands there; false where it ends before.
+    pub fn reached(&self, run: &mut Running) -> bool {
+        let begun = Instant::now();
+        let held = format!("{}.held", self.file());
+        while !std::path::Path::new(&held).exists() {
+            assert!(begun.elapsed() < PATIENCE, "never reached {}", self.at);
+            if run.has_ended() {
+                return std::path::Path::new(&held).exists();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
     }
 
     /// Lets it go.

@@ -5,5 +5,6 @@
 mod catalog;
 mod cluster;
 mod ending;
+mod proxy;
 mod shared;
 mod world;

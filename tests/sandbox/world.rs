@@ -180,11 +180,10 @@ fn lives_and_evidence_are_written_as_described() {
         .expect("one entry");
     assert_eq!(entry.get::<_, String>("kind"), "change_tag_immutability");
     assert_eq!(entry.get::<_, Option<i32>>("repository_id"), Some(1));
-    let (tag, change) =
-        quay_doctor::quay::ImmutabilityChange::from_metadata(entry.get("metadata_json"))
-            .expect("an entry as Quay writes it");
+    let read = quay_doctor::quay::AuditedChange::from_metadata(entry.get("metadata_json"))
+        .expect("an entry as Quay writes it");
     assert_eq!(
-        (tag.as_str(), change),
+        (read.tag.as_str(), read.change),
         ("kept", quay_doctor::quay::ImmutabilityChange::Set)
     );
 }

@@ -78,7 +78,7 @@ enum Then {
 impl Carrying {
     /// The options, with what the globals say.
     pub fn options(&self, globals: &Globals) -> Result<PolicyOptions, ConfigError> {
-        let mut options = PolicyOptions::new(globals.identity());
+        let mut options = PolicyOptions::new(globals.identity()?);
         options.features = globals.features()?;
         options.quay_knows_active = self.quay_knows_active;
         options.audit = !self.no_audit;

@@ -1,4 +1,4 @@
-//! The name that was probably meant.
+//! What the TOML reader complains of: the line, and the name that was probably meant.
 
 /// The name nearest to what was typed, where one is near.
 pub fn nearest<'n>(typed: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
@@ -11,10 +11,19 @@ pub fn nearest<'n>(typed: &str, names: impl Iterator<Item = &'n str>) -> Option<
 
 /// From the TOML reader's complaint about a wrong name and the right ones, which one was meant:
 /// "unknown field `mesage`, expected one of `id`, `message`".
-pub(super) fn meant_by(complaint: &str) -> Option<String> {
+pub fn meant_by(complaint: &str) -> Option<String> {
     let mut names = complaint.split('`').skip(1).step_by(2);
     let typed = names.next().filter(|_| complaint.starts_with("unknown"))?;
     nearest(typed, names).map(|name| format!("did you mean `{name}`?"))
+}
+
+/// The line, from 1, that a complaint of the TOML reader points at. It prints "TOML parse error at
+/// line L, column C".
+pub fn line_of(error: &toml::de::Error) -> usize {
+    let rendered = error.to_string();
+    let number = rendered.split("line ").nth(1);
+    let number = number.and_then(|rest| rest.split(',').next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(1)
 }
 
 /// The number of single-character edits between two names (Levenshtein).

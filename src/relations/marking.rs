@@ -1,0 +1,72 @@
+//! Marking plain tags immutable: locked, journaled and changed by one statement.
+
+use super::RowLock;
+use crate::pg::{Columns, PgError, Statements, WriteTransaction};
+use crate::quay::{OperationId, TagId};
+
+/// What became of rows that were to be marked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marks {
+    /// Rows that were there, and not held by somebody else.
+    pub locked: Vec<TagId>,
+    /// How many of them are immutable now, and were not.
+    pub marked: u64,
+    /// Mutable ones that have an end: locked, and left for a closer look.
+    pub expiring: Vec<TagId>,
+}
+
+/// Makes rows immutable that are mutable, visible and without an end, and writes their before-images
+/// down. Most rows of most registries are like that, and nothing about them needs a decision.
+///
+/// The before-image is read by the lock: what `FOR NO KEY UPDATE` returns is the row's latest
+/// version, also where somebody changed it after this statement began.
+///
+/// # Errors
+/// [`PgError`] where the statement fails.
+pub fn mark_plain(
+    tx: &mut WriteTransaction<'_>,
+    operation: OperationId,
+    tags: &[TagId],
+    lock: RowLock,
+) -> Result<Marks, PgError> {
+    let ids: Vec<i32> = tags.iter().map(|id| id.0).collect();
+    let lock = lock.clause();
+    let row = tx.query_one(
+        &format!(
+            r"
+            WITH locked AS MATERIALIZED (
+                SELECT id, repository_id, lifetime_end_ms, NOT immutable AND NOT hidden AS mutable
+                FROM tag
+                WHERE id = ANY ($2)
+                ORDER BY id
+                {lock}
+            ), plain AS (
+                SELECT id, repository_id FROM locked WHERE mutable AND lifetime_end_ms IS NULL
+            ), journaled AS (
+                INSERT INTO quay_doctor.tag_change
+                    (operation_id, tag_id, repository_id, immutable_before, immutable_after)
+                SELECT $1, id, repository_id, false, true FROM plain
+            ), marked AS (
+                UPDATE tag SET immutable = true FROM plain WHERE tag.id = plain.id
+            )
+            SELECT coalesce(array_agg(id), '{{}}'),
+                count(*) FILTER (WHERE mutable AND lifetime_end_ms IS NULL),
+                coalesce(array_agg(id) FILTER (WHERE mutable AND lifetime_end_ms IS NOT NULL), '{{}}')
+            FROM locked
+            "
+        ),
+        &[&operation.0, &ids],
+    )?;
+    let tags = |column: usize| -> Result<Vec<TagId>, PgError> {
+        Ok(row
+            .read::<Vec<i32>>(column)?
+            .into_iter()
+            .map(TagId)
+            .collect())
+    };
+    Ok(Marks {
+        locked: tags(0)?,
+        marked: u64::try_from(row.read::<i64>(1)?).unwrap_or(0),
+        expiring: tags(2)?,
+    })
+}

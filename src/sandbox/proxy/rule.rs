@@ -1,0 +1,231 @@
+//! What a fault proxy is told to do, and when.
+
+use std::time::Duration;
+
+/// A direction of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// From the program to the server.
+    ToServer,
+    /// From the server to the program.
+    ToProgram,
+}
+
+/// When a fault strikes. Counts begin when the rule is made known to the proxy, go over all of its
+/// connections, and are of what the proxy has been given to hand on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum When {
+    /// After so many bytes have gone this way: the next one does not any more. It may be in the
+    /// middle of a message.
+    Bytes(Way, u64),
+    /// In place of the nth message that goes this way, from 1.
+    Message(Way, u64),
+    /// In place of the nth statement whose text contains this, from 1: the server never has it.
+    Statement {
+        /// Text; the empty one is in every statement.
+        containing: String,
+        /// Which of them.
+        nth: u64,
+    },
+    /// In place of the server's answer to the nth statement whose text contains this, from 1: the
+    /// server has done it, and the program does not know.
+    Answer {
+        /// Text; the empty one is in every statement.
+        containing: String,
+        /// Which of them.
+        nth: u64,
+    },
+}
+
+/// What befalls the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Both sides find their connection ended; what was under way is lost.
+    Cut,
+    /// The connection stays open and nothing comes through in either direction, until
+    /// [`super::FaultProxy::heal`] lets it, or ends it.
+    BlackHole,
+    /// What was about to go on goes on so much later.
+    Delay(Duration),
+}
+
+/// A fault, once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// When.
+    pub when: When,
+    /// What.
+    pub effect: Effect,
+}
+
+impl Rule {
+    /// The stream is cut after so many bytes.
+    pub fn cut_after(way: Way, bytes: u64) -> Self {
+        Self {
+            when: When::Bytes(way, bytes),
+            effect: Effect::Cut,
+        }
+    }
+
+    /// The answer to the nth COMMIT is lost, and the connection with it: whether it was committed
+    /// nobody has told the program. It was.
+    pub fn lost_commit(nth: u64) -> Self {
+        Self::lost_answer("COMMIT", nth)
+    }
+
+    /// The answer to the nth statement that contains this is lost, and the connection with it.
+    pub fn lost_answer(containing: &str, nth: u64) -> Self {
+        Self {
+            when: When::Answer {
+                containing: containing.to_owned(),
+                nth,
+            },
+            effect: Effect::Cut,
+        }
+    }
+
+    /// The connection is lost before the nth statement that contains this has gone out.
+    pub fn lost_statement(containing: &str, nth: u64) -> Self {
+        Self {
+            when: When::Statement {
+                containing: containing.to_owned(),
+                nth,
+            },
+            effect: Effect::Cut,
+        }
+    }
+
+    /// The same moment, another effect.
+    #[must_use]
+    pub fn with(mut self, effect: Effect) -> Self {
+        self.effect = effect;
+        self
+    }
+}
+
+/// A rule, and how far it is from striking.
+#[derive(Debug)]
+struct Armed {
+    rule: Rule,
+    seen: u64,
+}
+
+/// The rules that have not struck yet.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    armed: Vec<Armed>,
+    struck: u64,
+}
+
+impl Rules {
+    pub(super) fn add(&mut self, rule: Rule) {
+        self.armed.push(Armed { rule, seen: 0 });
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.armed.clear();
+    }
+
+    pub(super) fn struck(&self) -> u64 {
+        self.struck
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.armed.len()
+    }
+
+    /// A message is about to go this way: how many bytes of it still do, and what befalls it then.
+    pub(super) fn message(&mut self, way: Way, length: usize) -> Option<(usize, Effect)> {
+        let mut strikes = None;
+        for armed in &mut self.armed {
+            let (at, counted) = match &armed.rule.when {
+                When::Bytes(of, after) if *of == way => {
+                    let left = after.saturating_sub(armed.seen);
+                    (
+                        usize::try_from(left).ok().filter(|left| *left < length),
+                        length as u64,
+                    )
+                }
+                When::Message(of, nth) if *of == way => ((armed.seen + 1 == *nth).then_some(0), 1),
+                _ => continue,
+            };
+            armed.seen = armed.seen.saturating_add(counted);
+            if let (Some(at), None) = (at, strikes) {
+                strikes = Some((at, armed.rule.effect));
+                armed.seen = SPENT;
+            }
+        }
+        self.bury(strikes)
+    }
+
+    /// A statement is about to go out: what befalls it, or the answer to it.
+    pub(super) fn statement(&mut self, text: &str) -> (Option<Effect>, Option<Effect>) {
+        let (mut itself, mut answer) = (None, None);
+        for armed in &mut self.armed {
+            let (containing, nth, struck) = match &armed.rule.when {
+                When::Statement { containing, nth } => (containing, *nth, &mut itself),
+                When::Answer { containing, nth } => (containing, *nth, &mut answer),
+                _ => continue,
+            };
+            if !text.contains(containing.as_str()) {
+                continue;
+            }
+            armed.seen += 1;
+            if armed.seen == nth && struck.is_none() {
+                *struck = Some(armed.rule.effect);
+                armed.seen = SPENT;
+            }
+        }
+        (self.bury(itself), self.bury(answer))
+    }
+
+    fn bury<T>(&mut self, struck: Option<T>) -> Option<T> {
+        self.struck += u64::from(struck.is_some());
+        self.armed.retain(|armed| armed.seen != SPENT);
+        struck
+    }
+}
+
+/// No count ever gets there.
+const SPENT: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_in_the_middle_of_a_message_is_found() {
+        let mut rules = Rules::default();
+        rules.add(Rule::cut_after(Way::ToServer, 25));
+        assert_eq!(rules.message(Way::ToServer, 10), None);
+        assert_eq!(rules.message(Way::ToProgram, 100), None);
+        assert_eq!(rules.message(Way::ToServer, 10), None);
+        assert_eq!(
+            rules.message(Way::ToServer, 10),
+            Some((5, Effect::Cut)),
+            "20 went before"
+        );
+        assert_eq!(rules.message(Way::ToServer, 100), None, "once");
+        assert_eq!(rules.struck(), 1);
+    }
+
+    #[test]
+    fn a_message_that_ends_at_the_byte_goes_as_a_whole() {
+        let mut rules = Rules::default();
+        rules.add(Rule::cut_after(Way::ToServer, 10));
+        assert_eq!(rules.message(Way::ToServer, 10), None);
+        assert_eq!(rules.message(Way::ToServer, 1), Some((0, Effect::Cut)));
+    }
+
+    #[test]
+    fn the_nth_statement_with_a_text_is_struck_once() {
+        let mut rules = Rules::default();
+        rules.add(Rule::lost_commit(2));
+        rules.add(Rule::lost_statement("", 3));
+        assert_eq!(rules.statement("COMMIT"), (None, None));
+        assert_eq!(rules.statement("COMMIT"), (None, Some(Effect::Cut)));
+        assert_eq!(rules.statement("BEGIN"), (Some(Effect::Cut), None));
+        assert_eq!(rules.statement("COMMIT"), (None, None));
+        assert_eq!((rules.struck(), rules.waiting()), (2, 0));
+    }
+}

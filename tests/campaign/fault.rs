@@ -1,0 +1,261 @@
+//! The faults of a campaign, and how each is made to befall whatever is at work.
+
+use proptest::prelude::*;
+use quay_doctor::sandbox::proxy::{Effect, FaultProxy, Rule, Way, When};
+
+use super::world::{Arena, REPOSITORIES};
+
+/// What becomes of a connection in a black hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    Delivered,
+    Ended,
+    /// Somebody else has recovered meanwhile; then everything is delivered.
+    TakenOver,
+}
+
+/// What somebody else holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Rows of a repository's tags.
+    Rows(usize),
+    /// Quay's lock on a repository.
+    Repository(usize),
+    /// A policy table, against writes.
+    Policies,
+}
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// At the nth row whose immutability changes: `statement_timeout`. Only once, or each time.
+    StatementTimeout {
+        row: u32,
+        once: bool,
+    },
+    /// Somebody holds it for so long.
+    LockTimeout {
+        what: Held,
+        ms: u64,
+    },
+    /// At the nth row: `pg_terminate_backend`.
+    TerminatedAtRow(u32),
+    /// From outside, after so many statements.
+    Terminated(u64),
+    CutToServer(u64),
+    CutToProgram(u64),
+    LostStatement(u64),
+    LostCommit(u64),
+    BlackHole {
+        statement: u64,
+        answer: bool,
+        after: After,
+    },
+    /// The connection is lost, and the role may not connect for so long (53300).
+    ConnectionLimit {
+        statement: u64,
+        ms: u64,
+    },
+    Deadlock {
+        repository: usize,
+    },
+    /// From the nth row on: 53100.
+    DiskFull {
+        row: u32,
+    },
+    KilledAtPoint(u32),
+    KilledAtStatement {
+        statement: u64,
+        answer: bool,
+    },
+    TwoWorkers,
+    /// Stopped at the nth point, taken over, and set going again.
+    Frozen(u32),
+    /// Killed at the nth point, and started again by the same command, which is killed as well.
+    Supervisor(u32, u32),
+    Pushers,
+    /// Killed at the nth point; then the clock jumps ahead by so many days.
+    ClockJump {
+        point: u32,
+        days: i64,
+    },
+    Users,
+    /// Another operation on an overlapping scope, at the same time.
+    SecondOperation {
+        pattern: usize,
+    },
+}
+
+impl Fault {
+    /// Its name in the table.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::StatementTimeout { .. } => "statement_timeout",
+            Self::LockTimeout { .. } => "locks held by others, lock_timeout",
+            Self::TerminatedAtRow(_) | Self::Terminated(_) => "pg_terminate_backend",
+            Self::CutToServer(_) => "stream cut after a byte, to the server",
+            Self::CutToProgram(_) => "stream cut after a byte, to the program",
+            Self::LostStatement(_) => "connection lost before a statement",
+            Self::LostCommit(_) => "answer to COMMIT lost",
+            Self::BlackHole { .. } => "connection in a black hole",
+            Self::ConnectionLimit { .. } => "connection limit reached (53300)",
+            Self::Deadlock { .. } => "deadlock with another session",
+            Self::DiskFull { .. } => "disk full (53100, raised by a trigger)",
+            Self::KilledAtPoint(_) => "SIGKILL at a named point",
+            Self::KilledAtStatement { .. } => "SIGKILL at a statement, or at the answer to it",
+            Self::TwoWorkers => "two workers on one operation",
+            Self::Frozen(_) => "SIGSTOP, taken over, SIGCONT",
+            Self::Supervisor(..) => "a supervisor starts the same command again",
+            Self::Pushers => "pushers, clocks up to 5 s apart",
+            Self::ClockJump { .. } => "clock jumps past expiries",
+            Self::Users => "Quay's users change tags and policies meanwhile",
+            Self::SecondOperation { .. } => "a second operation on an overlapping scope",
+        }
+    }
+
+    /// Whether it can befall Quay's own ways: what is about operations and workers of ours cannot.
+    pub fn befalls_everybody(&self) -> bool {
+        !matches!(
+            self,
+            Self::TwoWorkers | Self::Supervisor(..) | Self::SecondOperation { .. } | Self::Users
+        )
+    }
+}
+
+/// Statements of a small operation, roughly.
+const STATEMENTS: u64 = 140;
+/// Bytes of one, each way, roughly.
+const BYTES: u64 = 24_000;
+
+pub fn faults() -> impl Strategy<Value = Fault> {
+    let at = || 1..STATEMENTS;
+    let point = || 1_u32..26;
+    let held = prop_oneof![
+        (0..REPOSITORIES).prop_map(Held::Rows),
+        (0..REPOSITORIES).prop_map(Held::Repository),
+        Just(Held::Policies),
+    ];
+    let after = prop_oneof![
+        1 => Just(After::Delivered),
+        1 => Just(After::Ended),
+        2 => Just(After::TakenOver),
+    ];
+    prop_oneof![
+        1 => (1_u32..24, any::<bool>())
+            .prop_map(|(row, once)| Fault::StatementTimeout { row, once }),
+        1 => (held, prop_oneof![6 => Just(60_u64), 4 => Just(300), 1 => Just(2_300)])
+            .prop_map(|(what, ms)| Fault::LockTimeout { what, ms }),
+        1 => (1_u32..24).prop_map(Fault::TerminatedAtRow),
+        1 => at().prop_map(Fault::Terminated),
+        1 => (0..BYTES).prop_map(Fault::CutToServer),
+        1 => (0..BYTES).prop_map(Fault::CutToProgram),
+        1 => at().prop_map(Fault::LostStatement),
+        2 => (1_u64..16).prop_map(Fault::LostCommit),
+        2 => (at(), any::<bool>(), after).prop_map(|(statement, answer, after)| {
+            Fault::BlackHole { statement, answer, after }
+        }),
+        1 => (at(), 50_u64..400)
+            .prop_map(|(statement, ms)| Fault::ConnectionLimit { statement, ms }),
+        1 => (0..REPOSITORIES).prop_map(|repository| Fault::Deadlock { repository }),
+        1 => (1_u32..24).prop_map(|row| Fault::DiskFull { row }),
+        2 => point().prop_map(Fault::KilledAtPoint),
+        2 => (at(), any::<bool>())
+            .prop_map(|(statement, answer)| Fault::KilledAtStatement { statement, answer }),
+        1 => Just(Fault::TwoWorkers),
+        2 => point().prop_map(Fault::Frozen),
+        1 => (point(), point()).prop_map(|(one, two)| Fault::Supervisor(one, two)),
+        1 => Just(Fault::Pushers),
+        1 => (point(), 1_i64..70).prop_map(|(point, days)| Fault::ClockJump { point, days }),
+        2 => Just(Fault::Users),
+        2 => (0..super::world::PATTERNS.len())
+            .prop_map(|pattern| Fault::SecondOperation { pattern }),
+    ]
+}
+
+/// The nth statement, or the answer to it.
+pub fn at_statement(nth: u64, answer: bool, effect: Effect) -> Rule {
+    let (containing, nth) = (String::new(), nth);
+    Rule {
+        when: if answer {
+            When::Answer { containing, nth }
+        } else {
+            When::Statement { containing, nth }
+        },
+        effect,
+    }
+}
+
+/// A trap on the nth row whose immutability changes. A sequence forgets nothing at a roll-back.
+fn trap(arena: &Arena, condition: &str, springs: &str) {
+    arena.sql(&format!(
+        r"
+        DROP TRIGGER IF EXISTS trap ON tag;
+        DROP SEQUENCE IF EXISTS trapped;
+        CREATE SEQUENCE trapped;
+        GRANT ALL ON SEQUENCE trapped TO {role};
+        CREATE OR REPLACE FUNCTION trap() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF nextval('trapped') {condition} THEN {springs}; END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER trap BEFORE UPDATE ON tag FOR EACH ROW
+            WHEN (NEW.immutable <> OLD.immutable AND current_user = '{role}')
+            EXECUTE FUNCTION trap();
+        ",
+        role = arena.role
+    ));
+}
+
+/// Lays what has to lie before the operation begins.
+pub fn lay(arena: &Arena, proxy: &FaultProxy, fault: &Fault) {
+    match fault {
+        Fault::StatementTimeout { row, once } => {
+            let condition = if *once {
+                format!("= {row}")
+            } else {
+                format!(">= {row}")
+            };
+            trap(arena, &condition, "PERFORM pg_sleep(1)");
+            arena.sql(&format!(
+                "ALTER ROLE {} SET statement_timeout = '150ms'",
+                arena.role
+            ));
+        }
+        Fault::TerminatedAtRow(row) => trap(
+            arena,
+            &format!("= {row}"),
+            "PERFORM pg_terminate_backend(pg_backend_pid())",
+        ),
+        Fault::DiskFull { row } => trap(
+            arena,
+            &format!(">= {row}"),
+            "RAISE 'could not extend file: No space left on device' USING ERRCODE = '53100'",
+        ),
+        Fault::CutToServer(bytes) => proxy.arm(Rule::cut_after(Way::ToServer, *bytes)),
+        Fault::CutToProgram(bytes) => proxy.arm(Rule::cut_after(Way::ToProgram, *bytes)),
+        Fault::LostStatement(nth) => proxy.arm(at_statement(*nth, false, Effect::Cut)),
+        Fault::LostCommit(nth) => proxy.arm(Rule::lost_commit(*nth)),
+        Fault::BlackHole {
+            statement, answer, ..
+        }
+        | Fault::KilledAtStatement { statement, answer } => {
+            proxy.arm(at_statement(*statement, *answer, Effect::BlackHole));
+        }
+        Fault::ConnectionLimit { statement, .. } => {
+            proxy.arm(at_statement(*statement, false, Effect::Cut));
+        }
+        _ => {}
+    }
+}
+
+/// The program's own environment for a fault.
+pub fn environment(fault: &Fault, hold: &str) -> Vec<(&'static str, String)> {
+    match fault {
+        Fault::KilledAtPoint(nth) | Fault::ClockJump { point: nth, .. } => {
+            vec![("QUAY_DOCTOR_KILL_AT", format!("any:{nth}"))]
+        }
+        Fault::Supervisor(nth, _) => vec![("QUAY_DOCTOR_KILL_AT", format!("any:{nth}"))],
+        Fault::Frozen(nth) => vec![("QUAY_DOCTOR_HOLD_AT", format!("any:{nth}={hold}"))],
+        _ => Vec::new(),
+    }
+}

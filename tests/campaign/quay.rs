@@ -1,0 +1,161 @@
+//! A schedule of Quay's own ways: its present one, and the recommended fix.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+
+use quay_doctor::ConnectionSettings;
+use quay_doctor::sandbox::SandboxError;
+use quay_doctor::sandbox::oracle::{Case, Verdict};
+use quay_doctor::sandbox::proxy::{Effect, FaultProxy, Heal};
+use quay_doctor::sandbox::subject::{Blow, InBatchesOf, Subject, Told};
+
+use super::befall::{AtWork, befall};
+use super::fault::{After, Fault, at_statement, lay};
+use super::operation::{Wanted, ask};
+use super::others::push_about;
+use super::schedule::Schedule;
+use super::world::{Arena, PATTERNS};
+
+/// Rows that are looked at in one batch: a small registry then has as many batches as a large one
+/// has of 500.
+const BATCH: i64 = 4;
+
+/// Statements of one creation, roughly; a fault falls among them.
+const STATEMENTS: u64 = 24;
+
+/// Quay's worker, as a thread.
+struct Worker<'s, 'p> {
+    thread: Option<ScopedJoinHandle<'s, Result<Told, SandboxError>>>,
+    proxy: &'p FaultProxy,
+}
+
+impl AtWork for Worker<'_, '_> {
+    fn has_ended(&mut self) -> bool {
+        self.thread
+            .as_ref()
+            .is_none_or(ScopedJoinHandle::is_finished)
+    }
+
+    /// Its connection goes, and no handler of its runs: the blow says so.
+    fn kill(&mut self) {
+        self.proxy.heal(Heal::End);
+    }
+}
+
+/// The same fault, where Quay's worker has no points of ours, no COMMIT and far fewer statements.
+fn for_quay(fault: &Fault) -> Fault {
+    let at = |statement: u64| statement % STATEMENTS + 1;
+    match *fault {
+        Fault::KilledAtPoint(nth) | Fault::ClockJump { point: nth, .. } => {
+            Fault::KilledAtStatement {
+                statement: at(nth.into()),
+                answer: nth % 2 == 0,
+            }
+        }
+        Fault::KilledAtStatement { statement, answer } => Fault::KilledAtStatement {
+            statement: at(statement),
+            answer,
+        },
+        Fault::Frozen(nth) => Fault::BlackHole {
+            statement: at(nth.into()),
+            answer: nth % 2 == 0,
+            after: After::Delivered,
+        },
+        Fault::BlackHole {
+            statement,
+            answer,
+            after,
+        } => Fault::BlackHole {
+            statement: at(statement),
+            answer,
+            // Nobody takes over from Quay's worker: its connection is gone in the end.
+            after: if after == After::TakenOver {
+                After::Ended
+            } else {
+                after
+            },
+        },
+        Fault::Terminated(nth) => Fault::Terminated(at(nth)),
+        Fault::LostStatement(nth) => Fault::LostStatement(at(nth)),
+        Fault::LostCommit(nth) => Fault::LostCommit(at(nth)),
+        Fault::ConnectionLimit { statement, ms } => Fault::ConnectionLimit {
+            statement: at(statement),
+            ms,
+        },
+        Fault::CutToServer(bytes) => Fault::CutToServer(bytes / 4),
+        Fault::CutToProgram(bytes) => Fault::CutToProgram(bytes / 4),
+        ref other => other.clone(),
+    }
+}
+
+/// Runs a schedule's creation by one of Quay's ways.
+pub fn quays(arena: &Arena, schedule: &Schedule, present: bool) -> Verdict {
+    let subject = InBatchesOf {
+        rows: BATCH,
+        present,
+    };
+    let asked = ask(arena, &schedule.world, &schedule.wanted, true);
+    let mut before = arena.state();
+    let proxy = FaultProxy::before(arena.role_url()).expect("a proxy");
+    let fault = for_quay(&schedule.fault);
+    match fault {
+        // Each statement of Quay's pass commits itself.
+        Fault::LostCommit(nth) => proxy.arm(at_statement(nth, true, Effect::Cut)),
+        _ => lay(arena, &proxy, &fault),
+    }
+    if matches!(fault, Fault::LockTimeout { .. }) {
+        arena.sql(&format!(
+            "ALTER ROLE {} SET lock_timeout = '100ms'",
+            arena.role
+        ));
+    }
+    let blow = match fault {
+        Fault::KilledAtStatement { .. } => Blow::Worker(0),
+        _ => Blow::Statement(0),
+    };
+    let pattern = match schedule.wanted {
+        Wanted::Create { pattern, .. } => PATTERNS[pattern],
+        ref other => panic!("{} is none of Quay's operations", other.name()),
+    };
+    let settings = ConnectionSettings::resolve(Some(&proxy.url())).expect("settings");
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for pusher in &schedule.pushers {
+            let stop = &stop;
+            scope.spawn(move || push_about(arena, pusher, true, stop));
+        }
+        let thread =
+            scope.spawn(|| subject.create(&settings, (arena.namespace, "acme"), pattern, blow));
+        let mut worker = Worker {
+            thread: Some(thread),
+            proxy: &proxy,
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        befall(
+            arena,
+            &proxy,
+            &fault,
+            &mut worker,
+            &folder.path().join("go"),
+        );
+        if let Some(thread) = worker.thread.take() {
+            // How it ended, it may have told nobody.
+            let _ = thread.join();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    proxy.disarm();
+    super::run::untrap(arena);
+    if let Fault::ClockJump { days, .. } = schedule.fault {
+        super::run::jump(arena, days * 86_400_000);
+        before.jumped_ahead(days * 86_400_000);
+    }
+    let direct = ConnectionSettings::resolve(Some(arena.role_url())).expect("settings");
+    subject.clean_up(&direct).expect("a clean-up");
+    Case {
+        before: &before,
+        operations: &[asked.operation],
+        acts: &[],
+    }
+    .judge(&arena.state())
+}

@@ -1,0 +1,427 @@
+//! One schedule of ours, from an empty registry to a verdict.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use quay_doctor::sandbox::oracle::{Act, Case, End, Operation, State, Verdict, Wrong};
+use quay_doctor::sandbox::proxy::{FaultProxy, Heal};
+
+use super::befall::{AtWork, befall, bury, has_journal};
+use super::fault::{Fault, environment, lay};
+use super::operation::{Asked, Wanted, ask, stated};
+use super::others::{OwnPolicy, act, delete_policy, is_put, push_about};
+use super::schedule::{Schedule, Then};
+use super::world::{Arena, PATTERNS, text};
+use crate::program::{Ended, command, run_on};
+
+/// Recoveries until nothing is left; each may find what the one before has made possible.
+const RECOVERIES: u32 = 5;
+
+/// The program at work.
+struct Program(Child);
+
+impl AtWork for Program {
+    fn has_ended(&mut self) -> bool {
+        self.0.try_wait().expect("a status").is_some()
+    }
+
+    fn kill(&mut self) {
+        // Where it has ended already, there is nobody to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    fn signal(&self, name: &str) {
+        let _ = Command::new("kill")
+            .args([format!("-{name}"), self.0.id().to_string()])
+            .status();
+    }
+}
+
+fn start(url: &str, args: &[String], variables: &[(&str, String)]) -> Program {
+    let mut command = command(&[]);
+    command.args(["--database-url", url]).args(args);
+    for (name, value) in variables {
+        command.env(name, value);
+    }
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    Program(child)
+}
+
+fn end(program: Program) -> Ended {
+    let output = program.0.wait_with_output().expect("an end");
+    Ended {
+        status: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn run(url: &str, args: &[String]) -> Ended {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    run_on(url, &args)
+}
+
+/// What came of a schedule.
+#[derive(Debug)]
+pub struct Came {
+    pub verdict: Verdict,
+    /// How the program ended, and each of the recoveries.
+    pub ended: Vec<Ended>,
+    pub acts: Vec<Act>,
+}
+
+/// What a schedule switches off in the program: the protections of the protocol, by name.
+pub type SwitchedOff<'s> = Option<&'s str>;
+
+/// Runs a schedule.
+pub fn ours(arena: &Arena, schedule: &Schedule, off: SwitchedOff<'_>) -> Came {
+    let asked = ask(arena, &schedule.world, &schedule.wanted, schedule.aware);
+    let migrates = matches!(schedule.wanted, Wanted::MigrateUp | Wanted::MigrateDown);
+    let mut operations = vec![asked.operation.clone()];
+    let second = second(arena, schedule);
+    operations.extend(second.as_ref().map(|second| second.operation.clone()));
+    let mut before = asked.before.clone().unwrap_or_else(|| arena.state());
+    let known = violations(arena);
+    let proxy_to = if migrates {
+        arena.url()
+    } else {
+        arena.role_url()
+    };
+    let proxy = FaultProxy::before(proxy_to).expect("a proxy");
+    lay(arena, &proxy, &schedule.fault);
+    let mut disturbed = disturbed(arena, schedule, &asked, second, &proxy, &before, off);
+    let (mut ended, mut acts) = (disturbed.ended, std::mem::take(&mut disturbed.acts));
+    if migrates {
+        ended.push(run(arena.url(), &asked.args));
+        let again = run(arena.url(), &["migrate", "up"].map(str::to_owned));
+        again.expect_status(0);
+    }
+    if let Fault::ClockJump { days, .. } = schedule.fault {
+        jump(arena, days * 86_400_000);
+        before.jumped_ahead(days * 86_400_000);
+    }
+    let stable = recovered(arena, schedule, &asked, off, &mut ended, &mut acts);
+    let after = arena.state();
+    let case = Case {
+        before: &before,
+        operations: &operations,
+        acts: &acts,
+    };
+    let mut verdict = case.judge(&after);
+    if !stable {
+        verdict.wrong.push(Wrong::RecoveryIsNotStable);
+    }
+    if let Some(wrong) = belied(schedule, &ended, &acts, &verdict) {
+        verdict.wrong.push(wrong);
+    }
+    verdict
+        .wrong
+        .extend(new_violations(arena, &known, &operations, &acts));
+    Came {
+        verdict,
+        ended,
+        acts,
+    }
+}
+
+/// How the work ended, and what others did meanwhile.
+struct Disturbed {
+    ended: Vec<Ended>,
+    acts: Vec<Act>,
+}
+
+fn disturbed(
+    arena: &Arena,
+    schedule: &Schedule,
+    asked: &Asked,
+    second: Option<Asked>,
+    proxy: &FaultProxy,
+    before: &State,
+    off: SwitchedOff<'_>,
+) -> Disturbed {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hold = folder.path().join("go");
+    let mut variables = environment(&schedule.fault, &hold.display().to_string());
+    variables.extend(off.map(|off| ("QUAY_DOCTOR_SWITCH_OFF", off.to_owned())));
+    let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let own = own_policy(arena, &asked.operation, before);
+    let statements = || proxy.statements();
+    thread::scope(|scope| {
+        for pusher in &schedule.pushers {
+            let stop = &stop;
+            scope.spawn(move || push_about(arena, pusher, schedule.aware, stop));
+        }
+        let (over, own) = (&over, &own);
+        let acting = (!schedule.acts.is_empty()).then(|| {
+            let (acts, statements) = (&schedule.acts, &statements);
+            scope.spawn(move || act(arena, acts, before, own.as_ref(), statements, over))
+        });
+        let mut first = start(&proxy.url(), &asked.args, &variables);
+        let other = match schedule.fault {
+            Fault::TwoWorkers => Some(start(arena.role_url(), &asked.args, &[])),
+            _ => second.map(|second| start(arena.role_url(), &second.args, &[])),
+        };
+        befall(arena, proxy, &schedule.fault, &mut first, &hold);
+        let mut ended = vec![end(first)];
+        ended.extend(other.map(end));
+        proxy.disarm();
+        proxy.heal(Heal::End);
+        untrap(arena);
+        if let Fault::Supervisor(_, again) = schedule.fault {
+            bury(arena);
+            let kill = [("QUAY_DOCTOR_KILL_AT", format!("any:{again}"))];
+            ended.push(end(start(arena.role_url(), &asked.args, &kill)));
+            bury(arena);
+            ended.push(end(start(arena.role_url(), &asked.args, &[])));
+        }
+        over.store(true, Ordering::Relaxed);
+        let acts = acting.map_or_else(Vec::new, |acting| acting.join().expect("acts"));
+        stop.store(true, Ordering::Relaxed);
+        Disturbed { ended, acts }
+    })
+}
+
+/// Takes the traps away: whoever recovers does it in peace.
+pub fn untrap(arena: &Arena) {
+    arena.sql(&format!(
+        "DROP TRIGGER IF EXISTS trap ON tag;
+         ALTER ROLE {role} RESET ALL; ALTER ROLE {role} CONNECTION LIMIT -1",
+        role = arena.role
+    ));
+}
+
+/// The policy that an operation is about.
+fn own_policy(arena: &Arena, operation: &Operation, before: &State) -> Option<OwnPolicy> {
+    let there = |uuid: &String| {
+        before.policies.get(uuid).map(|policy| OwnPolicy {
+            uuid: Some(uuid.clone()),
+            scope: policy.scope,
+            text: policy.text.clone(),
+        })
+    };
+    let _ = arena;
+    match operation {
+        Operation::Create { scope, text, .. } => Some(OwnPolicy {
+            uuid: None,
+            scope: *scope,
+            text: text.clone(),
+        }),
+        Operation::Activate(uuid)
+        | Operation::Update { policy: uuid, .. }
+        | Operation::Delete(uuid, _)
+        | Operation::Deactivate(uuid, _) => there(uuid),
+        _ => None,
+    }
+}
+
+/// A creation that overlaps with the first operation, where that is the fault.
+fn second(arena: &Arena, schedule: &Schedule) -> Option<Asked> {
+    let Fault::SecondOperation { pattern } = schedule.fault else {
+        return None;
+    };
+    let knows = if schedule.aware { "true" } else { "false" };
+    let args = [
+        "policy",
+        "create",
+        "--namespace",
+        "acme",
+        "--repository",
+        "app-1",
+        "--pattern",
+        PATTERNS[pattern],
+        "--strategy",
+        "phased",
+        "--quay-knows-active",
+        knows,
+        "--batch-time",
+        "1us",
+    ];
+    Some(Asked {
+        args: stated(&args),
+        operation: Operation::Create {
+            scope: arena.scope(Some(0)),
+            text: text(PATTERNS[pattern]),
+            inactive: false,
+        },
+        before: None,
+    })
+}
+
+/// Recovers until nothing is left; whether a second recovery changed nothing.
+fn recovered(
+    arena: &Arena,
+    schedule: &Schedule,
+    asked: &Asked,
+    off: SwitchedOff<'_>,
+    ended: &mut Vec<Ended>,
+    acts: &mut Vec<Act>,
+) -> bool {
+    if !has_journal(arena) {
+        return true;
+    }
+    bury(arena);
+    let knows = if schedule.aware { "true" } else { "false" };
+    let how: &[&str] = match schedule.then {
+        Then::Resume => &["--resume"],
+        Then::RollBack => &["--roll-back"],
+        _ => &[],
+    };
+    let mut args = vec!["recover", "--quay-knows-active", knows];
+    args.extend(how);
+    let recover = stated(&args);
+    let unfinished = "SELECT count(*) FROM quay_doctor.operation WHERE finished_at IS NULL";
+    if schedule.then == Then::SameCommand
+        && schedule.wanted.is_policy()
+        && arena.count(unfinished) > 0
+    {
+        ended.push(run(arena.role_url(), &asked.args));
+    }
+    let variables: Vec<(&str, String)> = off
+        .map(|off| ("QUAY_DOCTOR_SWITCH_OFF", off.to_owned()))
+        .into_iter()
+        .collect();
+    for _ in 0..RECOVERIES {
+        if arena.count(unfinished) == 0 {
+            break;
+        }
+        let own = own_policy(arena, &asked.operation, &arena.state());
+        if is_put(&arena.state())
+            && let Some(own) = own
+        {
+            // Whoever changed our policy is told, and deletes it.
+            let deleted = delete_policy(&mut arena.session(), &own).expect("a deletion");
+            acts.extend(deleted);
+        }
+        bury(arena);
+        ended.push(end(start(arena.role_url(), &recover, &variables)));
+    }
+    let once = arena.state();
+    run(arena.role_url(), &recover);
+    arena.state().is_as(&once)
+}
+
+/// The clock jumps ahead: every time that there is lies so much further back.
+pub fn jump(arena: &Arena, by_ms: i64) {
+    arena.sql(&format!(
+        "SET session_replication_role = replica;
+         UPDATE tag SET lifetime_start_ms = lifetime_start_ms - {by_ms},
+             lifetime_end_ms = lifetime_end_ms - {by_ms};
+         UPDATE quay_doctor.tag_change SET
+             lifetime_end_ms_before = lifetime_end_ms_before - {by_ms},
+             lifetime_end_ms_after = lifetime_end_ms_after - {by_ms}"
+    ));
+}
+
+/// What the program said of itself, against what is there.
+fn belied(schedule: &Schedule, ended: &[Ended], acts: &[Act], verdict: &Verdict) -> Option<Wrong> {
+    let deleted = acts
+        .iter()
+        .any(|act| matches!(act, Act::PolicyDeleted { .. }));
+    let alone = !matches!(
+        schedule.fault,
+        Fault::TwoWorkers | Fault::Frozen(_) | Fault::BlackHole { .. }
+    );
+    let of_policy =
+        schedule.wanted.is_policy() && !matches!(schedule.wanted, Wanted::Recover { .. });
+    if deleted || !alone || !of_policy || verdict.ends.len() != 1 {
+        return None;
+    }
+    // The policies tell the ends of every such operation apart.
+    let said = ended.first()?;
+    let never = verdict.ends == [End::Never];
+    let rolled_back = said.stderr.contains("was rolled back") && ended.len() == 1;
+    let belied = (said.status == 0 && never) || (rolled_back && !never);
+    belied.then(|| Wrong::Otherwise(format!("it said otherwise: {said:?}")))
+}
+
+/// A violation: its rule and its subject.
+type Violation = (String, String, i64);
+
+/// What `check --strict` finds.
+fn violations(arena: &Arena) -> BTreeMap<Violation, String> {
+    let report = run(
+        arena.role_url(),
+        &stated(&[
+            "check",
+            "--strict",
+            "--grace",
+            "0s",
+            "--format",
+            "json",
+            "--allow-settling",
+        ]),
+    );
+    let report = report.json();
+    let found = report["violations"].as_array().expect("violations");
+    found
+        .iter()
+        .map(|violation| {
+            let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            let subject = &violation["subject"];
+            let key = (
+                word(&violation["rule"]),
+                word(&subject["kind"]),
+                subject["id"].as_i64().unwrap_or_default(),
+            );
+            (key, violation.to_string())
+        })
+        .collect()
+}
+
+/// Violations that were not there before, and are nobody else's doing: Quay's users leave some, and
+/// tags that are to be kept are a violation to `--strict`.
+fn new_violations(
+    arena: &Arena,
+    known: &BTreeMap<Violation, String>,
+    operations: &[Operation],
+    acts: &[Act],
+) -> Vec<Wrong> {
+    let keeps = operations.iter().any(|operation| {
+        matches!(
+            operation,
+            Operation::Update {
+                unmatched: quay_doctor::TagsChoice::Keep,
+                ..
+            } | Operation::Delete(_, quay_doctor::TagsChoice::Keep)
+                | Operation::Deactivate(_, quay_doctor::TagsChoice::Keep)
+        )
+    });
+    let users = acts
+        .iter()
+        .any(|act| matches!(act, Act::PolicyDeleted { .. } | Act::PolicyAdded(..)));
+    // A fix that is taken back brings its violations back.
+    let mended = operations
+        .iter()
+        .any(|operation| matches!(operation, Operation::TakeBack(_)));
+    if mended {
+        return Vec::new();
+    }
+    let touched = |id: i64| {
+        acts.iter().any(|act| match act {
+            Act::Set(tag) | Act::TakenOff(tag) | Act::Expires(tag, _) | Act::Deleted(tag, _) => {
+                i64::from(tag.0) == id
+            }
+            _ => false,
+        })
+    };
+    violations(arena)
+        .into_iter()
+        .filter(|(key, _)| !known.contains_key(key))
+        .filter(
+            |((rule, kind, id), _)| match (rule.as_str(), kind.as_str()) {
+                ("orphaned-immutable-tag", _) => !keeps && !users && !touched(*id),
+                ("redundant-policy" | "duplicate-policy" | "stale-inactive-policy", _) => false,
+                (_, "tag") => !touched(*id) && !users,
+                _ => true,
+            },
+        )
+        .map(|(_, told)| Wrong::NewViolation(told))
+        .collect()
+}

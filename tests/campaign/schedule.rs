@@ -1,0 +1,136 @@
+//! A schedule: a registry, an operation, a fault, and everybody else, all drawn at random.
+
+use proptest::prelude::*;
+
+use super::fault::{Fault, faults};
+use super::operation::{Wanted, creations, operations};
+use super::others::{ActSpec, PusherSpec, acts, pushers};
+use super::world::{WorldSpec, worlds};
+
+/// How whoever comes afterwards goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    Recover,
+    Resume,
+    RollBack,
+    SameCommand,
+}
+
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    pub world: WorldSpec,
+    pub wanted: Wanted,
+    pub fault: Fault,
+    pub pushers: Vec<PusherSpec>,
+    pub acts: Vec<ActSpec>,
+    pub then: Then,
+    /// Whether the Quay in front knows the column `active`.
+    pub aware: bool,
+}
+
+fn then() -> impl Strategy<Value = Then> {
+    prop_oneof![
+        3 => Just(Then::Recover),
+        1 => Just(Then::Resume),
+        1 => Just(Then::RollBack),
+        1 => Just(Then::SameCommand),
+    ]
+}
+
+/// Schedules of every operation.
+pub fn schedules() -> impl Strategy<Value = Schedule> {
+    let some_acts = prop_oneof![3 => Just(Vec::new()), 1 => acts(2)];
+    (
+        (worlds(), operations(), faults()),
+        (pushers(2), some_acts, acts(4)),
+        (then(), prop::bool::weighted(0.8)),
+    )
+        .prop_map(
+            |((world, wanted, fault), (pushers, some, many), (then, aware))| {
+                let acts = if fault == Fault::Users { many } else { some };
+                Schedule {
+                    world,
+                    wanted,
+                    fault,
+                    pushers,
+                    acts,
+                    then,
+                    aware,
+                }
+                .sensible()
+            },
+        )
+}
+
+/// Schedules that Quay's own ways can be put to as well: creations, no acts, a Quay that knows the
+/// column.
+pub fn schedules_for_everybody() -> impl Strategy<Value = Schedule> {
+    let faults = faults().prop_filter("ours alone", Fault::befalls_everybody);
+    (worlds(), creations(), faults, pushers(3), then()).prop_map(
+        |(world, wanted, fault, pushers, then)| {
+            let wanted = match wanted {
+                Wanted::Create { pattern, .. } => Wanted::Create {
+                    repository: None,
+                    pattern,
+                    inactive: false,
+                    atomic: false,
+                },
+                other => other,
+            };
+            // A fault is looked at alone.
+            let pushers = if fault == Fault::Pushers {
+                pushers
+            } else {
+                Vec::new()
+            };
+            Schedule {
+                world,
+                wanted,
+                fault,
+                pushers,
+                acts: Vec::new(),
+                then,
+                aware: true,
+            }
+            .sensible()
+        },
+    )
+}
+
+impl Schedule {
+    /// Leaves out what does not go together.
+    fn sensible(mut self) -> Self {
+        let policy = self.wanted.is_policy();
+        if !policy && matches!(self.fault, Fault::SecondOperation { .. } | Fault::Users) {
+            self.fault = Fault::LostCommit(2);
+        }
+        if matches!(self.wanted, Wanted::Recover { .. })
+            && matches!(self.fault, Fault::SecondOperation { .. })
+        {
+            self.fault = Fault::TwoWorkers;
+        }
+        if !policy || matches!(self.fault, Fault::ClockJump { .. }) {
+            self.pushers.clear();
+        }
+        // A jump moves every time there is, an act's own too.
+        if !policy
+            || matches!(
+                self.fault,
+                Fault::ClockJump { .. } | Fault::SecondOperation { .. }
+            )
+        {
+            self.acts.clear();
+        }
+        if self.fault == Fault::Pushers && policy {
+            for nth in self.pushers.len()..3 {
+                self.pushers.push(PusherSpec {
+                    clock: nth + 1,
+                    locks: nth % 2 == 0,
+                    seed: nth as u64,
+                });
+            }
+        }
+        self.aware |= !self.wanted.bears_unaware();
+        self
+    }
+}

@@ -1,0 +1,186 @@
+//! What came of many schedules, and the page that says so.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Schedules, and how many of them ended inconsistently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub schedules: u64,
+    pub inconsistent: u64,
+}
+
+impl Counts {
+    fn add(&mut self, consistent: bool) {
+        self.schedules += 1;
+        self.inconsistent += u64::from(!consistent);
+    }
+
+    fn cell(self) -> String {
+        if self.schedules == 0 {
+            return "–".to_owned();
+        }
+        format!("{} of {}", self.inconsistent, self.schedules)
+    }
+}
+
+/// Whose schedules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Column {
+    Present,
+    RecommendedFix,
+    /// Creations, side by side with the other two.
+    OursBeside,
+    /// Every operation.
+    Ours,
+}
+
+const COLUMNS: [Column; 4] = [
+    Column::Present,
+    Column::RecommendedFix,
+    Column::OursBeside,
+    Column::Ours,
+];
+
+/// The sums.
+#[derive(Debug, Default)]
+pub struct Table {
+    by_fault: BTreeMap<&'static str, BTreeMap<Column, Counts>>,
+    by_operation: BTreeMap<&'static str, Counts>,
+    /// Seconds that the schedules of each fault took.
+    seconds: BTreeMap<&'static str, f64>,
+    /// How often each end was come to.
+    pub ends: BTreeMap<String, u64>,
+}
+
+impl Table {
+    pub fn add(&mut self, fault: &'static str, column: Column, consistent: bool) {
+        self.by_fault
+            .entry(fault)
+            .or_default()
+            .entry(column)
+            .or_default()
+            .add(consistent);
+    }
+
+    pub fn add_operation(&mut self, operation: &'static str, consistent: bool) {
+        self.by_operation
+            .entry(operation)
+            .or_default()
+            .add(consistent);
+    }
+
+    pub fn seconds(&mut self, fault: &'static str, seconds: f64) {
+        *self.seconds.entry(fault).or_default() += seconds;
+    }
+
+    /// How long the schedules of each fault took, the longest first.
+    pub fn times(&self) -> String {
+        let mut times: Vec<_> = self.seconds.iter().collect();
+        times.sort_by(|a, b| b.1.total_cmp(a.1));
+        times
+            .iter()
+            .map(|(fault, seconds)| format!("{seconds:.1} s {fault}\n"))
+            .collect()
+    }
+
+    pub fn merge(&mut self, other: Self) {
+        for (fault, columns) in other.by_fault {
+            for (column, counts) in columns {
+                let sum = self
+                    .by_fault
+                    .entry(fault)
+                    .or_default()
+                    .entry(column)
+                    .or_default();
+                sum.schedules += counts.schedules;
+                sum.inconsistent += counts.inconsistent;
+            }
+        }
+        for (operation, counts) in other.by_operation {
+            let sum = self.by_operation.entry(operation).or_default();
+            sum.schedules += counts.schedules;
+            sum.inconsistent += counts.inconsistent;
+        }
+        for (fault, seconds) in other.seconds {
+            *self.seconds.entry(fault).or_default() += seconds;
+        }
+        for (end, times) in other.ends {
+            *self.ends.entry(end).or_default() += times;
+        }
+    }
+
+    pub fn of(&self, column: Column) -> Counts {
+        let mut sum = Counts::default();
+        for columns in self.by_fault.values() {
+            if let Some(counts) = columns.get(&column) {
+                sum.schedules += counts.schedules;
+                sum.inconsistent += counts.inconsistent;
+            }
+        }
+        sum
+    }
+
+    /// The page docs/faults.md.
+    pub fn page(&self, seed: u64, seconds: u64) -> String {
+        let mut page = String::from(PAGE);
+        let ours = self.of(Column::Ours);
+        let beside = self.of(Column::OursBeside);
+        let _ = write!(
+            page,
+            "\nThis page was written by a run of {} schedules of ours ({} of them beside Quay's ways) \
+             from seed {seed}, in {seconds} s.\n\n\
+             | fault | Quay's present way | recommended fix | ours, the same schedules | ours, every operation |\n\
+             | --- | --- | --- | --- | --- |\n",
+            ours.schedules + beside.schedules,
+            beside.schedules,
+        );
+        for (fault, columns) in &self.by_fault {
+            let _ = write!(page, "| {fault} ");
+            for column in COLUMNS {
+                let counts = columns.get(&column).copied().unwrap_or_default();
+                let _ = write!(page, "| {} ", counts.cell());
+            }
+            page.push_str("|\n");
+        }
+        page.push_str("| **all** ");
+        for column in COLUMNS {
+            let _ = write!(page, "| **{}** ", self.of(column).cell());
+        }
+        page.push_str("|\n\n## By operation\n\n| operation | inconsistent |\n| --- | --- |\n");
+        for (operation, counts) in &self.by_operation {
+            let _ = writeln!(page, "| {operation} | {} |", counts.cell());
+        }
+        let _ = writeln!(
+            page,
+            "\nHow ours ended: {}.",
+            self.ends
+                .iter()
+                .map(|(end, times)| format!("{end} {times}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
+        page
+    }
+}
+
+const PAGE: &str = "# Faults
+
+What becomes of an operation that a fault befalls. `make campaign N=10000` draws so many schedules at
+random (`tests/campaign/`): a registry, an operation, a fault at some moment, pushers with clocks of
+their own, Quay's users, and whoever recovers afterwards. The program under test is the real one, before
+a real server; the oracle (`src/sandbox/oracle/`) computes in plain Rust which states are whole: as if
+the operation had never run, or as if it had run undisturbed. An end is inconsistent where it is
+neither, where an expiry, a live tag or a user's own immutability is lost, where an operation stays
+unfinished, where `check --strict` finds what was not there before, or where a second `recover` changes
+something. A schedule that ends inconsistently is shrunk and printed with its seed, and
+`QUAY_DOCTOR_CAMPAIGN_SEED` runs it again.
+
+Each cell says how many schedules ended inconsistently, of how many. Quay's present way and the
+recommended fix of the bug report are the reference implementations of `src/sandbox/subject.rs`, in
+batches of 4 rows, since the registries are small; they know creations only, and no operation that
+could be resumed, so that some faults are none to them. A fault may also fall before the first
+statement or after the last one; such a schedule counts as well. A fault of the server as a whole
+(stopped at once, failover, a tablespace that is full) is put to ours in clusters of its own by
+`tests/campaign/server.rs` and counted in the last column.
+";

@@ -1,0 +1,79 @@
+//! A model of the protocol, explored exhaustively: no order of anybody's steps, and no fault
+//! between two of them, leaves the data half done.
+//!
+//! Its subject is a parameter: ours, the bug report's recommended fix, Quay's present way. What is
+//! modelled of ours is `src/policy/`, transaction by transaction; each of its safeguards can be
+//! switched off, and then something must be found.
+
+mod batches;
+mod bystanders;
+mod checking;
+mod document;
+mod instances;
+mod operations;
+mod oracle;
+mod own_row;
+mod quays;
+mod scenario;
+mod state;
+mod table;
+mod telling;
+
+use checking::{BROKEN, PROPERTIES, explore};
+use instances::{Size, of_all, of_ours, of_safeguards};
+use scenario::Subject;
+
+use crate::scale::cases;
+
+/// From ten times the usual number of cases on, the larger instances are explored.
+fn size() -> Size {
+    if cases(10) >= 100 {
+        Size::Full
+    } else {
+        Size::Usual
+    }
+}
+
+#[test]
+fn nothing_leaves_our_operations_half_done() {
+    let mut states = 0;
+    for instance in of_ours(size()) {
+        let explored = explore(&instance);
+        for (property, story) in &explored.stories {
+            let told = telling::told(&instance, story);
+            eprintln!("{}: {}\n{told}", instance.title, BROKEN[*property]);
+        }
+        assert!(explored.stories.is_empty(), "{}", instance.title);
+        assert!(explored.ends, "{}: no way to the end", instance.title);
+        eprintln!("{:>9} states: {}", explored.states, instance.title);
+        states += explored.states;
+    }
+    eprintln!("{states:>9} states in all");
+}
+
+#[test]
+fn each_safeguard_that_is_switched_off_lets_something_happen() {
+    for (safeguard, instance, property) in of_safeguards() {
+        let on = explore(&instance);
+        assert!(on.stories.is_empty(), "{safeguard:?} is on");
+        let off = instance.without(safeguard);
+        let explored = explore(&off);
+        let never = PROPERTIES[property];
+        assert!(
+            explored.story(property).is_some(),
+            "without {safeguard:?}: {never}"
+        );
+    }
+}
+
+#[test]
+fn the_other_ways_fail_where_ours_does_not() {
+    for subject in [Subject::Ours, Subject::RecommendedFix, Subject::QuaysWay] {
+        let explored = explore(&of_all(subject));
+        let refuted: Vec<usize> = explored.stories.iter().map(|(place, _)| *place).collect();
+        match subject {
+            Subject::Ours => assert!(refuted.is_empty(), "{refuted:?}"),
+            _ => assert_eq!(refuted, [0, 1, 2, 3], "{subject:?}"),
+        }
+    }
+}

@@ -5,17 +5,20 @@
 //! It is parsed here and never by PostgreSQL: the text may hold `\u0000`, on which a cast to jsonb
 //! fails.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
 use super::python_json::{dumps, python_may_read};
 
 /// The text of a policy row, exactly as stored.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct PolicyText(pub String);
 
 /// Whether the pattern's matches become immutable, or everything else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Polarity {
     /// `tag_pattern_matches` is true or absent.
     Matching,
@@ -32,7 +35,8 @@ impl Polarity {
 
 /// A policy that Quay can evaluate. Whether its pattern compiles is the dialect's question: to
 /// Quay a pattern that does not is one that matches nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StoredPolicy {
     /// `tag_pattern`, as stored.
     pub pattern: String,

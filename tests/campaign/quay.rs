@@ -56,7 +56,7 @@ fn for_quay(fault: &Fault) -> Fault {
             statement: at(statement),
             answer,
         },
-        Fault::Frozen(nth) => Fault::BlackHole {
+        Fault::Frozen(nth) | Fault::Paused { point: nth, .. } => Fault::BlackHole {
             statement: at(nth.into()),
             answer: nth % 2 == 0,
             after: After::Delivered,
@@ -96,7 +96,7 @@ pub fn quays(arena: &Arena, schedule: &Schedule, present: bool) -> Verdict {
     };
     let asked = ask(arena, &schedule.world, &schedule.wanted, true);
     let mut before = arena.state();
-    let proxy = FaultProxy::before(arena.role_url()).expect("a proxy");
+    let proxy = FaultProxy::before(&arena.role_url()).expect("a proxy");
     let fault = for_quay(&schedule.fault);
     match fault {
         // Each statement of Quay's pass commits itself.
@@ -131,13 +131,8 @@ pub fn quays(arena: &Arena, schedule: &Schedule, present: bool) -> Verdict {
             proxy: &proxy,
         };
         let folder = tempfile::tempdir().expect("a folder");
-        befall(
-            arena,
-            &proxy,
-            &fault,
-            &mut worker,
-            &folder.path().join("go"),
-        );
+        let hold = folder.path().join("go");
+        befall(arena, &proxy, &fault, &mut worker, (&hold, &|| true));
         if let Some(thread) = worker.thread.take() {
             // How it ended, it may have told nobody.
             let _ = thread.join();
@@ -150,12 +145,13 @@ pub fn quays(arena: &Arena, schedule: &Schedule, present: bool) -> Verdict {
         super::run::jump(arena, days * 86_400_000);
         before.jumped_ahead(days * 86_400_000);
     }
-    let direct = ConnectionSettings::resolve(Some(arena.role_url())).expect("settings");
+    let direct = ConnectionSettings::resolve(Some(&arena.role_url())).expect("settings");
     subject.clean_up(&direct).expect("a clean-up");
     Case {
         before: &before,
         operations: &[asked.operation],
         acts: &[],
+        pushes: schedule.pushes(),
     }
     .judge(&arena.state())
 }

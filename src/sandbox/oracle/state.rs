@@ -129,8 +129,22 @@ impl State {
         governs && makes_immutable(text, &tag.name)
     }
 
-    /// The same state for a clock that jumps ahead: every end comes nearer.
+    /// Whether a row ended at the very moment at which another of its name began.
+    pub fn was_pushed_over(&self, id: TagId) -> bool {
+        let Some(tag) = self.tags.get(&id) else {
+            return false;
+        };
+        self.tags.range(id..).skip(1).any(|(_, newer)| {
+            newer.repository == tag.repository
+                && newer.name == tag.name
+                && Some(newer.start_ms) == tag.end_ms
+        })
+    }
+
+    /// The same state for a clock that has jumped ahead since: everything lies so much further back,
+    /// the moment at which it was read too.
     pub fn jumped_ahead(&mut self, by_ms: i64) {
+        self.read_at_ms -= by_ms;
         for tag in self.tags.values_mut() {
             for end in [&mut tag.end_ms, &mut tag.known_end_ms] {
                 *end = end.map(|end| end - by_ms);

@@ -12,7 +12,10 @@ use crate::quay::{AuditKind, AuditedChange, ImmutabilityChange, RepositoryId};
 /// [`PgError`] where the server does not answer.
 pub fn last_log_entry(pg: &mut impl Statements) -> Result<Option<i64>, PgError> {
     let readable: bool = pg
-        .query_one("SELECT has_table_privilege('logentry3', 'SELECT')", &[])?
+        .query_one(
+            "SELECT coalesce(has_table_privilege(to_regclass('logentry3'), 'SELECT'), false)",
+            &[],
+        )?
         .read(0)?;
     if !readable {
         return Ok(None);

@@ -92,6 +92,7 @@ impl Begin<'_> {
             after: self.after,
             options: &chosen,
             last_tag_id_before,
+            parent: options.parent,
             fence: self.fence,
         };
         let id = begin_operation(tx, &new, &options.who)?;

@@ -73,6 +73,15 @@ pub(super) fn mark(
     work: Work,
     tags: &[TagId],
 ) -> Result<Marked, PolicyError> {
+    let newer: Vec<TagId>;
+    let tags = match operation.options.only_after {
+        None => tags,
+        Some(last) => {
+            let later = |tag: &&TagId| i64::from(tag.0) > last;
+            newer = tags.iter().filter(later).copied().collect();
+            &newer
+        }
+    };
     // Whether an administrator took a tag off is asked in the sweep, of every row; before, of those
     // that were pushed since the operation began.
     if work == Work::Sweep || !Safeguard::JournalWithChange.is_on() {

@@ -12,8 +12,8 @@ use super::{PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
 use crate::evaluate::WorkerLife;
 use crate::journal::{
-    OperationRow, Phase, PolicyOperation, Step, Sums, advance, hold_liveness, holder_of, operation,
-    take_over, unfinished_operations,
+    OperationRow, Phase, PolicyOperation, Step, Sums, advance, hold_liveness, holder_of, link,
+    operation, take_over, unfinished_operations,
 };
 use crate::pg::{Columns, ReadSession, Statements, WriteSession};
 use crate::quay::OperationId;
@@ -158,6 +158,9 @@ fn take(
     let mut tx = session.begin()?;
     let mut taken = row.clone();
     taken.fence = take_over(&mut tx, row, &options.who.worker)?;
+    if let Some(run) = options.parent {
+        link(&mut tx, row.id, run)?;
+    }
     if row.phase == Phase::Applying && how != How::Resume {
         super::roll_back::delete_pending(&mut tx, &taken)?;
         let step = Step {

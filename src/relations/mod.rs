@@ -10,9 +10,11 @@ mod census;
 mod clock;
 mod evidence;
 mod labels;
+mod left;
 mod load;
 mod marking;
 mod policies;
+mod policy_rows;
 mod prunable;
 mod readers;
 mod scope;
@@ -25,13 +27,15 @@ pub use blocks::{LARGEST_MARKED, Pages, TagsAt, marked_tags_named, tag_pages, ta
 pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
 pub use evidence::accounts;
+pub use left::left_mutable;
 pub use load::{Load, load};
 pub use marking::{Marks, mark_plain};
 pub use policies::{
-    OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_inactive_policy,
-    delete_policy, hold_policy, insert_policy, lock_policy_tables, lock_policy_tables_alone,
-    lock_scope, policies, restore_policy,
+    OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_policy, hold_policy,
+    insert_policy, lock_policy_tables, lock_policy_tables_alone, lock_scope, policies,
+    restore_policy,
 };
+pub use policy_rows::{hold_policies, move_policy, remove_policy};
 pub use prunable::{
     Prunable, hold_ended, prunable, prune_before, prune_operation, prune_tag_changes,
 };

@@ -141,6 +141,7 @@ fn take_over(arena: &Arena) {
     if !has_journal(arena) {
         return;
     }
+    end_idle_transactions(arena);
     age(arena, "10 min");
     let args = stated(&["recover", "--wait", "5s"]);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -149,6 +150,16 @@ fn take_over(arena: &Arena) {
 
 pub fn has_journal(arena: &Arena) -> bool {
     arena.count("SELECT (to_regclass('quay_doctor.operation') IS NOT NULL)::int") == 1
+}
+
+/// What idle_in_transaction_session_timeout does after a minute to a worker that stands still in the
+/// middle of a transaction, before anybody takes it for frozen.
+fn end_idle_transactions(arena: &Arena) {
+    arena.sql(&format!(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+         WHERE usename = '{}' AND state LIKE 'idle in transaction%'",
+        arena.role
+    ));
 }
 
 pub fn age(arena: &Arena, by: &str) {

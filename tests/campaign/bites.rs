@@ -48,7 +48,8 @@ fn many(of: impl FnMut(usize) -> Doing) -> Vec<ActSpec> {
         .enumerate()
         .map(|(nth, doing)| ActSpec {
             doing,
-            after: nth as u64,
+            // At the pause, or when it is over.
+            after: 1_000 + nth as u64,
         })
         .collect()
 }

@@ -142,22 +142,22 @@ pub struct Acted {
 const DEADLOCK: &str = "40P01";
 
 /// Pushes that have begun and are yet to commit.
-pub fn late(arena: &Arena, specs: &[ActSpec]) -> Vec<(u64, WriteSession)> {
+pub fn late(arena: &Arena, specs: &[ActSpec], before: &State) -> Vec<(u64, WriteSession)> {
     let mut late = Vec::new();
     for spec in specs {
         let Doing::LatePush(of, name) = spec.doing else {
             continue;
         };
         let mut session = arena.session();
+        let pushed_as = format!("{}-late-{}", NAMES[name], spec.after);
+        let immutable = before.decides(arena.repositories[of], &pushed_as);
         let pushed = session.run(&format!(
             "BEGIN;
              SELECT policy FROM repositoryimmutabilitypolicy WHERE active;
              SELECT policy FROM namespaceimmutabilitypolicy WHERE active;
              INSERT INTO tag (name, repository_id, lifetime_start_ms, hidden, tag_kind_id, immutable)
-             VALUES ('{name}-late-{after}', {of},
-                 (extract(epoch FROM clock_timestamp()) * 1000)::bigint, false, 1, false)",
-            name = NAMES[name],
-            after = spec.after,
+             VALUES ('{pushed_as}', {of},
+                 (extract(epoch FROM clock_timestamp()) * 1000)::bigint, false, 1, {immutable})",
             of = arena.repositories[of],
         ));
         pushed.expect("a push that has begun");

@@ -18,10 +18,12 @@ use super::world::{Arena, PATTERNS};
 
 /// Rows that are looked at in one batch: a small registry then has as many batches as a large one
 /// has of 500.
-const BATCH: i64 = 4;
+const BATCH: i64 = 2;
 
-/// Statements of one creation, roughly; a fault falls among them.
-const STATEMENTS: u64 = 24;
+/// Statements, bytes and rows of one creation, roughly; a fault falls among them.
+const STATEMENTS: u64 = 30;
+const BYTES: u64 = 5_000;
+const ROWS: u32 = 9;
 
 /// Quay's worker, as a thread.
 struct Worker<'s, 'p> {
@@ -45,6 +47,7 @@ impl AtWork for Worker<'_, '_> {
 /// The same fault, where Quay's worker has no points of ours, no COMMIT and far fewer statements.
 fn for_quay(fault: &Fault) -> Fault {
     let at = |statement: u64| statement % STATEMENTS + 1;
+    let at_row = |row: u32| row % ROWS + 1;
     match *fault {
         Fault::KilledAtPoint(nth) | Fault::ClockJump { point: nth, .. } => {
             Fault::KilledAtStatement {
@@ -82,8 +85,15 @@ fn for_quay(fault: &Fault) -> Fault {
             statement: at(statement),
             ms,
         },
-        Fault::CutToServer(bytes) => Fault::CutToServer(bytes / 4),
-        Fault::CutToProgram(bytes) => Fault::CutToProgram(bytes / 4),
+        Fault::CutToServer(bytes) => Fault::CutToServer(bytes % BYTES),
+        Fault::CutToProgram(bytes) => Fault::CutToProgram(bytes % BYTES),
+        Fault::StatementTimeout { row, once } => Fault::StatementTimeout {
+            row: at_row(row),
+            once,
+        },
+        Fault::TerminatedAtRow(row) => Fault::TerminatedAtRow(at_row(row)),
+        Fault::DiskFull { row } => Fault::DiskFull { row: at_row(row) },
+        Fault::WorkFails { row } => Fault::WorkFails { row: at_row(row) },
         ref other => other.clone(),
     }
 }

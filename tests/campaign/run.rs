@@ -190,7 +190,7 @@ fn disturbed(
         }
         proxy.statements()
     };
-    let late_pushes = late(arena, &schedule.acts);
+    let late_pushes = late(arena, &schedule.acts, before);
     thread::scope(|scope| {
         for pusher in &schedule.pushers {
             let stop = &stop;

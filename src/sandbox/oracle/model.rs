@@ -132,9 +132,14 @@ impl Case<'_> {
                 continue;
             }
             let wrong = self.wrong(&ends, after);
+            // The policies tell the ends apart, where they are whole themselves.
+            let weight = |wrong: &[Wrong]| {
+                let policies = wrong.iter().any(|w| matches!(w, Wrong::Policies { .. }));
+                (policies, wrong.len())
+            };
             if best
                 .as_ref()
-                .is_none_or(|best| wrong.len() < best.wrong.len())
+                .is_none_or(|best| weight(&wrong) < weight(&best.wrong))
             {
                 best = Some(Verdict { ends, wrong });
             }

@@ -122,11 +122,23 @@ impl State {
 
     /// Whether a text makes a tag immutable, were it an active policy of its scope.
     pub fn covers(&self, scope: Scope, text: &PolicyText, tag: &Tag) -> bool {
-        let governs = match scope {
-            Scope::Repository(id) => id == tag.repository,
-            Scope::Namespace(id) => self.namespaces.get(&tag.repository) == Some(&id),
-        };
-        governs && makes_immutable(text, &tag.name)
+        self.governs(scope, tag.repository) && makes_immutable(text, &tag.name)
+    }
+
+    fn governs(&self, scope: Scope, repository: RepositoryId) -> bool {
+        match scope {
+            Scope::Repository(id) => id == repository,
+            Scope::Namespace(id) => self.namespaces.get(&repository) == Some(&id),
+        }
+    }
+
+    /// What a push of this name is decided to be, by the active policies.
+    pub fn decides(&self, repository: RepositoryId, name: &str) -> bool {
+        self.policies.values().any(|policy| {
+            policy.active
+                && self.governs(policy.scope, repository)
+                && makes_immutable(&policy.text, name)
+        })
     }
 
     /// Whether a row ended at the very moment at which another of its name began.

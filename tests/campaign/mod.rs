@@ -34,8 +34,11 @@ use crate::scale::cases;
 /// Schedules of each kind of operation, and schedules that Quay's ways are put to as well, by default.
 const SCHEDULES: u32 = 100;
 const BESIDE: u32 = 60;
-/// How many databases are worked on at a time: most of a schedule is waiting.
+/// How many databases are worked on at a time, where `QUAY_DOCTOR_CAMPAIGN_ARENAS` does not say: a
+/// good part of a schedule is waiting.
 const ARENAS: u64 = 2;
+/// A campaign draws no more after so many minutes, where `QUAY_DOCTOR_CAMPAIGN_MINUTES` does not say.
+const MINUTES: u64 = 24 * 60;
 /// Steps of shrinking: each is a schedule of its own.
 const SHRINKING: u64 = 60;
 /// A schedule that takes longer is told.
@@ -108,8 +111,11 @@ fn shrunk(arena: &Arena, seed: u64, mut tree: impl ValueTree<Value = Schedule>) 
 /// Runs schedules by their seeds in several databases at once.
 fn campaign(of: Of, seed: u64, schedules: u64, beside: u64) -> (Table, Vec<Failure>) {
     let next = AtomicU64::new(0);
+    let arenas = number("QUAY_DOCTOR_CAMPAIGN_ARENAS").unwrap_or(ARENAS);
+    let minutes = number("QUAY_DOCTOR_CAMPAIGN_MINUTES").unwrap_or(MINUTES);
+    let begun = Instant::now();
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..ARENAS)
+        let workers: Vec<_> = (0..arenas)
             .map(|_| {
                 scope.spawn(|| {
                     let db = TestDatabase::quay().expect("a database");
@@ -117,7 +123,8 @@ fn campaign(of: Of, seed: u64, schedules: u64, beside: u64) -> (Table, Vec<Failu
                     let (mut table, mut failures) = (Table::default(), Vec::new());
                     loop {
                         let nth = next.fetch_add(1, Ordering::Relaxed);
-                        if nth >= schedules + beside {
+                        let late = begun.elapsed().as_secs() >= minutes * 60;
+                        if late || nth >= schedules + beside {
                             return (table, failures);
                         }
                         if nth < beside {
@@ -273,11 +280,18 @@ fn at_length() {
     let begun = Instant::now();
     let seed = seed();
     let wanted = number("QUAY_DOCTOR_CAMPAIGN").unwrap_or(3_000);
-    let beside = wanted / 6;
-    let (mut table, mut failures) = campaign(Of::Every, seed, wanted - beside, beside);
-    let mut of_servers = server::restarts(seed, wanted / 100);
-    of_servers.extend(server::full_disks(seed, wanted / 100));
-    of_servers.extend((0..wanted / 300).map(|nth| server::failover(seed + nth)));
+    let beside = wanted / 8;
+    let (of_schedules, of_servers) = thread::scope(|scope| {
+        let of_servers = scope.spawn(|| {
+            let mut all = server::restarts(seed, wanted / 150);
+            all.extend(server::full_disks(seed, wanted / 150));
+            all.extend((0..wanted / 500).map(|nth| server::failover(seed + nth)));
+            all
+        });
+        let of_schedules = campaign(Of::Every, seed, wanted - beside, beside);
+        (of_schedules, of_servers.join().expect("no panic"))
+    });
+    let (mut table, mut failures) = of_schedules;
     for one in of_servers {
         let consistent = one.came.verdict.is_consistent();
         table.add(one.fault, Column::Ours, consistent);

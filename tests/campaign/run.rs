@@ -328,6 +328,8 @@ fn recovered(
     if schedule.then == Then::SameCommand
         && schedule.wanted.is_policy()
         && arena.count(unfinished) > 0
+        // Whose policy was changed to another, the same command would begin anew.
+        && !is_put(&arena.state())
     {
         ended.push(run(&arena.role_url(), &asked.args));
     }
@@ -348,6 +350,13 @@ fn recovered(
         }
         bury(arena);
         ended.push(end(start(&arena.role_url(), &recover, &variables)));
+    }
+    // Somebody may have changed our policy at the very moment at which the operation ended.
+    if is_put(&arena.state())
+        && let Some(own) = &own
+    {
+        let deleted = delete_policy(&mut arena.session(), own).expect("a deletion");
+        acts.extend(deleted);
     }
     let once = arena.state();
     run(&arena.role_url(), &recover);

@@ -162,6 +162,12 @@ impl Schedule {
                 });
             }
         }
+        // The state before the run that is undone is told by times that do not jump.
+        if matches!(self.wanted, Wanted::Undo)
+            && let Fault::ClockJump { point, .. } = self.fault
+        {
+            self.fault = Fault::KilledAtPoint(point);
+        }
         // What a fix has done stays with --resume: its plan is not stored.
         if matches!(self.wanted, Wanted::Fix { .. } | Wanted::Undo) && self.then == Then::Resume {
             self.then = Then::Recover;

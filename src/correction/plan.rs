@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Choices, Correction, ExpiryChange, TagTarget};
 use crate::evaluate::{Features, PolicySubject, Stated, Subject, TagSubject, Violation};
-use crate::quay::{OperationId, UnixMillis};
+use crate::quay::{OperationId, RepositoryId, TagId, UnixMillis};
 use crate::rules::{Catalogue, Doer, RemedyKind, Rule, RuleId, Severity};
 
 /// A correction with the rule that asks for it.
@@ -69,7 +69,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Makes a plan. Tags are ordered by repository and id, which is the order of the batches;
+    /// Makes a plan. Tags are ordered by repository and name, which is the order of the batches;
     /// policies come after tags.
     pub fn new(
         violations: Vec<Violation>,
@@ -120,12 +120,10 @@ impl Plan {
         plan
     }
 
-    /// Puts the corrections into the order of the batches.
+    /// Puts the corrections into the order of the batches: by repository and name, as four of the
+    /// tag table's indexes are, which a batch then changes in one place.
     pub(super) fn order(&mut self) {
-        self.corrections.sort_by_key(|planned| {
-            let tag = planned.correction.tag();
-            (tag.is_none(), tag.map(|tag| (tag.repository(), tag.id())))
-        });
+        self.corrections.sort_by(|a, b| place(a).cmp(&place(b)));
     }
 
     /// Leaves an operation to `recover`; it is named once, whichever rules complain of it.
@@ -185,6 +183,13 @@ fn correction(subject: Subject, remedy: RemedyKind, features: Features) -> Optio
 
 fn target(subject: TagSubject) -> TagTarget {
     TagTarget { subject }
+}
+
+/// Where a correction stands: tags by repository and name, then the rest.
+fn place(planned: &Planned) -> (bool, Option<(RepositoryId, &str, TagId)>) {
+    let tag = planned.correction.tag();
+    let place = tag.map(|tag| (tag.repository(), tag.subject.row.name.as_str(), tag.id()));
+    (place.is_none(), place)
 }
 
 /// What making a tag immutable does to its expiry.

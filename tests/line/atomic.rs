@@ -158,7 +158,7 @@ fn the_audit_log_gets_an_entry_a_tag_one_a_batch_or_none() {
         }
         stage.run(&["check"]).expect_status(0);
         stage
-            .run(&["fix", "undo", "1", "--audit", audit])
+            .run(&["fix", "undo", "1", "--audit", audit, "--batch-time", "60s"])
             .expect_status(0);
         let undoing = stage.count(marked) - entries;
         assert!((least..=most).contains(&undoing), "{audit}: {undoing}");

@@ -12,7 +12,7 @@ use super::load::can_be_seen;
 use super::recover::{How, recover};
 use super::target::target_of_scope;
 use super::worker::{Watcher, Worker, open};
-use super::{PolicyError, PolicyOptions};
+use super::{PolicyError, PolicyOptions, UndoRule};
 use crate::config::ConnectionSettings;
 use crate::evaluate::Activity;
 use crate::journal::{
@@ -36,6 +36,10 @@ pub fn take_back(
     options: &PolicyOptions,
     watcher: &mut dyn Watcher,
 ) -> Result<u64, PolicyError> {
+    let options = &PolicyOptions {
+        undo: UndoRule::AsAsked,
+        ..options.clone()
+    };
     let (mut session, schema) = open(settings)?;
     can_be_seen(&mut session, options)?;
     let Some(mut row) = operation(&mut session, id)? else {

@@ -4,5 +4,7 @@ mod journey;
 mod of_operations;
 mod of_policies;
 mod of_tags;
+mod property;
 mod proposals;
 mod recreate;
+mod worlds;

@@ -43,6 +43,9 @@ pub struct OperationOptions {
     /// Whether Quay's audit log is to be written.
     #[serde(default)]
     pub audit: bool,
+    /// The newest entry of Quay's log before it began: later acts are known by their ids.
+    #[serde(default)]
+    pub last_entry_before: Option<i64>,
     /// `atomic` or `phased`.
     #[serde(default)]
     pub strategy: String,

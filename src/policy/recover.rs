@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::load::can_be_seen;
 use super::outcome::Outcome;
-use super::safeguard::point;
+use super::safeguard::{Safeguard, point};
 use super::target::target_of_scope;
 use super::worker::{Watcher, Worker, open};
 use super::{PolicyError, PolicyOptions};
@@ -87,6 +87,7 @@ pub fn recover(
             // It has ended meanwhile.
             None => return Ok(None),
             Some((WorkerLife::Gone, _)) if hold_liveness(&mut session, id)? => break,
+            Some(_) if !Safeguard::Liveness.is_on() => break,
             Some((_, worker)) => {
                 if end_frozen(&mut session, id)? {
                     continue;

@@ -74,7 +74,9 @@ impl Worker<'_> {
                 now,
                 self.options.restore_past_expiry,
             );
-            self.past_expiries += u64::from(passed);
+            if passed {
+                self.past_expiries.add(&ground.registry, row);
+            }
             changes.push(TagChange {
                 tag: row.id,
                 repository: row.repository,

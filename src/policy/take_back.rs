@@ -48,7 +48,7 @@ pub fn take_back(
     let mut past_expiries = 0;
     if !matches!(row.phase, Phase::Done | Phase::RolledBack) {
         if let Some(ended) = recover(settings, id, How::RollBack, wait, options, watcher)? {
-            past_expiries = ended.past_expiries;
+            past_expiries = ended.past_expiries.tags;
         }
         row = operation(&mut session, id)?.ok_or(PolicyError::NeverBegun(id))?;
     }
@@ -69,7 +69,7 @@ pub fn take_back(
             let target = target_of_scope(&mut session, row.scope)?;
             let opened = (session, schema);
             let worker = Worker::new(settings, opened, row, target, options, watcher);
-            Ok(worker.drive()?.past_expiries)
+            Ok(worker.drive()?.past_expiries.tags)
         }
         (Kind::Delete | Kind::Deactivate, Some(TagsChoice::Keep)) => {
             put_back(&mut session, &row)?;

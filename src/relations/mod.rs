@@ -19,6 +19,7 @@ mod prunable;
 mod readers;
 mod scope;
 mod tags;
+mod taken_off;
 
 pub use audit::{AuditLog, AuditTrail, acts_on, audit_log, made_immutable_at_push};
 pub use audit_entry::{MarkedChange, PolicyEntry, write_marked_changes, write_policy_entry};
@@ -38,7 +39,7 @@ pub use policy_rows::{hold_policies, move_policy, remove_policy};
 pub use prunable::{
     Prunable, hold_ended, prunable, prune_before, prune_operation, prune_tag_changes,
 };
-pub use readers::{PolicyReader, described, policy_readers};
+pub use readers::{PolicyReader, described, policy_readers, policy_readers_by_activity};
 pub use scope::{
     NamespaceRow, Page, Paged, PagedTag, last_tag_id, mutable_tags, namespace_by_name,
     namespace_name, page_of_tags, pushed_since, repositories_of, repository_by_name,
@@ -47,3 +48,4 @@ pub use tags::{
     RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, tags_named,
     write_tags,
 };
+pub use taken_off::{TakenOff, last_log_entry};

@@ -7,7 +7,9 @@ use super::conduct::take_back_all;
 use crate::apply::{self, ApplyOptions};
 use crate::config::ConnectionSettings;
 use crate::journal::Kind;
-use crate::policy::{self, Ended, Found, How, Outcome, PolicyError, PolicyOptions, Watcher};
+use crate::policy::{
+    self, Ended, Found, How, Outcome, PastExpiries, PolicyError, PolicyOptions, Watcher,
+};
 use crate::quay::OperationId;
 
 /// What became of one operation.
@@ -20,7 +22,7 @@ pub enum Recovered {
         /// The operation.
         operation: OperationId,
         /// Tags whose expiry has passed meanwhile and was not written back.
-        past_expiries: u64,
+        past_expiries: PastExpiries,
     },
     /// It was finished or taken back by somebody else meanwhile.
     Elsewhere(OperationId),
@@ -149,6 +151,6 @@ fn recover_fix(
     )?;
     Ok(Recovered::TakenBack {
         operation: id,
-        past_expiries: undone.past_expiries,
+        past_expiries: PastExpiries::of_number(undone.past_expiries),
     })
 }

@@ -5,12 +5,14 @@
 //! again. `make campaign N=10000` runs many, and writes docs/faults.md.
 
 mod befall;
+mod bites;
 mod fault;
 mod operation;
 mod others;
 mod quay;
 mod run;
 mod schedule;
+mod server;
 mod table;
 mod world;
 
@@ -36,6 +38,8 @@ const BESIDE: u32 = 60;
 const ARENAS: u64 = 3;
 /// Steps of shrinking: each is a schedule of its own.
 const SHRINKING: u64 = 60;
+/// A schedule that takes longer is told.
+const SLOW_SECONDS: f64 = 8.0;
 /// So many inconsistent schedules are shrunk and told; the others only count.
 const TOLD: usize = 3;
 
@@ -145,7 +149,11 @@ fn judged(
     let schedule = tree.current();
     let begun = Instant::now();
     let (came, told) = wrong_with(arena, &schedule);
-    table.seconds(schedule.fault.name(), begun.elapsed().as_secs_f64());
+    let seconds = begun.elapsed().as_secs_f64();
+    table.seconds(schedule.fault.name(), seconds);
+    if seconds > SLOW_SECONDS {
+        eprintln!("seed {seed} took {seconds:.0} s: {:?}", schedule.fault);
+    }
     table.add(schedule.fault.name(), column, told.is_none());
     table.add_operation(schedule.wanted.name(), told.is_none());
     if let Some(came) = &came {
@@ -251,7 +259,23 @@ fn at_length() {
     let seed = seed();
     let wanted = number("QUAY_DOCTOR_CAMPAIGN").unwrap_or(3_000);
     let beside = wanted / 6;
-    let (table, failures) = campaign(seed, wanted - beside, beside);
+    let (mut table, mut failures) = campaign(seed, wanted - beside, beside);
+    let mut of_servers = server::restarts(seed, wanted / 100);
+    of_servers.extend(server::full_disks(seed, wanted / 100));
+    of_servers.extend((0..wanted / 300).map(|nth| server::failover(seed + nth)));
+    for one in of_servers {
+        let consistent = one.came.verdict.is_consistent();
+        table.add(one.fault, Column::Ours, consistent);
+        table.add_operation(one.operation, consistent);
+        if !consistent {
+            eprintln!("{} {}: {}", one.fault, one.seed, one.came.verdict);
+            failures.push(Failure {
+                seed: one.seed,
+                schedule: drawn(&schedules(), one.seed).current(),
+                told: format!("{}: {}", one.fault, one.came.verdict),
+            });
+        }
+    }
     let page = table.page(seed, begun.elapsed().as_secs());
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md");
     std::fs::write(path, page).expect("docs/faults.md");

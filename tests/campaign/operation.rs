@@ -190,7 +190,7 @@ pub fn ask(arena: &Arena, world: &WorldSpec, wanted: &Wanted, aware: bool) -> As
         let mut args = vec!["policy"];
         args.extend(rest);
         args.extend(["--batch-time", "1us", "--quay-knows-active", knows]);
-        args.extend(["--reconnect-for", "20s", "--settle-timeout", "20s"]);
+        args.extend(["--reconnect-for", "8s", "--settle-timeout", "20s"]);
         stated(&args)
     };
     let create = |repository: Option<usize>, pattern: usize, rest: &[&str]| {
@@ -262,12 +262,12 @@ pub fn ask(arena: &Arena, world: &WorldSpec, wanted: &Wanted, aware: bool) -> As
             let before = arena.state();
             let mut command = crate::program::command(&[]);
             command
-                .args(["--database-url", arena.role_url()])
+                .args(["--database-url", &arena.role_url()])
                 .args(create(None, pattern, &["--strategy", "phased"]))
                 .env("QUAY_DOCTOR_KILL_AT", format!("any:{killed_at}"));
             command.output().expect("the program starts");
             Asked {
-                args: stated(&["recover", "--quay-knows-active", knows]),
+                args: stated(&["recover", "--wait", "2s", "--quay-knows-active", knows]),
                 operation: created(None, pattern, false),
                 before: Some(before),
             }
@@ -285,11 +285,11 @@ pub fn ask(arena: &Arena, world: &WorldSpec, wanted: &Wanted, aware: bool) -> As
             let before = arena.state();
             let args: Vec<String> = fix(true);
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            run_on(arena.role_url(), &args);
+            run_on(&arena.role_url(), &args);
             undo(arena, before)
         }
         Wanted::MigrateUp => {
-            run_on(arena.url(), &["migrate", "down", "--to", "1"]).expect_status(0);
+            run_on(&arena.url(), &["migrate", "down", "--to", "1"]).expect_status(0);
             Asked {
                 args: stated(&["migrate", "up"]),
                 operation: Operation::Nothing,

@@ -1,6 +1,7 @@
 //! A schedule: a registry, an operation, a fault, and everybody else, all drawn at random.
 
 use proptest::prelude::*;
+use quay_doctor::sandbox::oracle::Pushes;
 
 use super::fault::{Fault, faults};
 use super::operation::{Wanted, creations, operations};
@@ -47,7 +48,8 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
     )
         .prop_map(
             |((world, wanted, fault), (pushers, some, many), (then, aware))| {
-                let acts = if fault == Fault::Users { many } else { some };
+                let at_length = matches!(fault, Fault::Users | Fault::Paused { .. });
+                let acts = if at_length { many } else { some };
                 Schedule {
                     world,
                     wanted,
@@ -98,6 +100,15 @@ pub fn schedules_for_everybody() -> impl Strategy<Value = Schedule> {
 }
 
 impl Schedule {
+    /// How its pushers go about it.
+    pub fn pushes(&self) -> Pushes {
+        if self.pushers.iter().all(|pusher| pusher.locks) {
+            Pushes::Locked
+        } else {
+            Pushes::Unlocked
+        }
+    }
+
     /// Leaves out what does not go together.
     fn sensible(mut self) -> Self {
         let policy = self.wanted.is_policy();
@@ -126,9 +137,14 @@ impl Schedule {
                 self.pushers.push(PusherSpec {
                     clock: nth + 1,
                     locks: nth % 2 == 0,
+                    pause_ms: 15,
                     seed: nth as u64,
                 });
             }
+        }
+        // What a fix has done stays with --resume: its plan is not stored.
+        if matches!(self.wanted, Wanted::Fix { .. } | Wanted::Undo) && self.then == Then::Resume {
+            self.then = Then::Recover;
         }
         self.aware |= !self.wanted.bears_unaware();
         self

@@ -178,7 +178,7 @@ something. A schedule that ends inconsistently is shrunk and printed with its se
 
 Each cell says how many schedules ended inconsistently, of how many. Quay's present way and the
 recommended fix of the bug report are the reference implementations of `src/sandbox/subject.rs`, in
-batches of 4 rows, since the registries are small; they know creations only, and no operation that
+batches of 2 rows, since the registries are small; they know creations only, and no operation that
 could be resumed, so that some faults are none to them. A fault may also fall before the first
 statement or after the last one; such a schedule counts as well. A fault of the server as a whole
 (stopped at once, failover, a tablespace that is full) is put to ours in clusters of its own by

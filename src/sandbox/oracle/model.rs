@@ -73,6 +73,16 @@ pub enum Act {
     PolicyAdded(Scope, PolicyText),
 }
 
+/// How pushes go about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushes {
+    /// With Quay's lock on the repository (v3.18.0 and later).
+    Locked,
+    /// Without: a push can end a row that becomes immutable at that very moment. That is Quay's own
+    /// race, under its own policies as well.
+    Unlocked,
+}
+
 /// A case to judge: what was, and what was done.
 #[derive(Clone, Copy, Debug)]
 pub struct Case<'c> {
@@ -82,6 +92,8 @@ pub struct Case<'c> {
     pub operations: &'c [Operation],
     /// What Quay's users did meanwhile.
     pub acts: &'c [Act],
+    /// How pushes go about it.
+    pub pushes: Pushes,
 }
 
 /// What an assignment of ends leaves, as far as it is the same for every tag.
@@ -120,9 +132,14 @@ impl Case<'_> {
                 continue;
             }
             let wrong = self.wrong(&ends, after);
+            // The policies tell the ends apart, where they are whole themselves.
+            let weight = |wrong: &[Wrong]| {
+                let policies = wrong.iter().any(|w| matches!(w, Wrong::Policies { .. }));
+                (policies, wrong.len())
+            };
             if best
                 .as_ref()
-                .is_none_or(|best| wrong.len() < best.wrong.len())
+                .is_none_or(|best| weight(&wrong) < weight(&best.wrong))
             {
                 best = Some(Verdict { ends, wrong });
             }
@@ -243,8 +260,9 @@ impl Case<'_> {
                         policies.remove(at);
                     }
                 }
+                // It has a uuid, which nobody knows; it is no operation's own.
                 Act::PolicyAdded(scope, text) => policies.push((
-                    None,
+                    Some(String::new()),
                     Policy {
                         scope: *scope,
                         text: text.clone(),
@@ -363,8 +381,9 @@ impl Case<'_> {
             return Some(Wrong::Otherwise(told("it is another row")));
         }
         let image = (is.immutable, is.end_ms);
-        if ended_by_a_push(id, is, after) && !self.must_stay(id, was, ground) {
-            return (is.immutable).then(|| Wrong::Orphan(told("it was pushed over")));
+        if after.was_pushed_over(id) && !self.must_stay(id, was, ground) {
+            let orphan = is.immutable && self.pushes == Pushes::Locked;
+            return orphan.then(|| Wrong::Orphan(told("it was pushed over")));
         }
         let allowed = self.allowed(id, was, ground);
         if allowed.contains(&image) {
@@ -497,8 +516,8 @@ impl Case<'_> {
     /// went and the push may have been decided by any of them.
     fn pushed(&self, id: TagId, is: &Tag, ground: &Final<'_>, after: &State) -> Option<Wrong> {
         let told = || format!("{id} {}: pushed meanwhile; {is:?}", is.name);
-        if ended_by_a_push(id, is, after) {
-            return is.immutable.then(|| Wrong::Orphan(told()));
+        if after.was_pushed_over(id) {
+            return (is.immutable && self.pushes == Pushes::Locked).then(|| Wrong::Orphan(told()));
         }
         for act in self.acts {
             match act {
@@ -520,14 +539,4 @@ impl Case<'_> {
         }
         (!covered && is.immutable && !self.any(&ground.may_stay, is)).then(|| Wrong::Orphan(told()))
     }
-}
-
-/// Whether a row ended at the very moment at which another of its name began.
-fn ended_by_a_push(id: TagId, is: &Tag, after: &State) -> bool {
-    after.tags.iter().any(|(other, newer)| {
-        *other > id
-            && newer.repository == is.repository
-            && newer.name == is.name
-            && Some(newer.start_ms) == is.end_ms
-    })
 }

@@ -1,6 +1,7 @@
 //! Every remedy of every rule: planned, applied, clean, taken back byte for byte.
 
 mod journey;
+mod kills;
 mod of_operations;
 mod of_policies;
 mod of_tags;

@@ -163,12 +163,30 @@ impl Plan {
         self.corrections.extend(planned);
     }
 
-    /// Takes a correction out that would be refused, and says why.
+    /// Takes an operation out that would be refused, and says why: what it was to settle waits for
+    /// another decision.
     pub fn refuse(&mut self, index: usize, why: String) {
-        if index < self.corrections.len() {
-            self.corrections.remove(index);
-            self.notes.push(why);
-        }
+        let planned = self.corrections.get(index);
+        let Some(operation) = planned.and_then(|planned| planned.correction.operation()) else {
+            return;
+        };
+        let (namespace, repository) = operation.place();
+        let (namespace, repository) = (namespace.to_owned(), repository.to_owned());
+        let subjects = match operation {
+            Operation::Recreate(recreation) => recreation.explains,
+            _ => 1,
+        };
+        let rule = self.corrections.remove(index).rule;
+        self.notes.push(why);
+        self.decisions.push(OpenDecision {
+            rule,
+            namespace,
+            repository,
+            subjects,
+            options: Vec::new(),
+            doable: Vec::new(),
+            examples: Vec::new(),
+        });
     }
 
     /// What is recovered is not left to `recover`.

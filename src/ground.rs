@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::evaluate::{Account, PolicyBook, Registry, TagRow};
 use crate::journal::{JournalError, OperationRow, TagChange, unfinished_operations};
-use crate::pg::WriteTransaction;
+use crate::pg::{Statements, Streams, WriteTransaction};
 use crate::quay::{OperationId, RepositoryId, TagId, UnixMillis};
 use crate::relations::{
     MarkedChange, PoliciesOf, PolicySchema, accounts, lock_policy_tables, lock_repository,
@@ -25,6 +25,15 @@ pub enum Protection {
     OnlyGiven,
 }
 
+/// Whether there is a journal to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalKept {
+    /// There is.
+    Kept,
+    /// Migration V1 has not run.
+    Absent,
+}
+
 /// What a batch is judged by, read under its locks.
 pub struct Ground {
     /// The repository and its namespace.
@@ -34,6 +43,7 @@ pub struct Ground {
     /// Of the server's clock and ours the later: what may already be dead is treated as dead.
     pub now: DateTime<Utc>,
     operations: Vec<OperationRow>,
+    journal: JournalKept,
 }
 
 impl Ground {
@@ -53,16 +63,33 @@ impl Ground {
             lock_policy_tables(tx)?;
         }
         lock_repository(tx, repository)?;
-        let registry = registry_of(tx, repository)?;
+        Self::read(tx, repository, schema, JournalKept::Kept)
+    }
+
+    /// Reads the same without any lock, for whoever only looks.
+    ///
+    /// # Errors
+    /// [`JournalError`] where the server does not answer.
+    pub fn read(
+        pg: &mut impl Statements,
+        repository: RepositoryId,
+        schema: PolicySchema,
+        journal: JournalKept,
+    ) -> Result<Self, JournalError> {
+        let registry = registry_of(pg, repository)?;
         let of = PoliciesOf::Scopes {
             repositories: vec![repository],
             namespaces: registry.namespace_of(repository).into_iter().collect(),
         };
         Ok(Self {
-            policies: PolicyBook::new(policies(tx, schema, &of)?),
+            policies: PolicyBook::new(policies(pg, schema, &of)?),
             registry,
-            now: server_clock(tx)?.max(Utc::now()),
-            operations: unfinished_operations(tx)?,
+            now: server_clock(pg)?.max(Utc::now()),
+            operations: match journal {
+                JournalKept::Kept => unfinished_operations(pg)?,
+                JournalKept::Absent => Vec::new(),
+            },
+            journal,
         })
     }
 
@@ -77,7 +104,7 @@ impl Ground {
     /// [`JournalError`] where a row cannot be understood or the server does not answer.
     pub fn accounts(
         &self,
-        tx: &mut WriteTransaction<'_>,
+        pg: &mut impl Streams,
         rows: &[TagRow],
         ours: OperationId,
     ) -> Result<HashMap<TagId, Account>, JournalError> {
@@ -87,7 +114,8 @@ impl Ground {
             .filter(|operation| operation.id != ours)
             .cloned()
             .collect();
-        accounts(tx, &self.registry, rows, &others, true)
+        let journal = self.journal == JournalKept::Kept;
+        accounts(pg, &self.registry, rows, &others, journal)
     }
 
     /// The audit entry of a change, where the repository has a namespace to log it under.

@@ -37,12 +37,12 @@ pub mod run;
 pub mod demo;
 
 // The front page: what the program is built from.
-pub use apply::{ApplyOptions, AuditDetail, PastExpiry};
+pub use apply::{ApplyOptions, AuditDetail, FixStrategy, PastExpiry, PlanOrigin};
 pub use config::{
     ConfigError, ConnectionSettings, DatabaseChoice, DatabaseOptions, Environment, Feature,
     FeatureFlags, Given, Layers, Origin, QuayConfig, QuayFeatures, Secret, Shown, key,
 };
-pub use correction::Choices;
+pub use correction::{Choices, Decisions, PlanDigest, PlanDocument, PlanFileError, PlanHead};
 pub use demo::{DemoError, Narrator, tell as tell_demo};
 pub use evaluate::{
     Activity, ExampleOutcome, Features, Stated, Strictness, WorkerLife, try_examples,
@@ -64,23 +64,26 @@ pub use pattern::{
 pub use pg::PgError;
 pub use policy::{
     Create, Ended as PolicyEnded, Evaluated, Found, How, NewPattern, OnFault,
-    Outcome as PolicyOutcome, Pick, PolicyError, PolicyOptions, PolicyState, PolicyView, Preflight,
-    Strategy, Update, Watcher, activate as policy_activate, create as policy_create,
-    deactivate as policy_deactivate, delete as policy_delete, evaluate as policy_evaluate,
-    list as policy_list, preview as policy_preview, update as policy_update,
+    Outcome as PolicyOutcome, PastExpiries, Pick, PolicyError, PolicyOptions, PolicyState,
+    PolicyView, Preflight, Strategy, Update, Watcher, activate as policy_activate,
+    create as policy_create, deactivate as policy_deactivate, delete as policy_delete,
+    evaluate as policy_evaluate, list as policy_list, preview as policy_preview, refuse_pattern,
+    update as policy_update,
 };
-pub use quay::{Immutability, OperationId, Polarity, PolicyUuid};
+pub use quay::{Immutability, OperationId, Polarity, PolicyUuid, StoredPolicy};
 pub use relations::Selection;
 pub use report::{
-    Baseline, BaselineError, CheckReport, Settling, Standing, apply_for_people, apply_json,
-    begun_anew_line, check_for_people, check_html, check_json, check_junit, check_markdown,
-    check_prometheus, examples_for_people, harmless, plan_for_people, plan_json, rule_list,
-    rule_page, summary_line, tag_for_people, tag_json, undo_for_people, undo_json, violation_line,
+    Baseline, BaselineError, CheckReport, PlanReport, Settling, Standing, apply_for_people,
+    apply_json, begun_anew_line, check_for_people, check_html, check_json, check_junit,
+    check_markdown, check_prometheus, examples_for_people, harmless, plan_for_people, plan_json,
+    prune_for_people, prune_json, rule_list, rule_page, summary_line, tag_for_people, tag_json,
+    undo_for_people, undo_json, violation_line,
 };
 pub use rules::{Catalogue, Rule, RuleError, Severity, rules_in};
 pub use run::{
     CheckRequest, Event, ExplainRequest, FixRequest, History, NoProgress, Progress, RecoverRequest,
     Recovered, RunError, ScanHistory, apply_fix, check, check_telling, explain_tag, plan_fix,
-    read_history, recover, undo_fix, unfinished,
+    print_fix, prune, prune_preview, read_decisions_file, read_history, read_plan_file, recover,
+    undo_fix, unfinished, write_plan_file,
 };
 pub use scan::Shard;

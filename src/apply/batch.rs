@@ -12,7 +12,7 @@ use crate::ground::Protection;
 use crate::journal::{
     FixTotals, Phase, TagChange, TagImage, known_expiries, liveness_held, record_kept,
 };
-use crate::pg::WriteSession;
+use crate::pg::{WriteSession, WriteTransaction};
 use crate::quay::{Expiry, Immutability, RepositoryId, TagId, UnixMillis};
 use crate::relations::{RowLock, names_alive_twice, tags_by_id};
 
@@ -35,7 +35,7 @@ enum Step {
     Held,
 }
 
-/// Carries a batch out.
+/// Carries a batch out, in a transaction of its own.
 pub(super) fn carry_out(
     session: &mut WriteSession,
     site: &Site<'_>,
@@ -44,13 +44,32 @@ pub(super) fn carry_out(
 ) -> Result<BatchOutcome, ApplyError> {
     let begun = Instant::now();
     let mut tx = session.begin()?;
+    let mut outcome = in_transaction(&mut tx, site, repository, planned)?;
+    if !liveness_held(&mut tx, site.run.id)? {
+        return Err(ApplyError::LivenessLost(site.run.id));
+    }
+    let totals = &mut outcome.totals;
+    totals.batches = 1;
+    totals.longest_batch_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    site.run.advance(&mut tx, Phase::Applying, totals)?;
+    tx.commit()?;
+    Ok(outcome)
+}
+
+/// Locks, looks again, journals, changes and judges the rows once more; whoever calls it commits.
+pub(super) fn in_transaction(
+    tx: &mut WriteTransaction<'_>,
+    site: &Site<'_>,
+    repository: RepositoryId,
+    planned: &[Planned],
+) -> Result<BatchOutcome, ApplyError> {
     let protection = if planned.iter().any(|p| p.correction.takes_protection_away()) {
         Protection::TakenAway
     } else {
         Protection::OnlyGiven
     };
     let guard = Guard::enter(
-        &mut tx,
+        tx,
         repository,
         protection,
         site.schema,
@@ -61,16 +80,16 @@ pub(super) fn carry_out(
         .iter()
         .filter_map(|p| p.correction.tag().map(|tag| tag.id()))
         .collect();
-    let there = tags_by_id(&mut tx, &ids, RowLock::None)?;
-    let locked = tags_by_id(&mut tx, &ids, RowLock::SkipLocked)?;
-    let accounts = guard.accounts(&mut tx, &locked)?;
+    let there = tags_by_id(tx, &ids, RowLock::None)?;
+    let locked = tags_by_id(tx, &ids, RowLock::SkipLocked)?;
+    let accounts = guard.accounts(tx, &locked)?;
     let violated = guard.violated(site.rules, &locked, &accounts);
     let look = Look {
         site,
         now: UnixMillis(guard.moment.now.timestamp_millis()),
         there: there.into_iter().map(|row| row.id).collect(),
-        twins: names_alive_twice(&mut tx, &ids, guard.moment.millis())?,
-        expiries: known_expiries(&mut tx, &ids)?,
+        twins: names_alive_twice(tx, &ids, guard.moment.millis())?,
+        expiries: known_expiries(tx, &ids)?,
         rows: locked.into_iter().map(|row| (row.id, row)).collect(),
     };
 
@@ -89,19 +108,12 @@ pub(super) fn carry_out(
             Step::Held => outcome.held.push(planned.clone()),
         }
     }
-    guard.write(&mut tx, &look.rows, &changes)?;
-    record_kept(&mut tx, site.run.id, repository, &kept, &site.options.who)?;
-    guard.judge_again(&mut tx, site.rules, &changes, &violated, &accounts)?;
-    if !liveness_held(&mut tx, site.run.id)? {
-        return Err(ApplyError::LivenessLost(site.run.id));
-    }
+    guard.write(tx, &look.rows, &changes)?;
+    record_kept(tx, site.run.id, repository, &kept, &site.options.who)?;
+    guard.judge_again(tx, site.rules, &changes, &violated, &accounts)?;
     let totals = &mut outcome.totals;
     totals.applied = (changes.len() + kept.len()) as u64;
     totals.expirations_cleared = changes.iter().filter(|c| clears_expiry(c)).count() as u64;
-    totals.batches = 1;
-    totals.longest_batch_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    site.run.advance(&mut tx, Phase::Applying, totals)?;
-    tx.commit()?;
     Ok(outcome)
 }
 
@@ -133,7 +145,9 @@ impl Look<'_> {
                 Step::Skip
             };
         };
-        if !still {
+        // Judged anew and still wrong, but not the row that somebody looked at: a plan is carried
+        // out for what it expects.
+        if !still || *row != target.subject.row {
             return Step::Skip;
         }
         let after = match correction {
@@ -144,8 +158,13 @@ impl Look<'_> {
             Correction::Protect(..) => self
                 .expiry_protected(row)
                 .map(|expiry| image(Immutability::Immutable, expiry)),
+            // A flag that was stated otherwise meanwhile leaves the expiry as it is.
+            Correction::ClearExpiry(..) => self
+                .expiry_protected(row)
+                .filter(|expiry| *expiry != row.expiry)
+                .map(|expiry| image(row.immutability, expiry)),
             Correction::Keep(_) => return Step::Keep(row.id),
-            Correction::DeletePolicy(_) => None,
+            _ => None,
         };
         after.map_or(Step::Skip, |after| {
             Step::Change(TagChange {

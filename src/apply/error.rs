@@ -3,6 +3,7 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::correction::PlanFileError;
 use crate::journal::JournalError;
 use crate::pg::{FaultClass, PgError};
 use crate::quay::RunId;
@@ -31,6 +32,30 @@ pub enum ApplyError {
         planned: u64,
         /// How many may be.
         limit: u64,
+    },
+    /// All or nothing was asked for, and all is not possible.
+    #[error(
+        "all or nothing: of {planned} corrections, {changed} no longer fit and {held} are about rows that somebody else holds"
+    )]
+    #[diagnostic(help(
+        "nothing has been changed; plan anew, or say --strategy phased, which leaves such rows out"
+    ))]
+    NotAll {
+        /// How many were planned.
+        planned: u64,
+        /// How many no longer hold.
+        changed: u64,
+        /// How many are about rows in other hands.
+        held: u64,
+    },
+    /// Some of the plan cannot be done in one transaction.
+    #[error("the plan has {operations} operations on policies, which one transaction cannot hold")]
+    #[diagnostic(help(
+        "an operation has phases, and waits between them: leave --strategy atomic out; each is whole in itself"
+    ))]
+    NotAtomic {
+        /// How many.
+        operations: u64,
     },
     /// A batch would have left a violation that was not there before.
     #[error(
@@ -64,6 +89,14 @@ pub enum ApplyError {
     /// Somebody wanted it to end.
     #[error("interrupted")]
     Interrupted,
+    /// The plan is not for this database.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    PlanFile(#[from] PlanFileError),
+    /// What is to be handed out cannot be written.
+    #[error("the script could not be written")]
+    #[diagnostic(help("nothing has been changed"))]
+    Unwritten(#[from] std::io::Error),
     /// The journal.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -80,7 +113,9 @@ impl ApplyError {
         matches!(
             self,
             Self::ExpiryNotStated { .. }
+                | Self::NotAtomic { .. }
                 | Self::TooMany { .. }
+                | Self::PlanFile(_)
                 | Self::Journal(
                     JournalError::Absent | JournalError::NoSuchRun(_) | JournalError::NotAFix(_)
                 )

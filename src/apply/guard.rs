@@ -62,16 +62,7 @@ impl<'a> Guard<'a> {
         rows: &[TagRow],
         accounts: &HashMap<TagId, Account>,
     ) -> HashMap<TagId, BTreeSet<RuleId>> {
-        let (registry, policies) = (&self.ground.registry, &self.ground.policies);
-        let mut evaluator = Evaluator::new(rules.rules(), registry, policies, self.moment);
-        let mut violated: HashMap<TagId, BTreeSet<RuleId>> = HashMap::new();
-        for row in rows {
-            let candidates = evaluator.tag(row);
-            for violation in evaluator.conclude(candidates, accounts) {
-                violated.entry(row.id).or_default().insert(violation.rule);
-            }
-        }
-        violated
+        violated(&self.ground, self.moment, rules, rows, accounts)
     }
 
     /// Writes changes: before-images, the rows, marked audit entries. One transaction holds all.
@@ -93,13 +84,14 @@ impl<'a> Guard<'a> {
         changes: &[TagChange],
     ) -> Result<(), ApplyError> {
         write_tags(tx, changes)?;
-        if self.options.audit == AuditDetail::PerTag {
-            let entries: Vec<MarkedChange> = changes
-                .iter()
-                .filter_map(|change| self.ground.entry(rows.get(&change.tag)?, change))
-                .collect();
-            write_marked_changes(tx, self.run.id, &self.options.who.actor, &entries)?;
+        let mut entries: Vec<MarkedChange> = Vec::new();
+        let of = |change: &TagChange| self.ground.entry(rows.get(&change.tag)?, change);
+        match self.options.audit {
+            AuditDetail::PerTag => entries.extend(changes.iter().filter_map(of)),
+            AuditDetail::Summary => entries.extend(in_sum(changes, of)),
+            AuditDetail::None => return Ok(()),
         }
+        write_marked_changes(tx, self.run.id, &self.options.who.actor, &entries)?;
         Ok(())
     }
 
@@ -133,4 +125,47 @@ impl<'a> Guard<'a> {
         }
         Ok(())
     }
+}
+
+/// One entry for all changes of a kind, which names the first tag and counts the others.
+fn in_sum(
+    changes: &[TagChange],
+    of: impl Fn(&TagChange) -> Option<MarkedChange>,
+) -> Vec<MarkedChange> {
+    let mut kinds: Vec<(MarkedChange, u64)> = Vec::new();
+    for change in changes {
+        let (before, after) = (change.before.immutability, change.after.immutability);
+        let same =
+            |(entry, _): &&mut (MarkedChange, u64)| (entry.before, entry.after) == (before, after);
+        match kinds.iter_mut().find(same) {
+            Some((_, others)) => *others += 1,
+            None => kinds.extend(of(change).map(|entry| (entry, 0))),
+        }
+    }
+    let told = kinds.into_iter().map(|(mut entry, others)| {
+        if others > 0 {
+            entry.tag.push_str(&format!(" and {others} more"));
+        }
+        entry
+    });
+    told.collect()
+}
+
+/// The rules that each row violates on this ground, evidence considered.
+pub(super) fn violated(
+    ground: &Ground,
+    moment: Moment,
+    rules: &Catalogue,
+    rows: &[TagRow],
+    accounts: &HashMap<TagId, Account>,
+) -> HashMap<TagId, BTreeSet<RuleId>> {
+    let mut evaluator = Evaluator::new(rules.rules(), &ground.registry, &ground.policies, moment);
+    let mut violated: HashMap<TagId, BTreeSet<RuleId>> = HashMap::new();
+    for row in rows {
+        let candidates = evaluator.tag(row);
+        for violation in evaluator.conclude(candidates, accounts) {
+            violated.entry(row.id).or_default().insert(violation.rule);
+        }
+    }
+    violated
 }

@@ -4,18 +4,24 @@
 //! transaction, and judges the rows it touched once more before it commits. What no longer holds
 //! is skipped and counted, never forced.
 
+mod atomic;
 mod batch;
 mod error;
 mod guard;
 mod options;
 mod pace;
 mod policies;
+mod prune;
 mod record;
+mod restore;
 mod run;
+mod script;
 mod undo;
 
 pub use error::ApplyError;
-pub use options::{ApplyOptions, AuditDetail, PastExpiry};
+pub use options::{ApplyOptions, AuditDetail, FixStrategy, PastExpiry, PlanOrigin};
+pub use prune::{Pruned, prune, prune_preview};
 pub use record::record;
-pub use run::{Applied, apply};
-pub use undo::{Refusal, Undone, leave_as_is, undo};
+pub use run::{Applied, Conduct, apply};
+pub use script::{Printed, print_sql};
+pub use undo::{Refusal, TakenBack, Undone, leave_as_is, undo};

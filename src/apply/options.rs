@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::correction::{DatabaseIdentity, PlanDigest};
 use crate::evaluate::Features;
 use crate::journal::Identity;
 
@@ -11,6 +12,8 @@ pub enum AuditDetail {
     /// One marked entry a tag.
     #[default]
     PerTag,
+    /// One marked entry a batch, which says how many tags it was.
+    Summary,
     /// Nothing: where Quay logs elsewhere. The journal has it all.
     None,
 }
@@ -25,6 +28,37 @@ pub enum PastExpiry {
     Restore,
 }
 
+/// How much of a plan one transaction makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FixStrategy {
+    /// Batch by batch; what no longer holds is skipped.
+    #[default]
+    Phased,
+    /// All of it, or nothing.
+    Atomic,
+}
+
+impl FixStrategy {
+    /// Its name, as the command line spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Phased => "phased",
+            Self::Atomic => "atomic",
+        }
+    }
+}
+
+/// The document that a plan comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanOrigin {
+    /// The file.
+    pub file: String,
+    /// For which database it was made; no other is written.
+    pub database: DatabaseIdentity,
+    /// Its digest, written down with the run.
+    pub digest: PlanDigest,
+}
+
 /// How corrections are carried out.
 #[derive(Clone, Debug)]
 pub struct ApplyOptions {
@@ -34,6 +68,8 @@ pub struct ApplyOptions {
     pub features: Features,
     /// What is written into Quay's audit log.
     pub audit: AuditDetail,
+    /// How much one transaction makes.
+    pub strategy: FixStrategy,
     /// What becomes of past expiries.
     pub past_expiry: PastExpiry,
     /// How long a batch may take, as an aim.
@@ -44,6 +80,8 @@ pub struct ApplyOptions {
     pub max_changes: u64,
     /// How long an inactive policy may stay inactive.
     pub stale_after: Duration,
+    /// The document that the plan comes from, where it comes from one.
+    pub origin: Option<PlanOrigin>,
 }
 
 impl ApplyOptions {
@@ -53,11 +91,13 @@ impl ApplyOptions {
             who,
             features: Features::default(),
             audit: AuditDetail::default(),
+            strategy: FixStrategy::default(),
             past_expiry: PastExpiry::default(),
             batch_time: Duration::from_millis(50),
             clock_margin: Duration::from_secs(60),
             max_changes: 10_000,
             stale_after: Duration::from_secs(3_600),
+            origin: None,
         }
     }
 }

@@ -4,15 +4,19 @@ use std::ops::ControlFlow;
 use std::thread::sleep;
 use std::time::Duration;
 
+use serde_json::json;
+
+use super::atomic::all_or_nothing;
 use super::batch::{BatchOutcome, carry_out};
 use super::pace::Pace;
-use super::{ApplyError, ApplyOptions, policies};
+use super::{ApplyError, ApplyOptions, FixStrategy, PlanOrigin, policies};
 use crate::config::ConnectionSettings;
-use crate::correction::{Correction, Plan, Planned};
+use crate::correction::{Plan, PlanFileError, Planned};
 use crate::journal::{
-    FixRun, FixTotals, JournalError, Phase, SchemaState, begin_fix, hold_liveness,
+    FixRun, FixTotals, JournalError, Phase, SchemaState, begin_fix, database_identity,
+    hold_liveness,
 };
-use crate::pg::{FaultClass, WriteSession};
+use crate::pg::{FaultClass, Statements, WriteSession, WriteTransaction};
 use crate::quay::{RepositoryId, RunId};
 use crate::relations::PolicySchema;
 use crate::rules::Catalogue;
@@ -23,7 +27,7 @@ const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '2s'; \
 
 /// How often a batch is tried again after a lock time-out, a deadlock or a serialisation failure,
 /// and rows that somebody else holds are looked at again.
-const ATTEMPTS: u32 = 6;
+pub(super) const ATTEMPTS: u32 = 6;
 
 /// What a batch works with.
 pub(super) struct Site<'a> {
@@ -57,7 +61,11 @@ pub(super) fn open(
     Ok((session, schema))
 }
 
-/// Carries a plan out. `reached` is told how many corrections have been dealt with.
+/// Conducts the operations of a plan, which are not done here, for a run that has done the rest.
+pub type Conduct<'c> = dyn FnMut(RunId) -> FixTotals + 'c;
+
+/// Carries a plan out: rows here, then its operations by `conduct`. `reached` is told how many
+/// corrections have been dealt with.
 ///
 /// # Errors
 /// [`ApplyError`]; before the run has begun nothing has been changed, after that it is
@@ -67,20 +75,29 @@ pub fn apply(
     plan: &Plan,
     rules: &Catalogue,
     options: &ApplyOptions,
+    conduct: &mut Conduct<'_>,
     reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Applied, ApplyError> {
-    let planned = plan.corrections.len() as u64 + plan.beyond;
-    if planned > options.max_changes {
-        return Err(ApplyError::TooMany {
-            planned,
-            limit: options.max_changes,
+    only_as_large_as_it_may_be(plan, options)?;
+    let (mut session, schema) = open(settings)?;
+    if let Some(origin) = &options.origin {
+        only_here(&mut session, origin)?;
+    }
+    if options.strategy == FixStrategy::Atomic {
+        let operations = plan.operations().count() as u64;
+        if operations > 0 {
+            return Err(ApplyError::NotAtomic { operations });
+        }
+        let schema = PolicySchema::from(&schema);
+        let corrections = &plan.corrections;
+        let (run, outcome) =
+            all_or_nothing(&mut session, rules, options, schema, corrections, reached)?;
+        return Ok(Applied {
+            run: run.id,
+            totals: outcome.totals,
+            past_expiries: outcome.past_expiries,
         });
     }
-    let (_, not_stated) = plan.expiries_at_stake();
-    if not_stated > 0 {
-        return Err(ApplyError::ExpiryNotStated { tags: not_stated });
-    }
-    let (mut session, schema) = open(settings)?;
     let run = begin(&mut session, options)?;
     let site = Site {
         run: &run,
@@ -92,7 +109,7 @@ pub fn apply(
         run: run.id,
         source: Box::new(source),
     };
-    let outcome = match carry_all_out(&mut session, &site, &plan.corrections, reached) {
+    let mut outcome = match carry_all_out(&mut session, &site, &plan.corrections, reached) {
         Ok(outcome) => outcome,
         Err(error) => {
             // Where the connection lives the run ends here, and what it did stands; where not,
@@ -103,6 +120,11 @@ pub fn apply(
             return Err(cut_short(error));
         }
     };
+    if plan.operations().next().is_some() {
+        let conducted = conduct(run.id);
+        add(&mut outcome.totals, &conducted);
+        advance(&mut session, &run, &conducted).map_err(cut_short)?;
+    }
     end(&mut session, &run, Phase::Done).map_err(cut_short)?;
     Ok(Applied {
         run: run.id,
@@ -111,15 +133,69 @@ pub fn apply(
     })
 }
 
+/// Refuses a plan that is larger than it may be, or depends on what nobody has stated.
+pub(super) fn only_as_large_as_it_may_be(
+    plan: &Plan,
+    options: &ApplyOptions,
+) -> Result<(), ApplyError> {
+    let planned = plan.changes();
+    if planned > options.max_changes {
+        return Err(ApplyError::TooMany {
+            planned,
+            limit: options.max_changes,
+        });
+    }
+    let (_, not_stated) = plan.expiries_at_stake();
+    if not_stated > 0 {
+        return Err(ApplyError::ExpiryNotStated { tags: not_stated });
+    }
+    Ok(())
+}
+
+/// Refuses a plan that was made for another database than the session's.
+pub(super) fn only_here(pg: &mut impl Statements, origin: &PlanOrigin) -> Result<(), ApplyError> {
+    let here = database_identity(pg)?;
+    if here.may_be(&origin.database) {
+        return Ok(());
+    }
+    Err(PlanFileError::Foreign {
+        file: origin.file.clone(),
+        of: origin.database.to_string(),
+        here: here.to_string(),
+    }
+    .into())
+}
+
 fn begin(session: &mut WriteSession, options: &ApplyOptions) -> Result<FixRun, ApplyError> {
     let mut tx = session.begin()?;
-    let run = begin_fix(&mut tx, &options.who, &serde_json::json!({}))?;
-    // Held before the row can be seen: nobody finds the run without its worker.
-    if !hold_liveness(&mut tx, run.id)? {
-        return Err(ApplyError::LivenessLost(run.id));
-    }
+    let run = begin_in(&mut tx, options)?;
     tx.commit()?;
     Ok(run)
+}
+
+/// Writes the run's row and takes its liveness lock.
+pub(super) fn begin_in(
+    tx: &mut WriteTransaction<'_>,
+    options: &ApplyOptions,
+) -> Result<FixRun, ApplyError> {
+    let digest = options.origin.as_ref().map(|origin| &origin.digest);
+    let asked = match digest {
+        Some(digest) => json!({ "strategy": options.strategy.name(), "plan": digest }),
+        None => json!({ "strategy": options.strategy.name() }),
+    };
+    let run = begin_fix(tx, &options.who, &asked)?;
+    // Held before the row can be seen: nobody finds the run without its worker.
+    if !hold_liveness(tx, run.id)? {
+        return Err(ApplyError::LivenessLost(run.id));
+    }
+    Ok(run)
+}
+
+fn advance(session: &mut WriteSession, run: &FixRun, totals: &FixTotals) -> Result<(), ApplyError> {
+    let mut tx = session.begin()?;
+    run.advance(&mut tx, Phase::Applying, totals)?;
+    tx.commit()?;
+    Ok(())
 }
 
 pub(super) fn end(
@@ -145,11 +221,10 @@ fn carry_all_out(
     let of_same_repository = |a: &Planned, b: &Planned| repository(a) == repository(b);
     for chunk in corrections.chunk_by(of_same_repository) {
         let Some(repository) = chunk.first().and_then(repository) else {
-            for planned in chunk {
-                if let Correction::DeletePolicy(policy) = &planned.correction {
-                    let totals = policies::delete(session, site, &planned.rule, policy)?;
-                    add(&mut sum.totals, &totals);
-                }
+            let rows = chunk.iter();
+            for planned in rows.filter(|planned| planned.correction.operation().is_none()) {
+                let totals = policies::correct(session, site, planned)?;
+                add(&mut sum.totals, &totals);
                 done += 1;
                 go_on(reached(done))?;
             }
@@ -234,7 +309,7 @@ pub(super) fn go_on(answer: ControlFlow<()>) -> Result<(), ApplyError> {
     Ok(())
 }
 
-fn repository(planned: &Planned) -> Option<RepositoryId> {
+pub(super) fn repository(planned: &Planned) -> Option<RepositoryId> {
     planned.correction.tag().map(|tag| tag.repository())
 }
 

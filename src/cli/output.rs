@@ -40,3 +40,12 @@ fn write(bytes: &[u8]) -> Result<(), Failure> {
         .and_then(|()| out.flush())
         .map_err(|error| Failure::unknown(Unwritten(error)))
 }
+
+/// Writes what comes piece by piece.
+pub fn stream<T>(print: impl FnOnce(&mut dyn Write) -> Result<T, Failure>) -> Result<T, Failure> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let printed = print(&mut out)?;
+    out.flush()
+        .map_err(|error| Failure::unknown(Unwritten(error)))?;
+    Ok(printed)
+}

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Feature, QuayFeatures};
 use crate::quay::UnixMillis;
 
 /// A feature flag of Quay's that is not in the database: stated, or not known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stated {
     /// Stated to be on.
     On,
@@ -20,7 +22,8 @@ pub enum Stated {
 }
 
 /// Quay's feature flags.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Features {
     /// `FEATURE_IMMUTABLE_TAGS`: whether policies are enforced at all.
     pub immutable_tags: Stated,

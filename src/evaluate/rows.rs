@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::quay::{
     Expiry, Immutability, ManifestId, NamespaceId, OperationId, PolicyRowId, PolicyText,
@@ -10,19 +11,24 @@ use crate::quay::{
 };
 
 /// What the rules need of a row of `tag`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TagRow {
     /// `id`.
     pub id: TagId,
     /// `repository_id`.
+    #[serde(rename = "repository_id")]
     pub repository: RepositoryId,
     /// `name`.
     pub name: String,
     /// `manifest_id`.
+    #[serde(rename = "manifest_id")]
     pub manifest: Option<ManifestId>,
     /// `lifetime_start_ms`.
+    #[serde(rename = "lifetime_start_ms")]
     pub start: UnixMillis,
     /// `lifetime_end_ms`.
+    #[serde(rename = "lifetime_end_ms")]
     pub expiry: Expiry,
     /// `immutable`.
     pub immutability: Immutability,
@@ -31,7 +37,8 @@ pub struct TagRow {
 }
 
 /// Whether Quay is to enforce a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Activity {
     /// `active` is true, or the column does not exist: every policy counts.
     Active,
@@ -68,7 +75,8 @@ pub struct PolicyStanding {
 }
 
 /// Whether the worker of an unfinished operation lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum WorkerLife {
     /// It holds its liveness lock, or its heartbeat is fresh.
     Alive,

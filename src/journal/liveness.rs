@@ -7,7 +7,7 @@ use crate::pg::{Columns, PgError, Statements};
 use crate::quay::OperationId;
 
 /// The first key of our two-key advisory locks: "QDop" in ASCII.
-pub(super) const LOCK_CLASS: i32 = 0x5144_6f70;
+pub const LIVENESS_CLASS: i32 = 0x5144_6f70;
 
 /// The second key: the operation's id, folded into what the lock's key can hold.
 fn key(operation: OperationId) -> i32 {
@@ -21,7 +21,7 @@ fn key(operation: OperationId) -> i32 {
 pub fn hold_liveness(pg: &mut impl Statements, operation: OperationId) -> Result<bool, PgError> {
     let row = pg.query_one(
         "SELECT pg_try_advisory_lock($1, $2)",
-        &[&LOCK_CLASS, &key(operation)],
+        &[&LIVENESS_CLASS, &key(operation)],
     )?;
     row.read(0)
 }
@@ -41,7 +41,7 @@ pub fn liveness_held(pg: &mut impl Statements, operation: OperationId) -> Result
                 AND pid = pg_backend_pid()
         )
         ",
-        &[&LOCK_CLASS, &key(operation)],
+        &[&LIVENESS_CLASS, &key(operation)],
     )?;
     row.read(0)
 }
@@ -59,7 +59,7 @@ pub fn holder_of(pg: &mut impl Statements, operation: OperationId) -> Result<Opt
             AND classid = $1::int::oid AND objid = $2::int::oid
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
         ",
-        &[&LOCK_CLASS, &key(operation)],
+        &[&LIVENESS_CLASS, &key(operation)],
     )?;
     row.map(|row| row.read(0)).transpose()
 }

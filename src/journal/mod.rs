@@ -4,10 +4,12 @@
 //! before-image through here, in the transaction of the change. Nothing here decides whether a
 //! change is right, and nothing here touches a table of Quay's.
 
+mod database;
 mod error;
 mod fix_run;
 mod history;
 mod kept;
+mod linked;
 mod liveness;
 mod operation;
 mod policy_change;
@@ -17,11 +19,13 @@ mod schema;
 mod tag_change;
 mod told;
 
+pub use database::database_identity;
 pub use error::JournalError;
 pub use fix_run::{FixRun, FixTotals, RunRow, begin_fix, fix_run, run_state};
 pub use history::{HistoryChange, HistoryOf, HistoryRow, TagPath, changes, history};
 pub use kept::{Kept, KeptWhat, kept, kept_since, record_kept, record_kept_policy, withdraw_kept};
-pub use liveness::{hold_liveness, holder_of, liveness_held};
+pub use linked::{Linked, close_as_taken_back, link, linked_to, open_again, was_activated};
+pub use liveness::{LIVENESS_CLASS, hold_liveness, holder_of, liveness_held};
 pub use operation::{Identity, Kind, OperationRow, Phase, policy_standings, unfinished_operations};
 pub use policy_change::{PolicyChange, changed_policies, mark_policy_undone, record_policy_change};
 pub use policy_operation::{
@@ -34,8 +38,6 @@ pub use schema::{
     Nullness, Origin, PolicyTableState, QuaySchema, SCHEMA, SchemaState, TABLES, TESTED_REVISIONS,
     active_index_definition, active_index_name,
 };
-#[cfg(feature = "testkit")]
-pub use tag_change::torn_out;
 pub use tag_change::{
     TagChange, TagImage, changed_tags, known_expiries, mark_undone, newest_changes,
     record_tag_changes,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 use super::JournalError;
-use super::liveness::LOCK_CLASS;
+use super::liveness::LIVENESS_CLASS;
 use crate::evaluate::{PolicyStanding, WorkerLife};
 use crate::pg::{Columns, Statements};
 use crate::quay::{OperationId, PolicyText, PolicyUuid, RepositoryId, Scope};
@@ -164,7 +164,7 @@ pub fn unfinished_operations(pg: &mut impl Statements) -> Result<Vec<OperationRo
             ORDER BY o.id
             "
         ),
-        &[&LOCK_CLASS],
+        &[&LIVENESS_CLASS],
     )?;
     let mut operations = Vec::with_capacity(rows.len());
     for row in &rows {

@@ -102,45 +102,6 @@ pub fn known_expiries(
     Ok(known)
 }
 
-/// Takes before-images out of the journal that this transaction has written, for a test that writes
-/// them in a transaction of their own.
-///
-/// # Errors
-/// [`JournalError`] where the server does not answer with rows.
-#[cfg(feature = "testkit")]
-pub fn torn_out(
-    tx: &mut WriteTransaction<'_>,
-    operation: OperationId,
-    tags: &[TagId],
-) -> Result<Vec<TagChange>, JournalError> {
-    let ids: Vec<i32> = tags.iter().map(|id| id.0).collect();
-    let rows = tx.query(
-        r"
-        DELETE FROM quay_doctor.tag_change
-        WHERE operation_id = $1 AND tag_id = ANY ($2) AND undone_at IS NULL
-        RETURNING tag_id, repository_id, immutable_before, immutable_after,
-            lifetime_end_ms_before, lifetime_end_ms_after
-        ",
-        &[&operation.0, &ids],
-    )?;
-    let mut changes = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let image = |immutable: usize, end: usize| -> Result<TagImage, JournalError> {
-            Ok(TagImage {
-                immutability: Immutability::from_column(row.read(immutable)?),
-                expiry: Expiry(row.read::<Option<i64>>(end)?.map(UnixMillis)),
-            })
-        };
-        changes.push(TagChange {
-            tag: TagId(row.read(0)?),
-            repository: RepositoryId(row.read(1)?),
-            before: image(2, 4)?,
-            after: image(3, 5)?,
-        });
-    }
-    Ok(changes)
-}
-
 /// The newest change of each of these tags that is not undone: whose it is, and what it left.
 ///
 /// # Errors

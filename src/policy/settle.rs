@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::PolicyError;
 use super::safeguard::Safeguard;
 use super::worker::Worker;
-use crate::pg::{Columns, Statements};
-use crate::relations::{PolicyReader, described, policy_readers};
+use crate::pg::{PgError, WriteSession};
+use crate::relations::{PolicyReader, described, policy_readers, policy_readers_by_activity};
 
 /// How often pg_locks is looked at.
 const POLL: Duration = Duration::from_millis(50);
@@ -19,7 +19,7 @@ impl Worker<'_> {
     /// have read the policies before our commit, and may push by them after it. No transaction of
     /// ours is open meanwhile. This is how CREATE INDEX CONCURRENTLY waits.
     pub(super) fn settle(&mut self) -> Result<(), PolicyError> {
-        let mut open = self.readers()?;
+        let mut open = readers(&mut self.session)?;
         let begun = Instant::now();
         let mut beaten = Instant::now();
         while !open.is_empty() {
@@ -45,28 +45,18 @@ impl Worker<'_> {
                 self.beat()?;
                 beaten = Instant::now();
             }
-            let still = self.readers()?;
+            let still = readers(&mut self.session)?;
             open.retain(|reader| still.contains(reader));
         }
         Ok(())
     }
+}
 
-    /// Who may still decide by the policies as they were.
-    fn readers(&mut self) -> Result<Vec<PolicyReader>, PolicyError> {
-        let mut readers = policy_readers(&mut self.session)?;
-        if !Safeguard::SettleByLocks.is_on() {
-            // As one would do it who does not know that a plain role sees nothing of others there.
-            let at_work: Vec<i32> = self
-                .session
-                .query(
-                    "SELECT pid FROM pg_stat_activity WHERE xact_start IS NOT NULL",
-                    &[],
-                )?
-                .iter()
-                .map(|row| row.read(0))
-                .collect::<Result<_, _>>()?;
-            readers.retain(|reader| reader.pid.is_some_and(|pid| at_work.contains(&pid)));
-        }
-        Ok(readers)
+/// Who is waited for, unless a test has switched the right place to look off.
+fn readers(session: &mut WriteSession) -> Result<Vec<PolicyReader>, PgError> {
+    if Safeguard::SettleByLocks.is_on() {
+        policy_readers(session)
+    } else {
+        policy_readers_by_activity(session)
     }
 }

@@ -1,11 +1,11 @@
 //! The scope of a policy: one namespace or one repository, each with a table of its own.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{NamespaceId, RepositoryId};
 
 /// What a policy governs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind", content = "id")]
 pub enum Scope {
     /// Every repository of a namespace.

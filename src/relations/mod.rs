@@ -10,12 +10,16 @@ mod census;
 mod clock;
 mod evidence;
 mod labels;
+mod left;
 mod load;
 mod marking;
 mod policies;
+mod policy_rows;
+mod prunable;
 mod readers;
 mod scope;
 mod tags;
+mod taken_off;
 
 pub use audit::{AuditLog, AuditTrail, acts_on, audit_log, made_immutable_at_push};
 pub use audit_entry::{MarkedChange, PolicyEntry, write_marked_changes, write_policy_entry};
@@ -23,14 +27,19 @@ pub use blocks::{LARGEST_MARKED, Pages, TagsAt, marked_tags_named, tag_pages, ta
 pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
 pub use evidence::accounts;
+pub use left::left_mutable;
 pub use load::{Load, load};
 pub use marking::{Marks, mark_plain};
 pub use policies::{
-    OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_inactive_policy,
-    delete_policy, hold_policy, insert_policy, lock_policy_tables, lock_scope, policies,
+    OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_policy, hold_policy,
+    insert_policy, lock_policy_tables, lock_policy_tables_alone, lock_scope, policies,
     restore_policy,
 };
-pub use readers::{PolicyReader, described, policy_readers};
+pub use policy_rows::{hold_policies, move_policy, remove_policy};
+pub use prunable::{
+    Prunable, hold_ended, prunable, prune_before, prune_operation, prune_tag_changes,
+};
+pub use readers::{PolicyReader, described, policy_readers, policy_readers_by_activity};
 pub use scope::{
     NamespaceRow, Page, Paged, PagedTag, last_tag_id, mutable_tags, namespace_by_name,
     namespace_name, page_of_tags, pushed_since, repositories_of, repository_by_name,
@@ -39,3 +48,4 @@ pub use tags::{
     RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, tags_named,
     write_tags,
 };
+pub use taken_off::{TakenOff, last_log_entry};

@@ -17,6 +17,7 @@ mod junit;
 mod markdown;
 mod ndjson;
 mod prometheus;
+mod prune;
 mod rule_page;
 mod tag;
 mod verdict;
@@ -25,7 +26,7 @@ mod words;
 pub use baseline::{Baseline, BaselineError, ViolationKey};
 pub use check::{CheckReport, DatabaseFacts, Settling, Standing};
 pub use comparison::Comparison;
-pub use fix::{ApplyReport, PlanReport, UndoReport};
+pub use fix::{ApplyReport, Conducted, ConductedEnd, PlanReport, UndoReport};
 pub use harmless::harmless;
 pub use html::check_html;
 pub use human_check::check_for_people;
@@ -35,6 +36,9 @@ pub use junit::check_junit;
 pub use markdown::check_markdown;
 pub use ndjson::{begun_anew_line, summary_line, violation_line};
 pub use prometheus::check_prometheus;
+pub use prune::{
+    PruneDone, PruneReport, PrunedOperation, SHOWN_PRUNED, prune_for_people, prune_json,
+};
 pub use rule_page::{examples_for_people, rule_index, rule_list, rule_page};
 pub use tag::{
     ChangeTold, EntryTold, PolicySays, PolicyTold, RuleTold, TagExplanation, TagRowTold,

@@ -6,7 +6,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::apply::ApplyError;
-use crate::correction::PlanError;
+use crate::correction::{PlanError, PlanFileError};
 use crate::journal::JournalError;
 use crate::pg::{FaultClass, PgError};
 use crate::policy::PolicyError;
@@ -29,6 +29,10 @@ pub enum RunError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Plan(#[from] PlanError),
+    /// The plan's document.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    PlanFile(#[from] PlanFileError),
     /// The corrections.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -107,7 +111,7 @@ impl RunError {
     /// otherwise the answer is not known, or the work not finished.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Rule(_) | Self::Plan(_) => true,
+            Self::Rule(_) | Self::Plan(_) | Self::PlanFile(_) => true,
             Self::Scan(error) => matches!(
                 error,
                 ScanError::NotQuay { .. }

@@ -4,13 +4,17 @@
 //! know how.
 
 mod check;
+mod conduct;
 mod error;
 mod explain;
 mod fix;
 mod history;
 mod history_of_scans;
 mod notes;
+mod plan_file;
 mod progress;
+mod propose;
+mod prune;
 mod queries;
 mod recover;
 mod request;
@@ -21,10 +25,12 @@ mod subject;
 pub use check::{Event, Told, check, check_telling};
 pub use error::RunError;
 pub use explain::{ExplainRequest, explain_tag};
-pub use fix::{FixRequest, apply_fix, plan_fix, undo_fix};
+pub use fix::{FixRequest, apply_fix, plan_fix, print_fix, undo_fix};
 pub use history::{History, read_history};
 pub use history_of_scans::ScanHistory;
+pub use plan_file::{read_decisions_file, read_plan_file, write_plan_file};
 pub use progress::{NoProgress, Progress};
+pub use prune::{prune, prune_preview};
 pub use recover::{RecoverRequest, Recovered, recover, unfinished};
 pub use request::CheckRequest;
 #[cfg(feature = "testkit")]

@@ -1,13 +1,20 @@
 //! The main job, from one end to the other: migrate, check, fix, check, undo.
 
+mod atomic;
+mod company;
+mod decisions;
 mod evidence;
 mod faults;
 mod history;
 mod input;
+mod million;
 pub mod output;
 mod places;
+mod plan_file;
 mod policies;
 mod property;
+mod prune;
 mod recheck;
+mod script;
 pub mod stage;
 mod whole;

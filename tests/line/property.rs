@@ -12,7 +12,7 @@ type Block = (usize, usize, bool, bool, usize);
 /// One repository: its policy, its blocks.
 type Repository = (Option<usize>, Vec<Block>);
 /// One namespace: its policy, its repositories.
-type Namespace = (Option<usize>, Vec<Repository>);
+pub type Namespace = (Option<usize>, Vec<Repository>);
 
 const NAMES: [&str; 4] = ["v{n}", "w{n}", "release-{n}", "x.{n}"];
 const PATTERNS: [(&str, bool); 6] = [
@@ -25,7 +25,7 @@ const PATTERNS: [(&str, bool); 6] = [
 ];
 const EVIDENCE: [&str; 4] = ["none", "set-by-user", "taken-off", "label"];
 
-fn worlds() -> impl Strategy<Value = Vec<Namespace>> {
+pub fn worlds() -> impl Strategy<Value = Vec<Namespace>> {
     let block = (
         0..NAMES.len(),
         1..6_usize,
@@ -39,7 +39,7 @@ fn worlds() -> impl Strategy<Value = Vec<Namespace>> {
     prop::collection::vec(namespace, 1..4)
 }
 
-fn describe(world: &[Namespace]) -> String {
+pub fn describe(world: &[Namespace]) -> String {
     let mut text = String::from("seed = 1\n");
     let policy = |text: &mut String, path: &str, policy: &Option<usize>| {
         if let Some((pattern, matches)) = policy.map(|index| PATTERNS[index]) {

@@ -23,7 +23,7 @@ use quay_doctor::sandbox::{Cluster, fixture};
 
 use crate::program;
 
-fn number(variable: &str, otherwise: u32) -> u32 {
+pub fn number(variable: &str, otherwise: u32) -> u32 {
     let stated = std::env::var(variable).ok();
     stated
         .and_then(|text| text.parse().ok())
@@ -47,13 +47,13 @@ fn world(name: &str, tags: u32) -> String {
     )
 }
 
-fn session(url: &str) -> WriteSession {
+pub fn session(url: &str) -> WriteSession {
     let settings = ConnectionSettings::resolve(Some(url)).expect("settings");
     WriteSession::open(&settings).expect("a session")
 }
 
 /// A server as a production one is set up, but for the size of its memory.
-fn cluster() -> Cluster {
+pub fn cluster() -> Cluster {
     Cluster::builder()
         .setting("shared_buffers", "1GB")
         .setting("max_wal_size", "64GB")
@@ -63,14 +63,14 @@ fn cluster() -> Cluster {
         .expect("a cluster")
 }
 
-fn template(cluster: &Cluster, name: &str, tags: u32) {
+pub fn template(cluster: &Cluster, world: &str) {
     cluster
         .create_database("template_of_runs")
         .expect("a database");
     let url = cluster.url("template_of_runs");
     let mut session = session(&url);
     fixture::load_schema(&mut session).expect("Quay's tables");
-    World::parse(&world(name, tags))
+    World::parse(world)
         .expect("a world")
         .seed(&mut session, chrono::Utc::now())
         .expect("rows");
@@ -80,7 +80,7 @@ fn template(cluster: &Cluster, name: &str, tags: u32) {
 }
 
 /// A fresh copy, from a checkpoint.
-fn copy(cluster: &Cluster, name: &str) -> String {
+pub fn copy(cluster: &Cluster, name: &str) -> String {
     cluster.drop_database("run").expect("dropped");
     cluster
         .clone_database("template_of_runs", "run")
@@ -130,7 +130,7 @@ fn create(url: &str) -> (f64, serde_json::Value) {
     (took, serde_json::from_slice(&output.stdout).expect("JSON"))
 }
 
-fn median(times: &mut [f64]) -> f64 {
+pub fn median(times: &mut [f64]) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
 }
@@ -191,7 +191,7 @@ fn million_tags_are_made_immutable_beside_one_bare_update() {
     let orders = std::env::var("QUAY_DOCTOR_ORDERS").unwrap_or_else(|_| "v{hex},v{n}".to_owned());
     for name in orders.split(',') {
         let cluster = cluster();
-        template(&cluster, name, tags);
+        template(&cluster, &world(name, tags));
         let (mut bare, mut ours) = (Vec::new(), Vec::new());
         for run in 0..runs {
             bare.push(bare_update(&copy(&cluster, "bare")));

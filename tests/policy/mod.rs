@@ -6,7 +6,7 @@ mod faults;
 mod holes;
 mod kills;
 mod lost;
-mod million;
+pub mod million;
 pub mod pushers;
 mod refusals;
 mod report;

@@ -1,13 +1,17 @@
 //! `fix`: plans corrections; carries them out with `--apply`; takes a run back with `undo`.
 
+mod prune;
+mod source;
+
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use quay_doctor::{
-    ApplyOptions, AuditDetail, Catalogue, Choices, ConfigError, FixRequest, Identity, OperationId,
-    PastExpiry, RunError, apply_fix, apply_for_people, apply_json, plan_fix, plan_for_people,
-    plan_json, undo_fix, undo_for_people, undo_json,
+    ApplyOptions, AuditDetail, ConfigError, FixStrategy, Identity, OperationId, PastExpiry,
+    apply_fix, apply_for_people, apply_json, plan_for_people, plan_json, print_fix, undo_fix,
+    undo_for_people, undo_json,
 };
 
-use super::check::Choice;
 use super::progress::Terminal;
 use super::{Exit, Failure, Format, Globals, output};
 
@@ -19,15 +23,23 @@ pub struct FixArgs {
     sub: Option<Sub>,
 
     #[command(flatten)]
-    choice: Choice,
+    source: source::Source,
 
-    /// Take this remedy for this rule, as in orphaned-immutable-tag=release
-    #[arg(long = "remedy", value_name = "RULE=NAME")]
-    remedies: Vec<String>,
+    /// Write the plan into a file, for --plan
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "apply"])]
+    out: Option<PathBuf>,
 
     /// Carry the plan out
     #[arg(long)]
     apply: bool,
+
+    /// How much one transaction makes
+    #[arg(long, value_enum, default_value = "phased", requires = "apply")]
+    strategy: Strategy,
+
+    /// Print the plan as a script for psql, for an administrator to read and run
+    #[arg(long, conflicts_with = "apply")]
+    print_sql: bool,
 
     /// Stop before the first change where the plan has more corrections
     #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -61,12 +73,24 @@ struct Writing {
 enum Audit {
     /// One marked entry a tag
     PerTag,
+    /// One marked entry a batch, which says how many tags it was
+    Summary,
     /// Nothing: where Quay logs elsewhere
     None,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Strategy {
+    /// Batch by batch; what no longer holds is skipped and counted
+    Phased,
+    /// Everything in one transaction, or nothing at all
+    Atomic,
+}
+
 #[derive(Subcommand, Debug)]
 enum Sub {
+    /// Shows, and with --apply takes out, old entries of the journal
+    Prune(prune::Prune),
     /// Takes a run back, row by row where the row is still as the run left it
     Undo {
         /// The run, as `fix --apply` printed it
@@ -80,28 +104,34 @@ enum Sub {
 pub fn run(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
     match &args.sub {
         Some(Sub::Undo { run, writing }) => undo(OperationId(*run), writing, globals),
+        Some(Sub::Prune(prune)) => prune.run(globals),
         None => fix(args, globals),
     }
 }
 
 fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
-    let keep = usize::try_from(args.max_changes)
-        .unwrap_or(usize::MAX)
-        .saturating_add(1);
-    // A user's own rules are checked only: what corrects rows judges them by the built-in ones.
-    let catalogue = Catalogue::built_in()?;
-    let mut check = args
-        .choice
-        .request(globals, &globals.layers()?, catalogue.clone())?;
-    check.keep = keep;
-    let choices = Choices::parse::<RunError>(&args.remedies, &catalogue)?;
-    let settings = globals.connection()?;
-    let request = FixRequest { check, choices };
-    let plan = plan_fix(&settings, &request, &mut Terminal::new(globals))?;
+    let source = args
+        .source
+        .plan(args.max_changes, args.out.as_deref(), globals)?;
+    let plan = source.plan;
+    let mut options = args.writing.options(globals)?;
+    options.features = source.features;
+    options.max_changes = args.max_changes;
+    options.stale_after = source.stale_after;
+    options.origin = source.origin;
+    options.strategy = match args.strategy {
+        Strategy::Phased => FixStrategy::Phased,
+        Strategy::Atomic => FixStrategy::Atomic,
+    };
     if !args.apply {
-        match globals.format {
-            Format::Human => output::text(&plan_for_people(&plan))?,
-            Format::Json => output::json(&plan_json(&plan))?,
+        if args.print_sql {
+            let settings = globals.connection()?;
+            output::stream(|out| Ok(print_fix(&settings, &plan, &options, out)?))?;
+        } else {
+            match globals.format {
+                Format::Human => output::text(&plan_for_people(&plan))?,
+                Format::Json => output::json(&plan_json(&plan))?,
+            }
         }
         return Ok(match (plan.unknown(), plan.plan.is_empty()) {
             (true, _) => Exit::Unknown,
@@ -109,17 +139,18 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
             (false, false) => Exit::SomethingToDo,
         });
     }
-    let mut options = args.writing.options(globals)?;
-    options.features = request.check.features;
-    options.max_changes = args.max_changes;
-    options.stale_after = request.check.stale_after;
-    let report = apply_fix(&settings, &plan, &options, &mut Terminal::new(globals))?;
+    let report = apply_fix(
+        &globals.connection()?,
+        &plan,
+        &options,
+        &mut Terminal::new(globals),
+    )?;
     match globals.format {
         Format::Human => output::text(&apply_for_people(&report))?,
         Format::Json => output::json(&apply_json(&report))?,
     }
     let rest = report.undecided + report.left + report.skipped > 0;
-    Ok(match (report.unknown, rest) {
+    Ok(match (report.unknown || report.cut_short(), rest) {
         (true, _) => Exit::Unknown,
         (false, true) => Exit::SomethingToDo,
         (false, false) => Exit::AllWell,
@@ -128,7 +159,8 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
 
 fn undo(run: OperationId, writing: &Writing, globals: &Globals) -> Result<Exit, Failure> {
     let settings = globals.connection()?;
-    let options = writing.options(globals)?;
+    let mut options = writing.options(globals)?;
+    options.features = globals.features()?;
     let report = undo_fix(&settings, run, &options, &mut Terminal::new(globals))?;
     match globals.format {
         Format::Human => output::text(&undo_for_people(&report))?,
@@ -147,6 +179,7 @@ impl Writing {
         let mut options = ApplyOptions::new(who);
         options.audit = match self.audit {
             Audit::PerTag => AuditDetail::PerTag,
+            Audit::Summary => AuditDetail::Summary,
             Audit::None => AuditDetail::None,
         };
         options.past_expiry = if self.restore_past_expiry {

@@ -1,0 +1,134 @@
+//! All of a plan in one transaction: every correction, or none.
+
+use std::ops::ControlFlow;
+use std::thread::sleep;
+use std::time::Instant;
+
+use super::batch::{BatchOutcome, in_transaction};
+use super::run::{ATTEMPTS, Site, add, back_off, begin_in, go_on, passes, repository};
+use super::{ApplyError, ApplyOptions, policies};
+use crate::correction::Planned;
+use crate::journal::{FixRun, Phase, liveness_held, record_policy_change};
+use crate::pg::{FaultClass, WriteSession};
+use crate::relations::{PolicySchema, lock_policy_tables, lock_policy_tables_alone};
+use crate::rules::Catalogue;
+
+/// Rows that one statement takes; the transaction holds all of them in the end.
+const ROWS: usize = 1_000;
+
+/// Carries everything out in one transaction, the run's own row included: a fault at any point
+/// leaves nothing of it. Whoever is in the way is waited for, with nothing held.
+pub(super) fn all_or_nothing(
+    session: &mut WriteSession,
+    rules: &Catalogue,
+    options: &ApplyOptions,
+    schema: PolicySchema,
+    corrections: &[Planned],
+    reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<(FixRun, BatchOutcome), ApplyError> {
+    let mut attempts = 0;
+    loop {
+        match attempt(session, rules, options, schema, corrections, reached) {
+            Err(error) if may_pass(&error) && attempts < ATTEMPTS => {
+                attempts += 1;
+                sleep(back_off(attempts));
+            }
+            Err(error) if error.is_duplicate_key() => {
+                // An expiry that is restored is another row's of the same name.
+                return Err(ApplyError::NotAll {
+                    planned: corrections.len() as u64,
+                    changed: 1,
+                    held: 0,
+                });
+            }
+            ended => return ended,
+        }
+    }
+}
+
+fn may_pass(error: &ApplyError) -> bool {
+    passes(error) || matches!(error, ApplyError::NotAll { held, changed: 0, .. } if *held > 0)
+}
+
+fn attempt(
+    session: &mut WriteSession,
+    rules: &Catalogue,
+    options: &ApplyOptions,
+    schema: PolicySchema,
+    corrections: &[Planned],
+    reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<(FixRun, BatchOutcome), ApplyError> {
+    let begun = Instant::now();
+    let mut tx = session.begin()?;
+    // Policy tables first, as everywhere; a transaction that also writes them lets no other one in
+    // that does, or both would wait for each other.
+    let writes_policies = corrections.iter().any(|p| repository(p).is_none());
+    if writes_policies {
+        lock_policy_tables_alone(&mut tx)?;
+    } else if corrections
+        .iter()
+        .any(|p| p.correction.takes_protection_away())
+    {
+        lock_policy_tables(&mut tx)?;
+    }
+    let run = begin_in(&mut tx, options)?;
+    let site = Site {
+        run: &run,
+        rules,
+        options,
+        schema,
+    };
+    let mut sum = BatchOutcome::default();
+    let (mut held, mut done) = (0, 0);
+    for chunk in corrections.chunk_by(|a, b| repository(a) == repository(b)) {
+        let Some(repository) = chunk.first().and_then(repository) else {
+            for planned in chunk {
+                match policies::change(&mut tx, &site, planned)? {
+                    Some(change) => {
+                        record_policy_change(&mut tx, run.id, &change)?;
+                        sum.totals.applied += 1;
+                    }
+                    None => return Err(not_all(corrections, 1, 0)),
+                }
+                done += 1;
+                go_on(reached(done))?;
+            }
+            continue;
+        };
+        for batch in chunk.chunks(ROWS) {
+            let outcome = in_transaction(&mut tx, &site, repository, batch)?;
+            held += outcome.held.len() as u64;
+            add(&mut sum.totals, &outcome.totals);
+            sum.past_expiries += outcome.past_expiries;
+            done += batch.len() as u64;
+            go_on(reached(done))?;
+        }
+    }
+    if sum.totals.skipped + held > 0 {
+        return Err(not_all(corrections, sum.totals.skipped, held));
+    }
+    if !liveness_held(&mut tx, run.id)? {
+        return Err(ApplyError::LivenessLost(run.id));
+    }
+    sum.totals.batches = 1;
+    sum.totals.longest_batch_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    run.advance(&mut tx, Phase::Applying, &sum.totals)?;
+    run.end(&mut tx, Phase::Done)?;
+    match tx.commit() {
+        Ok(()) => Ok((run, sum)),
+        // The answer is lost, and with it whether everything happened or nothing.
+        Err(error) if error.class() == FaultClass::Connection => Err(ApplyError::CutShort {
+            run: run.id,
+            source: Box::new(error.into()),
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn not_all(corrections: &[Planned], changed: u64, held: u64) -> ApplyError {
+    ApplyError::NotAll {
+        planned: corrections.len() as u64,
+        changed,
+        held,
+    }
+}

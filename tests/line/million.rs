@@ -1,0 +1,127 @@
+//! A million orphans released, and the release taken back, beside one bare UPDATE of the same rows;
+//! on demand only:
+//!
+//! ```text
+//! cargo build --release
+//! QUAY_DOCTOR_PROGRAM=target/release/quay-doctor cargo test --test integration \
+//!     -- --ignored --nocapture million_orphans
+//! ```
+//!
+//! `QUAY_DOCTOR_TAGS` is another number of tags, `QUAY_DOCTOR_RUNS` another number of runs,
+//! `QUAY_DOCTOR_AUDIT` another detail of the audit log.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::stage::RELEASE;
+use crate::policy::million::{cluster, copy, median, number, session, template};
+
+fn world(name: &str, tags: u32) -> String {
+    format!(
+        r#"
+        seed = 41
+        [[namespace]]
+        name = "acme"
+        [[namespace.repository]]
+        name = "app-{{n}}"
+        count = 4
+        [[namespace.repository.tags]]
+        name = "{name}"
+        count = {}
+        immutable = true
+        "#,
+        tags / 4
+    )
+}
+
+fn bare_update(url: &str, immutable: bool) -> f64 {
+    let mut session = session(url);
+    let begun = Instant::now();
+    session
+        .run(&format!(
+            "UPDATE tag SET immutable = {immutable} WHERE immutable <> {immutable} AND NOT hidden"
+        ))
+        .expect("an update");
+    begun.elapsed().as_secs_f64()
+}
+
+/// A run of the program: how long it took, how much memory it held at most, what it said.
+fn timed(url: &str, args: &[&str]) -> (f64, u64, Value) {
+    let program = std::env::var("QUAY_DOCTOR_PROGRAM")
+        .unwrap_or_else(|_| env!("CARGO_BIN_EXE_quay-doctor").to_owned());
+    let begun = Instant::now();
+    let mut child = Command::new(program)
+        .args(["--database-url", url, "--format", "json", "--quiet"])
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    while child.try_wait().expect("a child").is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = peak.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok());
+        most = most.max(kilobytes.unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let took = begun.elapsed().as_secs_f64();
+    let output = child.wait_with_output().expect("an end");
+    assert!(output.status.success(), "{output:?}");
+    let said = serde_json::from_slice(&output.stdout).expect("JSON");
+    (took, most / 1024, said)
+}
+
+#[test]
+#[ignore = "a measurement of many minutes"]
+fn million_orphans_are_released_and_taken_back_beside_one_bare_update() {
+    let (tags, runs) = (
+        number("QUAY_DOCTOR_TAGS", 1_000_000),
+        number("QUAY_DOCTOR_RUNS", 3),
+    );
+    let audit = std::env::var("QUAY_DOCTOR_AUDIT").unwrap_or_else(|_| "per-tag".to_owned());
+    let orders = std::env::var("QUAY_DOCTOR_ORDERS").unwrap_or_else(|_| "v{hex},v{n}".to_owned());
+    let most = tags.to_string();
+    let release = [
+        "fix",
+        "--apply",
+        "--remedy",
+        RELEASE,
+        "--max-changes",
+        &most,
+        "--audit",
+        &audit,
+    ];
+    for name in orders.split(',') {
+        let cluster = cluster();
+        template(&cluster, &world(name, tags));
+        let mut times = [(); 4].map(|()| Vec::new());
+        for run in 0..runs {
+            let url = copy(&cluster, "bare");
+            times[0].push(bare_update(&url, false));
+            session(&url).run("CHECKPOINT").expect("a checkpoint");
+            times[1].push(bare_update(&url, true));
+
+            let url = copy(&cluster, "ours");
+            let (took, memory, said) = timed(&url, &release);
+            assert_eq!(said["applied"], tags);
+            times[2].push(took);
+            eprintln!("{name} run {run}: released in {took:.1} s, {memory} MB: {said}");
+            session(&url).run("CHECKPOINT").expect("a checkpoint");
+            let id = said["run"].to_string();
+            let (took, memory, said) = timed(&url, &["fix", "undo", &id, "--audit", &audit]);
+            assert_eq!(said["undone"], tags);
+            times[3].push(took);
+            eprintln!("{name} run {run}: taken back in {took:.1} s, {memory} MB: {said}");
+        }
+        let [bare, bare_back, ours, undo] = times.map(|mut times| median(&mut times));
+        eprintln!(
+            "{name}, audit {audit}: {tags} tags, medians of {runs}: bare {bare:.1} s and back {bare_back:.1} s, \
+             released {ours:.1} s ({:.2} times), undone {undo:.1} s ({:.2} times)",
+            ours / bare,
+            undo / bare_back
+        );
+    }
+}

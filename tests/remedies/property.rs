@@ -199,10 +199,10 @@ fn run(choices: &'static [&'static [&'static str]], databases: u32, most: usize)
 
 #[test]
 fn on_random_worlds_the_decided_is_clean_again_is_nothing_undo_is_the_identity() {
-    run(&ROWS, 8, 99);
+    run(&ROWS, 3, 79);
 }
 
 #[test]
 fn the_same_holds_where_a_run_conducts_operations() {
-    run(&OPERATIONS, 5, 39);
+    run(&OPERATIONS, 2, 19);
 }

@@ -4,11 +4,12 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(abspath $(TARGET))/skipped.log
 
-.PHONY: help setup demo test lint test-matrix python-venv
+.PHONY: help setup demo test campaign lint test-matrix python-venv
 
 help:
 	@echo 'make demo         the whole story on a throw-away PostgreSQL'
 	@echo 'make test         format, lints, tests, documentation: what CI runs'
+	@echo 'make campaign N=10000  so many operations under faults; writes docs/faults.md'
 	@echo 'make lint         format and lints only'
 	@echo 'make test-matrix  the tests on each version of PostgreSQL that can be had'
 	@echo 'make setup        only bring what the others need'
@@ -37,6 +38,11 @@ test: lint python-venv
 	@bin=$$(.ci/setup-postgres) && \
 		QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_SKIPPED=$(SKIPPED) .ci/tests
 	@if [ -s $(SKIPPED) ]; then echo 'Without effect on this machine:'; sort -u $(SKIPPED); fi
+
+# Schedules of faults drawn at random; the page of figures is from such a run.
+campaign: setup
+	@bin=$$(.ci/setup-postgres) && QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_CAMPAIGN=$(or $(N),3000) \
+		cargo test --test integration -- campaign::at_length --exact --ignored --nocapture
 
 test-matrix: setup
 	@.ci/matrix

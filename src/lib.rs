@@ -64,12 +64,13 @@ pub use pattern::{
 pub use pg::PgError;
 pub use policy::{
     Create, Ended as PolicyEnded, Evaluated, Found, How, NewPattern, OnFault,
-    Outcome as PolicyOutcome, Pick, PolicyError, PolicyOptions, PolicyState, PolicyView, Preflight,
-    Strategy, Update, Watcher, activate as policy_activate, create as policy_create,
-    deactivate as policy_deactivate, delete as policy_delete, evaluate as policy_evaluate,
-    list as policy_list, preview as policy_preview, update as policy_update,
+    Outcome as PolicyOutcome, PastExpiries, Pick, PolicyError, PolicyOptions, PolicyState,
+    PolicyView, Preflight, Strategy, Update, Watcher, activate as policy_activate,
+    create as policy_create, deactivate as policy_deactivate, delete as policy_delete,
+    evaluate as policy_evaluate, list as policy_list, preview as policy_preview, refuse_pattern,
+    update as policy_update,
 };
-pub use quay::{Immutability, OperationId, Polarity, PolicyUuid};
+pub use quay::{Immutability, OperationId, Polarity, PolicyUuid, StoredPolicy};
 pub use relations::Selection;
 pub use report::{
     Baseline, BaselineError, CheckReport, PlanReport, Settling, Standing, apply_for_people,

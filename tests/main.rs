@@ -18,5 +18,6 @@ mod model;
 mod pattern;
 mod policy;
 mod program;
+mod remedies;
 mod sandbox;
 mod scale;

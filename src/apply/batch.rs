@@ -196,8 +196,13 @@ impl Look<'_> {
             Correction::Protect(..) => self
                 .expiry_protected(row)
                 .map(|expiry| image(Immutability::Immutable, expiry)),
+            // A flag that was stated otherwise meanwhile leaves the expiry as it is.
+            Correction::ClearExpiry(..) => self
+                .expiry_protected(row)
+                .filter(|expiry| *expiry != row.expiry)
+                .map(|expiry| image(row.immutability, expiry)),
             Correction::Keep(_) => return Step::Keep(row.id),
-            Correction::DeletePolicy(_) => None,
+            _ => None,
         };
         after.map_or(Step::Skip, |after| {
             Step::Change(TagChange {

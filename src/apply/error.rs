@@ -48,6 +48,15 @@ pub enum ApplyError {
         /// How many are about rows in other hands.
         held: u64,
     },
+    /// Some of the plan cannot be done in one transaction.
+    #[error("the plan has {operations} operations on policies, which one transaction cannot hold")]
+    #[diagnostic(help(
+        "an operation has phases, and waits between them: leave --strategy atomic out; each is whole in itself"
+    ))]
+    NotAtomic {
+        /// How many.
+        operations: u64,
+    },
     /// A batch would have left a violation that was not there before.
     #[error(
         "a batch in repository {repository} would make a new violation of `{rule}`; it was rolled back"
@@ -104,6 +113,7 @@ impl ApplyError {
         matches!(
             self,
             Self::ExpiryNotStated { .. }
+                | Self::NotAtomic { .. }
                 | Self::TooMany { .. }
                 | Self::PlanFile(_)
                 | Self::Journal(

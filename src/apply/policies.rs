@@ -1,21 +1,44 @@
 //! Corrections of policy rows: one transaction a row.
 
+use std::thread::sleep;
+
 use super::ApplyError;
-use super::run::Site;
+use super::run::{ATTEMPTS, Site, back_off, passes};
 use crate::correction::{Correction, Planned};
 use crate::evaluate::{
-    Evaluator, Moment, PolicyBook, PolicySubject, Registry, Strictness, Subject,
+    Activity, Evaluator, Moment, Namespace, PolicyBook, PolicyRow, PolicySubject, Registry,
+    Strictness, Subject,
 };
 use crate::journal::{
     FixTotals, Phase, PolicyChange, liveness_held, policy_standings, record_policy_change,
     unfinished_operations,
 };
-use crate::pg::{WriteSession, WriteTransaction};
+use crate::pg::{PgError, WriteSession, WriteTransaction};
 use crate::quay::Scope;
-use crate::relations::{PoliciesOf, delete_inactive_policy, policies, server_clock};
+use crate::relations::{
+    PoliciesOf, PolicySchema, hold_policies, move_policy, namespace_name, registry_of,
+    remove_policy, server_clock,
+};
 
-/// Corrects a policy's row where its precondition still holds; what the run's sums gain.
+/// Corrects a policy's row; what the run's sums gain. Whoever is in the way is waited for.
 pub(super) fn correct(
+    session: &mut WriteSession,
+    site: &Site<'_>,
+    planned: &Planned,
+) -> Result<FixTotals, ApplyError> {
+    let mut attempts = 0;
+    loop {
+        match attempt(session, site, planned) {
+            Err(error) if passes(&error) && attempts < ATTEMPTS => {
+                attempts += 1;
+                sleep(back_off(attempts));
+            }
+            ended => return ended,
+        }
+    }
+}
+
+fn attempt(
     session: &mut WriteSession,
     site: &Site<'_>,
     planned: &Planned,
@@ -30,12 +53,7 @@ pub(super) fn correct(
             record_policy_change(&mut tx, site.run.id, &change)?;
             totals.applied = 1;
         }
-        None => {
-            // What was tried on the row goes with the transaction.
-            drop(tx);
-            tx = session.begin()?;
-            totals.skipped = 1;
-        }
+        None => totals.skipped = 1,
     }
     if !liveness_held(&mut tx, site.run.id)? {
         return Err(ApplyError::LivenessLost(site.run.id));
@@ -45,58 +63,137 @@ pub(super) fn correct(
     Ok(totals)
 }
 
-/// Makes the change. `None` where the precondition does not hold: the transaction is then of no
-/// use any more.
+/// Makes the change where its precondition holds under lock; none where it does not.
 pub(super) fn change(
     tx: &mut WriteTransaction<'_>,
     site: &Site<'_>,
     planned: &Planned,
 ) -> Result<Option<PolicyChange>, ApplyError> {
-    let Correction::DeletePolicy(policy) = &planned.correction else {
+    let Some(expected) = planned.correction.policy() else {
         return Ok(None);
     };
-    let table = policy.scope.table();
-    // The row is deleted first and judged after: from here on nobody else can change it.
-    let of = match policy.scope {
-        Scope::Namespace(id) => PoliciesOf::Scopes {
-            repositories: vec![],
-            namespaces: vec![id],
-        },
-        Scope::Repository(id) => PoliciesOf::Scopes {
-            repositories: vec![id],
-            namespaces: vec![],
-        },
+    // The rows are held before operations are read: one that begins on them meanwhile holds its row
+    // from before it can be seen.
+    let held = Held::of(tx, expected.scope, site.schema)?;
+    let Some((row, is)) = held.violating(tx, site, planned, expected)? else {
+        return Ok(None);
     };
-    let rows = policies(tx, site.schema, &of)?;
-    let before = delete_inactive_policy(tx, table, policy.id, &policy.uuid)?;
-    let operations = unfinished_operations(tx)?;
-    let standings = policy_standings(tx, &operations)?;
-    let moment = Moment {
-        now: server_clock(tx)?,
-        stale_after: site.options.stale_after,
-        features: site.options.features,
-        strictness: Strictness::Lenient,
+    if is.owner.is_some() || is.text != expected.text || is.activity != expected.activity {
+        return Ok(None);
+    }
+    let (table, id) = (is.scope.table(), is.id);
+    let gone = |before: Option<serde_json::Value>| {
+        before.map(|before| PolicyChange {
+            table,
+            id,
+            before: Some(before),
+            after: None,
+        })
     };
-    let registry = Registry::default();
-    let book = PolicyBook::new(rows);
-    let mut evaluator = Evaluator::new(site.rules.rules(), &registry, &book, moment);
-    let stale = evaluator
-        .policies(|row| standings.get(&row.uuid).cloned().unwrap_or_default())
-        .iter()
-        .any(|violation| {
-            violation.rule == planned.rule && is_as_expected(&violation.subject, policy)
-        });
-    let before = before.filter(|_| stale);
-    Ok(before.map(|before| PolicyChange {
-        table,
-        id: policy.id,
-        before: Some(before),
-        after: None,
-    }))
+    Ok(match &planned.correction {
+        Correction::DeletePolicy(_) if is.activity == Activity::Inactive => {
+            gone(remove_policy(tx, table, id, &is.text)?)
+        }
+        Correction::Merge(..) | Correction::DeleteCovered(..) if is.stand_in().is_some() => {
+            gone(remove_policy(tx, table, id, &is.text)?)
+        }
+        Correction::MendNamespace(_) => match held.namespace_wanted(is.scope) {
+            Some(to) => move_policy(tx, id, &is.uuid, row.namespace, to)?.map(|(before, after)| {
+                PolicyChange {
+                    table,
+                    id,
+                    before: Some(before),
+                    after: Some(after),
+                }
+            }),
+            None => None,
+        },
+        _ => None,
+    })
 }
 
-/// Whether a policy is still the one that somebody looked at.
-fn is_as_expected(now: &Subject, expected: &PolicySubject) -> bool {
-    matches!(now, Subject::Policy(now) if now.uuid == expected.uuid
-        && now.scope == expected.scope && now.pattern == expected.pattern)
+/// The policies that decide in a scope, held until the transaction ends, and its names.
+pub(super) struct Held {
+    registry: Registry,
+    rows: Vec<PolicyRow>,
+}
+
+impl Held {
+    pub(super) fn of(
+        tx: &mut WriteTransaction<'_>,
+        scope: Scope,
+        schema: PolicySchema,
+    ) -> Result<Self, PgError> {
+        let (registry, of) = match scope {
+            Scope::Namespace(id) => {
+                let mut registry = Registry::default();
+                let name = namespace_name(tx, id)?;
+                registry.namespaces.insert(id, Namespace { name });
+                let of = PoliciesOf::Scopes {
+                    repositories: vec![],
+                    namespaces: vec![id],
+                };
+                (registry, of)
+            }
+            Scope::Repository(id) => {
+                let registry = registry_of(tx, id)?;
+                let of = PoliciesOf::Scopes {
+                    repositories: vec![id],
+                    namespaces: registry.namespace_of(id).into_iter().collect(),
+                };
+                (registry, of)
+            }
+        };
+        let rows = hold_policies(tx, schema, &of)?;
+        Ok(Self { registry, rows })
+    }
+
+    /// The active policies among them.
+    pub(super) fn active(&self) -> impl Iterator<Item = &PolicyRow> {
+        let rows = self.rows.iter();
+        rows.filter(|row| row.activity == Activity::Active)
+    }
+
+    /// The row as it is now, where it still violates the rule.
+    fn violating(
+        &self,
+        tx: &mut WriteTransaction<'_>,
+        site: &Site<'_>,
+        planned: &Planned,
+        expected: &PolicySubject,
+    ) -> Result<Option<(&PolicyRow, PolicySubject)>, ApplyError> {
+        let Some(row) = self.rows.iter().find(|row| row.uuid == expected.uuid) else {
+            return Ok(None);
+        };
+        let operations = unfinished_operations(tx)?;
+        let standings = policy_standings(tx, &operations)?;
+        let moment = Moment {
+            now: server_clock(tx)?,
+            stale_after: site.options.stale_after,
+            features: site.options.features,
+            strictness: Strictness::Lenient,
+        };
+        let book = PolicyBook::new(self.rows.clone());
+        let mut evaluator = Evaluator::new(site.rules.rules(), &self.registry, &book, moment);
+        let found = evaluator.policies_where(
+            |row| standings.get(&row.uuid).cloned().unwrap_or_default(),
+            |judged| judged.uuid == row.uuid,
+        );
+        let subject = found
+            .into_iter()
+            .filter(|violation| violation.rule == planned.rule)
+            .find_map(|violation| match violation.subject {
+                Subject::Policy(policy) => Some(policy),
+                _ => None,
+            });
+        Ok(subject.map(|subject| (row, subject)))
+    }
+
+    /// The namespace that a repository's policy has to have.
+    fn namespace_wanted(&self, scope: Scope) -> Option<crate::quay::NamespaceId> {
+        match scope {
+            Scope::Repository(id) => self.registry.namespace_of(id),
+            Scope::Namespace(_) => None,
+        }
+    }
 }

@@ -68,7 +68,11 @@ pub(super) fn open(
     Ok((session, schema))
 }
 
-/// Carries a plan out. `reached` is told how many corrections have been dealt with.
+/// Conducts the operations of a plan, which are not done here, for a run that has done the rest.
+pub type Conduct<'c> = dyn FnMut(RunId) -> FixTotals + 'c;
+
+/// Carries a plan out: rows here, then its operations by `conduct`. `reached` is told how many
+/// corrections have been dealt with.
 ///
 /// # Errors
 /// [`ApplyError`]; before the run has begun nothing has been changed, after that it is
@@ -78,6 +82,7 @@ pub fn apply(
     plan: &Plan,
     rules: &Catalogue,
     options: &ApplyOptions,
+    conduct: &mut Conduct<'_>,
     reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Applied, ApplyError> {
     only_as_large_as_it_may_be(plan, options)?;
@@ -86,6 +91,10 @@ pub fn apply(
         only_here(&mut session, origin)?;
     }
     if options.strategy == FixStrategy::Atomic {
+        let operations = plan.operations().count() as u64;
+        if operations > 0 {
+            return Err(ApplyError::NotAtomic { operations });
+        }
         let schema = PolicySchema::from(&schema);
         let corrections = &plan.corrections;
         let (run, outcome) =
@@ -107,7 +116,7 @@ pub fn apply(
         run: run.id,
         source: Box::new(source),
     };
-    let outcome = match carry_all_out(&mut session, &site, &plan.corrections, reached) {
+    let mut outcome = match carry_all_out(&mut session, &site, &plan.corrections, reached) {
         Ok(outcome) => outcome,
         Err(error) => {
             // Where the connection lives the run ends here, and what it did stands; where not,
@@ -118,6 +127,11 @@ pub fn apply(
             return Err(cut_short(error));
         }
     };
+    if plan.operations().next().is_some() {
+        let conducted = conduct(run.id);
+        add(&mut outcome.totals, &conducted);
+        advance(&mut session, &run, &conducted).map_err(cut_short)?;
+    }
     end(&mut session, &run, Phase::Done).map_err(cut_short)?;
     Ok(Applied {
         run: run.id,
@@ -131,7 +145,7 @@ pub(super) fn only_as_large_as_it_may_be(
     plan: &Plan,
     options: &ApplyOptions,
 ) -> Result<(), ApplyError> {
-    let planned = plan.corrections.len() as u64 + plan.beyond;
+    let planned = plan.changes();
     if planned > options.max_changes {
         return Err(ApplyError::TooMany {
             planned,
@@ -184,6 +198,13 @@ pub(super) fn begin_in(
     Ok(run)
 }
 
+fn advance(session: &mut WriteSession, run: &FixRun, totals: &FixTotals) -> Result<(), ApplyError> {
+    let mut tx = session.begin()?;
+    run.advance(&mut tx, Phase::Applying, totals)?;
+    tx.commit()?;
+    Ok(())
+}
+
 pub(super) fn end(
     session: &mut WriteSession,
     run: &FixRun,
@@ -210,7 +231,8 @@ fn carry_all_out(
     let of_same_repository = |a: &Planned, b: &Planned| repository(a) == repository(b);
     for chunk in corrections.chunk_by(of_same_repository) {
         let Some(repository) = chunk.first().and_then(repository) else {
-            for planned in chunk {
+            let rows = chunk.iter();
+            for planned in rows.filter(|planned| planned.correction.operation().is_none()) {
                 let totals = policies::correct(session, site, planned)?;
                 add(&mut sum.totals, &totals);
                 done += 1;

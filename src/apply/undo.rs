@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::batch::held;
 use super::guard::Guard;
 use super::pace::Pace;
+use super::restore::restore;
 use super::run::{back_off, end, go_on, open, passes, too_much_at_once};
 use super::{ApplyError, ApplyOptions, PastExpiry};
 use crate::config::ConnectionSettings;
@@ -14,12 +15,11 @@ use crate::evaluate::{Account, Found, TagRow};
 use crate::ground::Protection;
 use crate::journal::{
     FixRun, FixTotals, JournalError, Phase, TagChange, TagImage, changed_policies, changed_tags,
-    fix_run, hold_liveness, liveness_held, mark_policy_undone, mark_undone, run_state,
-    withdraw_kept,
+    fix_run, hold_liveness, liveness_held, mark_undone, run_state, withdraw_kept,
 };
 use crate::pg::WriteSession;
 use crate::quay::{Expiry, RepositoryId, RunId, TagId, UnixMillis};
-use crate::relations::{PolicySchema, RowLock, Trail, restore_policy, tags_by_id};
+use crate::relations::{PolicySchema, RowLock, Trail, tags_by_id};
 
 /// Rows of the journal that are read at once.
 const PAGE: u32 = 5_000;
@@ -54,7 +54,18 @@ pub struct Undone {
     pub batches: u64,
 }
 
-/// Takes a run back. `reached` is told how many rows have been dealt with.
+/// What became of a run's operations, which are not taken back here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakenBack {
+    /// Operations taken back.
+    pub undone: u64,
+    /// Operations that were not.
+    pub refusals: Vec<Refusal>,
+    /// Tags whose expiry has passed and was left out.
+    pub past_expiries: u64,
+}
+
+/// Takes a run back: its operations by `conduct`, which came last, then the rest. `reached` is told how many rows have been dealt with.
 ///
 /// # Errors
 /// [`ApplyError`]; an undo that was cut short is begun again by the same command.
@@ -62,6 +73,7 @@ pub fn undo(
     settings: &ConnectionSettings,
     id: RunId,
     options: &ApplyOptions,
+    conduct: &mut dyn FnMut(RunId) -> TakenBack,
     reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Undone, ApplyError> {
     let (mut session, schema) = open(settings)?;
@@ -83,6 +95,7 @@ pub fn undo(
         },
         reached,
     };
+    work.conducted(conduct(id));
     let result = work.all();
     let outcome = work.outcome;
     result.map_err(|source| ApplyError::CutShort {
@@ -178,22 +191,32 @@ impl Work<'_> {
         }
     }
 
+    fn conducted(&mut self, taken: TakenBack) {
+        self.outcome.undone += taken.undone;
+        self.outcome.past_expiries += taken.past_expiries;
+        for refusal in taken.refusals {
+            self.refuse(refusal.what, &refusal.why);
+        }
+    }
+
     fn policies(&mut self) -> Result<(), ApplyError> {
         for (entry, change) in changed_policies(self.session, self.run.id)? {
-            let Some(before) = &change.before else {
-                continue;
+            let mut attempts = 0;
+            let restored = loop {
+                match restore(self.session, self.schema, self.run, entry, &change) {
+                    Err(error) if passes(&error) && attempts < ATTEMPTS => {
+                        attempts += 1;
+                        std::thread::sleep(back_off(attempts));
+                    }
+                    ended => break ended?,
+                }
             };
-            let mut tx = self.session.begin()?;
-            if restore_policy(&mut tx, change.table, before)? {
-                mark_policy_undone(&mut tx, entry)?;
-                self.run
-                    .advance(&mut tx, Phase::Undoing, &FixTotals::default())?;
-                tx.commit()?;
-                self.outcome.undone += 1;
-            } else {
-                drop(tx);
-                let what = format!("{} {}", change.table.name(), change.id);
-                self.refuse(what, "its id, its uuid or its scope is taken or gone");
+            match restored {
+                Ok(()) => self.outcome.undone += 1,
+                Err(why) => {
+                    let what = format!("{} {}", change.table.name(), change.id);
+                    self.refuse(what, why);
+                }
             }
         }
         Ok(())

@@ -66,10 +66,17 @@ pub struct CheckArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     readers: Option<u8>,
 
+    /// How many connections may be open at once: two, and one for each reader
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(3..=18))]
+    max_connections: Option<u8>,
+
     /// How long the scan may take; what was found until then is reported, with exit status 3
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
 }
+
+/// Connections of a check beside its readers': the snapshot's, and the second look's.
+const OTHERS: u8 = 2;
 
 /// What is looked at, by `check` and by `fix`.
 #[derive(Args, Debug)]
@@ -136,7 +143,9 @@ impl CheckArgs {
         request.keep = usize::try_from(limit).unwrap_or(usize::MAX);
         request.shard = self.shard;
         request.timeout = layers.stated(&key::TIMEOUT, self.timeout)?;
-        request.readers = usize::from(layers.value(&key::READERS, self.readers)?);
+        let readers = layers.value(&key::READERS, self.readers)?;
+        let most = self.max_connections.map_or(u8::MAX, |most| most - OTHERS);
+        request.readers = usize::from(readers.min(most));
         if let Some(file) = layers.path(&key::BASELINE, self.baseline.clone())? {
             request.baseline = baseline(&file)?;
         }

@@ -99,6 +99,7 @@ fn operation(row: &HistoryRow) -> Value {
     json!({
         "operation": row.id,
         "kind": row.kind.as_column(),
+        "run": row.run,
         "phase": row.phase.as_column(),
         "namespace": namespace,
         "repository": repository,
@@ -151,9 +152,12 @@ fn for_people(history: &History) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{} {}{}: {}, {} tags changed, {} expiry dates cleared; {} by {}{}",
+            "{} {}{}{}: {}, {} tags changed, {} expiry dates cleared; {} by {}{}",
             row.id,
             row.kind.as_column(),
+            row.run
+                .map(|run| format!(" for run {run}"))
+                .unwrap_or_default(),
             harmless(&place),
             row.phase.as_column(),
             row.changed,

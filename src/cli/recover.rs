@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 use quay_doctor::{
-    ApplyOptions, Found, How, OperationId, RecoverRequest, Recovered, WorkerLife, harmless,
-    recover, unfinished,
+    ApplyOptions, Found, How, OperationId, PastExpiries, RecoverRequest, Recovered, WorkerLife,
+    harmless, recover, unfinished,
 };
 use serde_json::json;
 
@@ -119,14 +119,14 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
     let mut rest = false;
     let (mut text, mut rows) = (String::new(), Vec::new());
     for one in recovered {
-        let mut past = 0;
+        let mut past = PastExpiries::default();
         let (id, became, error) = match one {
             Recovered::Finished(id) => (id, "finished", None),
             Recovered::TakenBack {
                 operation,
                 past_expiries,
             } => {
-                past = *past_expiries;
+                past = past_expiries.clone();
                 (operation, "taken back", None)
             }
             Recovered::Elsewhere(id) => (id, "ended by somebody else", None),
@@ -138,14 +138,17 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
         rows.push(json!({
             "operation": id,
             "became": became,
-            "past_expirations_left_out": past,
+            "past_expirations_left_out": past.tags,
+            "past_expirations": past.named,
             "error": error,
         }));
         let why = error.map(|error| format!(": {error}")).unwrap_or_default();
         text.push_str(&format!("operation {id}: {became}{}\n", harmless(&why)));
-        if past > 0 {
+        if !past.is_empty() {
             text.push_str(&format!(
-                "     {past} tags had an expiry that has passed: released without it\n"
+                "     {} tags had an expiry that has passed: released without it: {}\n",
+                past.tags,
+                harmless(&past.to_string())
             ));
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Decisions, PlanError};
 use crate::evaluate::Subject;
+use crate::quay::StoredPolicy;
 use crate::rules::{Catalogue, Doer, RemedyKind, Rule, RuleId};
 
 /// The operator's choices, `--remedy RULE=NAME`; the last one for a rule counts. A decision by scope,
@@ -12,6 +13,18 @@ use crate::rules::{Catalogue, Doer, RemedyKind, Rule, RuleId};
 pub struct Choices {
     by_rule: BTreeMap<RuleId, RemedyKind>,
     decisions: Decisions,
+    /// What `recreate` creates, `--pattern`.
+    recreate: Option<StoredPolicy>,
+}
+
+/// Whose choice a remedy is. The rule's own is taken only where nothing speaks against it; what
+/// somebody asked for is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Origin {
+    /// The rule's.
+    Default,
+    /// The operator's.
+    Chosen,
 }
 
 impl Choices {
@@ -40,29 +53,61 @@ impl Choices {
         self
     }
 
+    /// The same with what a lost policy is to be: `recreate` wants one, and nothing else does.
+    ///
+    /// # Errors
+    /// [`PlanError::PatternMissing`] or [`PlanError::PatternUnused`].
+    pub fn recreating(mut self, policy: Option<StoredPolicy>) -> Result<Self, PlanError> {
+        let recreate = RemedyKind::Recreate;
+        let mut chosen = self.by_rule.values();
+        let wanted = chosen.any(|remedy| *remedy == recreate) || self.decisions.name(recreate);
+        match (&policy, wanted) {
+            (None, true) => Err(PlanError::PatternMissing),
+            (Some(_), false) => Err(PlanError::PatternUnused),
+            _ => {
+                self.recreate = policy;
+                Ok(self)
+            }
+        }
+    }
+
     /// The decisions by scope.
     pub fn decisions(&self) -> &Decisions {
         &self.decisions
     }
 
-    /// The remedy for a subject of a rule, and which decision by scope says so.
+    /// The remedy for a subject of a rule, whose choice it is, and which decision by scope says so.
     pub(super) fn remedy_on(
         &self,
         rule: &Rule,
         subject: &Subject,
-    ) -> Option<(RemedyKind, Option<usize>)> {
+    ) -> Option<(RemedyKind, Origin, Option<usize>)> {
         if let Some((index, remedy)) = self.decisions.on(&rule.id, subject) {
-            return Some((remedy, Some(index)));
+            return Some((remedy, Origin::Chosen, Some(index)));
         }
-        self.remedy(rule).map(|remedy| (remedy, None))
+        if let Some(remedy) = self.by_rule.get(&rule.id) {
+            return Some((*remedy, Origin::Chosen, None));
+        }
+        let default = rule.default_remedy()?;
+        Some((default.name, Origin::Default, None))
     }
 
     /// The remedy for a rule: the one that was chosen, or the rule's own safe one.
     pub fn remedy(&self, rule: &Rule) -> Option<RemedyKind> {
-        self.by_rule
-            .get(&rule.id)
-            .copied()
-            .or_else(|| rule.default_remedy().map(|remedy| remedy.name))
+        self.remedy_with_origin(rule).map(|(remedy, _)| remedy)
+    }
+
+    pub(super) fn remedy_with_origin(&self, rule: &Rule) -> Option<(RemedyKind, Origin)> {
+        let chosen = self.by_rule.get(&rule.id).copied();
+        let default = || rule.default_remedy().map(|remedy| remedy.name);
+        chosen
+            .map(|remedy| (remedy, Origin::Chosen))
+            .or_else(|| default().map(|remedy| (remedy, Origin::Default)))
+    }
+
+    /// What `recreate` creates.
+    pub fn recreate(&self) -> Option<&StoredPolicy> {
+        self.recreate.as_ref()
     }
 }
 
@@ -81,18 +126,19 @@ pub(super) fn remedy(rule: &Rule, name: &str) -> Result<RemedyKind, PlanError> {
                 .collect::<Vec<_>>()
                 .join(", "),
         })?;
-    let (rule, name) = (rule.id.0.clone(), name.to_owned());
     match found.by {
         Doer::Fix => Ok(found.name),
-        Doer::Policy => Err(PlanError::PolicyOperation { rule, name }),
-        Doer::Recover => Err(PlanError::Recovery { rule, name }),
-        Doer::NotYet => Err(PlanError::NotYet { rule, name }),
+        Doer::Policy => Err(PlanError::PolicyOperation {
+            rule: rule.id.0.clone(),
+            name: name.to_owned(),
+        }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quay::Polarity;
     use crate::rules::RuleError;
 
     #[derive(Debug)]
@@ -137,16 +183,28 @@ mod tests {
             Err(Either::Plan(PlanError::NoSuchRemedy { .. }))
         ));
         assert!(matches!(
-            parse("orphaned-immutable-tag=recreate"),
+            parse("slow-pattern=update"),
             Err(Either::Plan(PlanError::PolicyOperation { .. }))
         ));
+    }
+
+    #[test]
+    fn recreate_and_its_pattern_come_together() {
+        let policy = StoredPolicy {
+            pattern: "v.*".to_owned(),
+            polarity: Polarity::Matching,
+        };
+        let recreate = || parse("orphaned-immutable-tag=recreate").expect("valid");
+        let release = parse("orphaned-immutable-tag=release").expect("valid");
         assert!(matches!(
-            parse("interrupted-operation=resume"),
-            Err(Either::Plan(PlanError::Recovery { .. }))
+            recreate().recreating(None),
+            Err(PlanError::PatternMissing)
         ));
         assert!(matches!(
-            parse("misplaced-policy=mend-namespace"),
-            Err(Either::Plan(PlanError::NotYet { .. }))
+            release.recreating(Some(policy.clone())),
+            Err(PlanError::PatternUnused)
         ));
+        let choices = recreate().recreating(Some(policy.clone())).expect("both");
+        assert_eq!(choices.recreate(), Some(&policy));
     }
 }

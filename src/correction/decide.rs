@@ -109,6 +109,11 @@ impl Decisions {
         self.all.is_empty()
     }
 
+    /// Whether one of them is for this remedy.
+    pub(super) fn name(&self, remedy: RemedyKind) -> bool {
+        self.all.iter().any(|decision| decision.remedy == remedy)
+    }
+
     /// Holds the decisions' scopes against what is there: a name that nothing has is a mistake.
     ///
     /// # Errors

@@ -34,10 +34,10 @@ pub enum PlanError {
         /// The names that there are.
         remedies: String,
     },
-    /// The remedy is not a correction of rows but an operation on a policy.
-    #[error("`{rule}={name}` changes a policy and all of its tags; `fix` does not do that")]
+    /// The remedy wants something that only a person can say.
+    #[error("`{rule}={name}` needs a new pattern, and which one only a person can say")]
     #[diagnostic(help(
-        "create or change the policy in Quay, then run `quay-doctor check` again: tags that it then matches are no longer in question"
+        "`quay-doctor policy update UUID --pattern P` writes it and applies it to the tags"
     ))]
     PolicyOperation {
         /// The rule.
@@ -45,22 +45,14 @@ pub enum PlanError {
         /// The remedy.
         name: String,
     },
-    /// The remedy is not a correction of rows but the end of an operation.
-    #[error("`{rule}={name}` ends an operation that was interrupted; `fix` does not do that")]
-    #[diagnostic(help("a fix run is taken back by `quay-doctor fix undo RUN`"))]
-    Recovery {
-        /// The rule.
-        rule: String,
-        /// The remedy.
-        name: String,
-    },
-    /// The remedy is known, and this version cannot carry it out.
-    #[error("`fix` of this version cannot do `{rule}={name}` yet")]
-    #[diagnostic(help("`quay-doctor rules explain {rule}` says what it does; do it in Quay"))]
-    NotYet {
-        /// The rule.
-        rule: String,
-        /// The remedy.
-        name: String,
-    },
+    /// `recreate` without a pattern.
+    #[error("it is not said which policy to create again")]
+    #[diagnostic(help(
+        "`quay-doctor fix` proposes a pattern for each scope with orphans; name one with --pattern"
+    ))]
+    PatternMissing,
+    /// A pattern without `recreate`.
+    #[error("a pattern is given, and no policy is to be created again")]
+    #[diagnostic(help("it goes with --remedy orphaned-immutable-tag=recreate"))]
+    PatternUnused,
 }

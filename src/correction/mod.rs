@@ -1,7 +1,9 @@
 //! From violations to a plan: typed corrections, and the questions that somebody has to answer.
 //!
 //! Pure. A correction that takes protection away is never chosen unasked; where evidence is missing
-//! the plan holds a decision, and the default changes nothing.
+//! the plan holds a decision, and the default changes nothing. What a correction is, what it asks
+//! for and what takes it back stands in one place, [`Correction`]; how it is done, in the rooms
+//! above.
 
 mod choice;
 mod corrections;
@@ -9,7 +11,12 @@ mod decide;
 mod document;
 mod error;
 mod identity;
+pub mod infer;
+mod once;
+mod operations;
+mod orphans;
 mod plan;
+mod remedy;
 
 pub use choice::Choices;
 pub use corrections::{Correction, ExpiryChange, TagTarget};
@@ -20,4 +27,7 @@ pub use document::{
 };
 pub use error::PlanError;
 pub use identity::DatabaseIdentity;
+pub use infer::{Proposal, ScopeProposal};
+pub use operations::{Impact, Interrupted, Operation, Recovery, Recreation};
+pub use orphans::OpenOrphans;
 pub use plan::{LeftAlone, OpenDecision, Plan, Planned};

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Choices, Correction, ExpiryChange, TagTarget};
-use crate::evaluate::{Features, PolicySubject, Stated, Subject, TagSubject, Violation};
-use crate::quay::{OperationId, RepositoryId, TagId, UnixMillis};
+use super::once::{Wanted, once};
+use super::orphans::{Orphans, is_about_orphans};
+use super::remedy::{Answer, answer};
+use super::{Choices, Correction, ExpiryChange, Operation, ScopeProposal};
+use crate::evaluate::{Features, PolicySubject, Subject, Violation};
+use crate::quay::OperationId;
 use crate::rules::{Catalogue, Doer, RemedyKind, Rule, RuleId, Severity};
 
 /// A correction with the rule that asks for it.
@@ -66,11 +69,15 @@ pub struct Plan {
     pub idle_decisions: Vec<String>,
     /// How many violations there are beyond those that were kept; they are not in the plan.
     pub beyond: u64,
+    /// For scopes whose orphans wait for a decision: which policy most likely made them.
+    pub proposals: Vec<ScopeProposal>,
+    /// Why something that was asked for is not in it, a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Plan {
     /// Makes a plan. Tags are ordered by repository and name, which is the order of the batches;
-    /// policies come after tags.
+    /// policies' rows come after tags, and operations last.
     pub fn new(
         violations: Vec<Violation>,
         catalogue: &Catalogue,
@@ -79,14 +86,16 @@ impl Plan {
     ) -> Self {
         let mut plan = Self::default();
         let mut used = BTreeSet::new();
-        let mut open: BTreeMap<(RuleId, String, String), OpenDecision> = BTreeMap::new();
+        let mut open = Open::new();
+        let orphans = Orphans::of(&violations, catalogue, choices);
+        let mut wanted: Vec<Wanted> = Vec::new();
         for violation in violations {
             // A violation's rule is of this catalogue; another has no remedy here.
             let known = catalogue.get(&violation.rule.0).ok();
             let chosen = known.and_then(|rule| choices.remedy_on(rule, &violation.subject));
-            let remedy = chosen.map(|(remedy, by)| {
+            let remedy = chosen.map(|(remedy, origin, by)| {
                 used.extend(by);
-                remedy
+                (remedy, origin)
             });
             if remedy.is_none() && violation.severity == Severity::Info {
                 // Worth knowing, and nobody has to decide anything about it.
@@ -99,31 +108,80 @@ impl Plan {
                 remedies,
                 ..
             } = violation;
-            match (subject, remedy) {
+            let answer = match (&subject, remedy) {
                 (Subject::Policy(policy), _) if policy.owner.is_some() => {
                     if let Some((operation, _)) = policy.owner {
-                        plan.leave(operation, Some(policy));
+                        plan.leave(operation, Some(policy.clone()));
                     }
+                    Answer::Settled
                 }
-                (Subject::Operation(operation), _) => plan.leave(operation.id, None),
-                (subject, Some(remedy)) => {
-                    if let Some(correction) = correction(subject, remedy, features) {
-                        plan.corrections.push(Planned { rule, correction });
-                    }
+                (Subject::Operation(operation), None) => {
+                    plan.leave(operation.id, None);
+                    Answer::Settled
                 }
-                (subject, None) => ask(&mut open, rule, subject, (remedies, doable)),
+                (_, Some(remedy)) => answer(&subject, remedy, &orphans, features),
+                (_, None) => Answer::Ask,
+            };
+            match (answer, remedy) {
+                (Answer::Do(correction), Some((_, origin))) => {
+                    let correction = *correction;
+                    wanted.push((Planned { rule, correction }, origin));
+                }
+                (Answer::Settled, _) => {}
+                _ => {
+                    let options = (possible(remedies, &subject), possible(doable, &subject));
+                    ask(&mut open, rule, subject, options);
+                }
             }
         }
+        plan.corrections = once(wanted);
+        plan.recreate(orphans, catalogue);
+        plan.recovered();
         plan.order();
         plan.decisions = open.into_values().collect();
         plan.idle_decisions = choices.decisions().idle(&used);
         plan
     }
 
-    /// Puts the corrections into the order of the batches: by repository and name, as four of the
-    /// tag table's indexes are, which a batch then changes in one place.
+    /// Puts the corrections into the order of the batches: tags by repository and name, as four of
+    /// the tag table's indexes are, which a batch then changes in one place.
     pub(super) fn order(&mut self) {
-        self.corrections.sort_by(|a, b| place(a).cmp(&place(b)));
+        self.corrections
+            .sort_by(|a, b| place(&a.correction).cmp(&place(&b.correction)));
+    }
+
+    /// What is created again, under the rule that asked for it.
+    fn recreate(&mut self, orphans: Orphans, catalogue: &Catalogue) {
+        let about_orphans = catalogue.rules().iter().find(|rule| is_about_orphans(rule));
+        let Some(rule) = about_orphans else {
+            return;
+        };
+        let planned = orphans.recreations.into_iter().map(|operation| Planned {
+            rule: rule.id.clone(),
+            correction: Correction::Operation(operation),
+        });
+        self.corrections.extend(planned);
+    }
+
+    /// Takes a correction out that would be refused, and says why.
+    pub fn refuse(&mut self, index: usize, why: String) {
+        if index < self.corrections.len() {
+            self.corrections.remove(index);
+            self.notes.push(why);
+        }
+    }
+
+    /// What is recovered is not left to `recover`.
+    fn recovered(&mut self) {
+        let corrections = &self.corrections;
+        self.left.retain(|left| {
+            !corrections.iter().any(|planned| {
+                matches!(
+                    planned.correction.operation(),
+                    Some(Operation::Recover(operation, _)) if operation.id == left.operation
+                )
+            })
+        });
     }
 
     /// Leaves an operation to `recover`; it is named once, whichever rules complain of it.
@@ -143,15 +201,39 @@ impl Plan {
         self.corrections.is_empty() && self.decisions.is_empty() && self.left.is_empty()
     }
 
+    /// How many rows it would change, as far as that was counted: one a correction, and what an
+    /// operation does to existing tags.
+    pub fn changes(&self) -> u64 {
+        let by_operations = self
+            .operations()
+            .filter_map(Operation::impact)
+            .map(|impact| impact.becomes_immutable)
+            .sum::<u64>();
+        self.corrections.len() as u64 + by_operations + self.beyond
+    }
+
+    /// The operations that it would conduct.
+    pub fn operations(&self) -> impl Iterator<Item = &Operation> {
+        self.corrections
+            .iter()
+            .filter_map(|planned| planned.correction.operation())
+    }
+
     /// How many expiry dates would be cleared, and how many would be if it were known whether
     /// immutable tags may expire.
     pub fn expiries_at_stake(&self) -> (u64, u64) {
-        let mut cleared = 0;
-        let mut not_known = 0;
+        let (mut cleared, mut not_known) = (0, 0);
         for planned in &self.corrections {
-            match planned.correction {
-                Correction::Protect(_, ExpiryChange::Cleared(_)) => cleared += 1,
+            match &planned.correction {
+                Correction::Protect(_, ExpiryChange::Cleared(_)) | Correction::ClearExpiry(..) => {
+                    cleared += 1;
+                }
                 Correction::Protect(_, ExpiryChange::NotKnown(_)) => not_known += 1,
+                Correction::Operation(operation) => {
+                    let impact = operation.impact().unwrap_or_default();
+                    cleared += impact.expiries_cleared;
+                    not_known += impact.expiries_not_stated;
+                }
                 _ => {}
             }
         }
@@ -167,38 +249,33 @@ impl Plan {
     }
 }
 
-fn correction(subject: Subject, remedy: RemedyKind, features: Features) -> Option<Correction> {
-    match (subject, remedy) {
-        (Subject::Tag(tag), RemedyKind::Release) => Some(Correction::Release(target(tag))),
-        (Subject::Tag(tag), RemedyKind::Keep) => Some(Correction::Keep(target(tag))),
-        (Subject::Tag(tag), RemedyKind::Protect) => {
-            let change = expiry_change(tag.ends(), features);
-            Some(Correction::Protect(target(tag), change))
-        }
-        (Subject::Policy(policy), RemedyKind::Delete) => Some(Correction::DeletePolicy(policy)),
-        // Refused where the choice is read, or of no meaning for the subject.
-        _ => None,
+/// Questions by rule, namespace and repository.
+type Open = BTreeMap<(RuleId, String, String), OpenDecision>;
+
+/// Tags by repository and name, then policies' rows, then operations.
+fn place(correction: &Correction) -> (u8, i64, &str, i64) {
+    if let Some(tag) = correction.tag() {
+        let name = tag.subject.row.name.as_str();
+        return (
+            0,
+            i64::from(tag.repository().0),
+            name,
+            i64::from(tag.id().0),
+        );
+    }
+    match (correction, correction.policy()) {
+        (Correction::Operation(Operation::Recover(operation, _)), _) => (2, operation.id.0, "", 0),
+        (Correction::Operation(_), policy) => (3, 0, "", policy.map_or(0, |p| i64::from(p.id.0))),
+        (_, policy) => (1, 0, "", policy.map_or(0, |p| i64::from(p.id.0))),
     }
 }
 
-fn target(subject: TagSubject) -> TagTarget {
-    TagTarget { subject }
-}
-
-/// Where a correction stands: tags by repository and name, then the rest.
-fn place(planned: &Planned) -> (bool, Option<(RepositoryId, &str, TagId)>) {
-    let tag = planned.correction.tag();
-    let place = tag.map(|tag| (tag.repository(), tag.subject.row.name.as_str(), tag.id()));
-    (place.is_none(), place)
-}
-
-/// What making a tag immutable does to its expiry.
-fn expiry_change(ends: Option<UnixMillis>, features: Features) -> ExpiryChange {
-    match (ends, features.can_expire) {
-        (None, _) | (_, Stated::On) => ExpiryChange::Untouched,
-        (Some(end), Stated::Off) => ExpiryChange::Cleared(end),
-        (Some(end), Stated::Unknown) => ExpiryChange::NotKnown(end),
+/// Of some remedies those that the subject allows: only a policy with a stand-in can be merged.
+fn possible(mut remedies: Vec<RemedyKind>, subject: &Subject) -> Vec<RemedyKind> {
+    if let Subject::Policy(policy) = subject {
+        remedies.retain(|remedy| *remedy != RemedyKind::Merge || policy.stand_in().is_some());
     }
+    remedies
 }
 
 fn doable(rule: &Rule) -> Vec<RemedyKind> {
@@ -207,7 +284,7 @@ fn doable(rule: &Rule) -> Vec<RemedyKind> {
 }
 
 fn ask(
-    open: &mut BTreeMap<(RuleId, String, String), OpenDecision>,
+    open: &mut Open,
     rule: RuleId,
     subject: Subject,
     (options, doable): (Vec<RemedyKind>, Vec<RemedyKind>),

@@ -15,6 +15,7 @@ mod reading;
 mod registry;
 mod rows;
 mod scope_sets;
+mod subjects;
 mod tag_facts;
 mod tally;
 
@@ -24,8 +25,8 @@ pub use example::{ExampleOutcome, try_examples};
 pub use judge::{Acceptance, Truth, Verdict, Why, judge};
 pub use moment::{Features, Grace, Moment, Stated, Strictness};
 pub use outcome::{
-    OperationSubject, OwningOperation, PolicySubject, RowSubject, RuleOutcome, Status, Subject,
-    TagSubject, Undecided, Violation,
+    Decides, OperationSubject, OwningOperation, PolicySubject, PolicyTwin, RowSubject, RuleOutcome,
+    Status, Subject, TagSubject, Undecided, Violation,
 };
 pub use policies::{Decision, PolicyBook};
 pub use reading::Reading;

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Acceptance, Account, TagRow, Why, WorkerLife};
-use crate::quay::{OperationId, PolicyRowId, PolicyUuid, Scope, UnixMillis};
+use super::{Acceptance, Account, Activity, TagRow, Why, WorkerLife};
+use crate::quay::{OperationId, PolicyRowId, PolicyText, PolicyUuid, Scope, UnixMillis};
 use crate::rules::{RemedyKind, RuleId, Severity};
 
 /// A tag that a violation is about.
@@ -17,6 +17,10 @@ pub struct TagSubject {
     pub namespace: String,
     /// The repository's name.
     pub repository: String,
+    /// Everything that was found about it, whether it excuses or not; empty where the rule takes
+    /// no excuse, and nothing was looked for. No part of a plan's document: it is looked for again.
+    #[serde(skip)]
+    pub account: Account,
 }
 
 /// A policy that a violation is about.
@@ -35,8 +39,38 @@ pub struct PolicySubject {
     pub repository: Option<String>,
     /// Its pattern, or its whole text where that cannot be read.
     pub pattern: String,
+    /// Its text, as stored.
+    pub text: PolicyText,
+    /// Whether it is active.
+    pub activity: Activity,
     /// The unfinished operation that owns it.
     pub owner: Option<OwningOperation>,
+    /// The policy that stays where it goes, for a rule that compares two.
+    pub twin: Option<PolicyTwin>,
+}
+
+/// A policy that another one repeats.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyTwin {
+    /// Its uuid.
+    pub uuid: PolicyUuid,
+    /// Whether it is active.
+    pub activity: Activity,
+    /// Whether it surely decides every tag as the other does.
+    pub decides: Decides,
+    /// The unfinished operation that owns it.
+    pub owner: Option<OwningOperation>,
+}
+
+/// How two policies with one pattern decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decides {
+    /// Every tag alike.
+    Alike,
+    /// One makes its pattern's matches immutable, the other everything else.
+    Otherwise,
 }
 
 /// An unfinished operation that owns a policy.
@@ -279,6 +313,19 @@ impl Subject {
             Self::Row(row) => (&row.namespace, &row.repository),
         };
         (namespace, repository.as_deref().unwrap_or_default())
+    }
+}
+
+impl PolicySubject {
+    /// The twin that gives every protection that this policy gives: it decides alike, it is active
+    /// unless neither is, and no operation owns either.
+    pub fn stand_in(&self) -> Option<&PolicyTwin> {
+        self.twin.as_ref().filter(|twin| {
+            twin.decides == Decides::Alike
+                && (twin.activity == Activity::Active || self.activity == Activity::Inactive)
+                && twin.owner.is_none()
+                && self.owner.is_none()
+        })
     }
 }
 

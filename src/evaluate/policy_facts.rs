@@ -6,7 +6,7 @@ use super::{
 };
 use crate::pattern::Slowness;
 use crate::quay::Scope;
-use crate::rules::Fact;
+use crate::rules::{Fact, Rule};
 
 /// What a policy is judged by.
 pub(super) struct PolicyFacts<'a> {
@@ -95,6 +95,18 @@ impl PolicyFacts<'_> {
         match (found, self.registry.sources_unreadable) {
             (None, Some(table)) => Err(Truth::Unknown(Why::Unreadable(table))),
             (found, _) => Ok(found),
+        }
+    }
+
+    /// The policy that this one repeats, as the rule means it.
+    pub(super) fn twin(&self, rule: &Rule) -> Option<&PolicyRow> {
+        if rule.names(Fact::FirstOfItsPattern) {
+            self.policies.elder_twin(self.row, self.reading)
+        } else if rule.names(Fact::AddsToNamespace) {
+            self.policies
+                .covering(self.row, self.reading, self.registry)
+        } else {
+            None
         }
     }
 

@@ -37,7 +37,8 @@ pub struct TagRow {
 }
 
 /// Whether Quay is to enforce a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Activity {
     /// `active` is true, or the column does not exist: every policy counts.
     Active,

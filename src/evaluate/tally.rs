@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use super::policy_facts::{PolicyFacts, operation_says, operation_truth};
+use super::subjects::{policy_subject, tag_subject};
 use super::tag_facts::{TagFacts, can_expire};
 use super::{
     Account, Found, Grace, Moment, OperationSubject, PolicyBook, PolicyRow, PolicyStanding,
-    PolicySubject, Registry, RowSubject, RuleOutcome, Stated, Strictness, Subject, TagRow,
-    TagSubject, Truth, Undecided, Verdict, Violation, Why, WorkerLife, judge,
+    Registry, RowSubject, RuleOutcome, Stated, Strictness, Subject, TagRow, Truth, Undecided,
+    Verdict, Violation, Why, WorkerLife, judge,
 };
 use crate::quay::TagId;
 use crate::rules::{Fact, Rule, RuleId, SubjectKind};
@@ -157,7 +158,8 @@ impl<'a> Evaluator<'a> {
             let found = accounts.get(&candidate.row.id).into_iter().flatten();
             let evidence = excusing(&self.rules[candidate.rule], found);
             let case = (candidate.rule, evidence);
-            let subject = Subject::Tag(tag_subject(candidate.row, self.registry));
+            let account = accounts.get(&candidate.row.id).cloned().unwrap_or_default();
+            let subject = Subject::Tag(tag_subject(candidate.row, account, self.registry));
             violations.extend(self.count(case, subject, Severe::AsTheRule, |_| None));
         }
         violations
@@ -251,7 +253,9 @@ impl<'a> Evaluator<'a> {
                         let found = policy_evidence(row, &stands, book);
                         let case = (index, excusing(rule, found.iter()));
                         let severe = Severe::of(rule, |fact| facts.truth(fact).is_yes());
-                        let subject = Subject::Policy(policy_subject(row, &stands, registry));
+                        let twin = facts.twin(rule).map(|twin| (twin, standing(twin).owner));
+                        let subject = policy_subject(row, &stands, twin, registry);
+                        let subject = Subject::Policy(subject);
                         violations.extend(self.count(case, subject, severe, |p| facts.says(p)));
                     }
                 }
@@ -386,31 +390,6 @@ fn policy_evidence(row: &PolicyRow, stands: &PolicyStanding, book: &PolicyBook) 
         found.push(Found::Accepted);
     }
     found
-}
-
-fn tag_subject(row: TagRow, registry: &Registry) -> TagSubject {
-    let (namespace, repository) = registry.repository_names(row.repository);
-    TagSubject {
-        namespace: namespace.to_owned(),
-        repository: repository.to_owned(),
-        row,
-    }
-}
-
-fn policy_subject(row: &PolicyRow, stands: &PolicyStanding, registry: &Registry) -> PolicySubject {
-    let (namespace, repository) = registry.scope_names(row.scope);
-    PolicySubject {
-        id: row.id,
-        uuid: row.uuid.clone(),
-        scope: row.scope,
-        namespace: namespace.to_owned(),
-        repository: repository.map(str::to_owned),
-        pattern: row
-            .text
-            .parse()
-            .map_or_else(|_| row.text.0.clone(), |p| p.pattern),
-        owner: stands.owner,
-    }
 }
 
 /// A message with every `{name}` replaced; what stands for nothing is left as it is.

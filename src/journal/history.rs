@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::JournalError;
 use super::operation::{Kind, Phase};
 use crate::pg::{Columns, Row, Statements};
-use crate::quay::{Expiry, Immutability, OperationId, TagId, UnixMillis};
+use crate::quay::{Expiry, Immutability, OperationId, RunId, TagId, UnixMillis};
 
 use super::TagImage;
 
@@ -38,6 +38,8 @@ pub struct HistoryRow {
     pub id: OperationId,
     /// What it is.
     pub kind: Kind,
+    /// The fix run that it belongs to, and is taken back with.
+    pub run: Option<RunId>,
     /// How far it is, or how it ended.
     pub phase: Phase,
     /// The namespace, and the repository, as they were called then.
@@ -95,7 +97,7 @@ pub fn history(
         r#"
         SELECT o.id, o.kind, o.phase, o.namespace_name, o.repository_name, o.policy_uuid,
             o.policy_before, o.policy_after, o.actor, o.reason, o.started_at, o.finished_at,
-            o.tags_changed, o.expirations_cleared, o.error
+            o.tags_changed, o.expirations_cleared, o.error, o.parent_id
         FROM quay_doctor.operation o
         WHERE ($1::bigint IS NULL OR o.id = $1)
             AND ($2::timestamptz IS NULL OR o.started_at >= $2)
@@ -151,6 +153,7 @@ fn row(row: &Row) -> Result<HistoryRow, JournalError> {
         changed: row.read(12)?,
         expirations_cleared: row.read(13)?,
         error: row.read(14)?,
+        run: row.read::<Option<i64>>(15)?.map(OperationId),
     })
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::JournalError;
 use super::operation::{Identity, Kind, Phase, scope};
 use crate::pg::{Columns, Row, Statements, WriteTransaction};
-use crate::quay::{OperationId, PolicyText, PolicyUuid, RepositoryId, Scope, TagId};
+use crate::quay::{OperationId, PolicyText, PolicyUuid, RepositoryId, RunId, Scope, TagId};
 
 /// What becomes of tags that a policy no longer covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +43,16 @@ pub struct OperationOptions {
     /// Whether Quay's audit log is to be written.
     #[serde(default)]
     pub audit: bool,
+    /// The newest entry of Quay's log before it began: later acts are known by their ids.
+    #[serde(default)]
+    pub last_entry_before: Option<i64>,
     /// `atomic` or `phased`.
     #[serde(default)]
     pub strategy: String,
+    /// Only tags with greater ids are marked: the policy was in force before, and what was left
+    /// mutable under it then stays as it is.
+    #[serde(default)]
+    pub only_after: Option<i64>,
 }
 
 /// Where the walk over a scope has arrived: everything up to and with this row is done.
@@ -130,6 +137,8 @@ pub struct NewOperation<'a> {
     pub options: &'a OperationOptions,
     /// `tag_id_seq`'s last value, read before the policy row was written.
     pub last_tag_id_before: i64,
+    /// The fix run that conducts it.
+    pub parent: Option<RunId>,
     /// Made by the caller, who can find the row by it where the answer to COMMIT is lost.
     pub fence: Uuid,
 }
@@ -153,9 +162,9 @@ pub fn begin_operation(
         INSERT INTO quay_doctor.operation
             (kind, phase, scope_kind, scope_id, namespace_name, repository_name, policy_uuid,
              policy_before, policy_after, options, last_tag_id_before, fence, worker, actor,
-             reason, tool_version, finished_at)
+             reason, tool_version, finished_at, parent_id)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-            CASE WHEN $17 THEN clock_timestamp() END)
+            CASE WHEN $17 THEN clock_timestamp() END, $18)
         RETURNING id
         ",
         &[
@@ -176,6 +185,7 @@ pub fn begin_operation(
             &who.reason,
             &env!("CARGO_PKG_VERSION"),
             &ended,
+            &new.parent.map(|run| run.0),
         ],
     )?;
     Ok(OperationId(row.read(0)?))

@@ -75,8 +75,10 @@ impl Worker<'_> {
     pub(super) fn done(&mut self) -> Result<(), PolicyError> {
         let mut tx = self.session.begin()?;
         own_row::compare(&mut tx, &self.operation)?;
-        if self.operation.phase == Phase::Sweeping {
-            account(&mut tx, &self.operation, &self.target)?;
+        match self.operation.phase {
+            Phase::Sweeping => account(&mut tx, &self.operation, &self.target)?,
+            Phase::Releasing => own_row::is_there(&mut tx, &self.operation)?,
+            _ => {}
         }
         let keeps = self.operation.kind == Kind::Update
             && self.operation.options.tags == Some(TagsChoice::Keep);

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::safeguard::point;
+use super::safeguard::{Safeguard, point};
 use super::target::Target;
 use super::view::Impact;
 use super::{PolicyError, PolicyOptions, Strategy};
@@ -13,7 +13,7 @@ use crate::journal::{
 };
 use crate::pg::{Statements, WriteTransaction};
 use crate::quay::{PolicyText, PolicyUuid, Scope};
-use crate::relations::PoliciesOf;
+use crate::relations::{PoliciesOf, last_log_entry};
 
 pub(super) fn only(scope: Scope) -> PoliciesOf {
     match scope {
@@ -46,6 +46,7 @@ pub(super) fn unowned(
 ) -> Result<Option<PolicyOperation>, PolicyError> {
     match owner_of(pg, uuid)? {
         None => Ok(None),
+        Some(_) if !Safeguard::Owned.is_on() => Ok(None),
         Some(operation) if ours(&operation) => Ok(Some(operation)),
         Some(operation) => Err(owned(&operation)),
     }
@@ -79,6 +80,8 @@ impl Begin<'_> {
         last_tag_id_before: i64,
         options: &PolicyOptions,
     ) -> Result<PolicyOperation, PolicyError> {
+        let mut chosen = self.options.clone();
+        chosen.last_entry_before = last_log_entry(tx)?;
         let new = NewOperation {
             kind: self.kind,
             phase: self.phase,
@@ -87,8 +90,9 @@ impl Begin<'_> {
             policy: self.policy,
             before: self.before,
             after: self.after,
-            options: self.options,
+            options: &chosen,
             last_tag_id_before,
+            parent: options.parent,
             fence: self.fence,
         };
         let id = begin_operation(tx, &new, &options.who)?;

@@ -28,7 +28,20 @@ pub fn activate(
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, PolicyError> {
     carry_out(settings, options, watcher, |opened, fence, watcher| {
-        begin_activation(opened, fence, uuid, options, watcher)
+        begin_activation(opened, fence, uuid, None, options, watcher)
+    })
+}
+
+/// Activates a policy again that was in force: only what was pushed after this tag is marked.
+pub(super) fn activate_after(
+    settings: &ConnectionSettings,
+    uuid: &PolicyUuid,
+    last_tag: i64,
+    options: &PolicyOptions,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome, PolicyError> {
+    carry_out(settings, options, watcher, |opened, fence, watcher| {
+        begin_activation(opened, fence, uuid, Some(last_tag), options, watcher)
     })
 }
 
@@ -36,6 +49,7 @@ fn begin_activation(
     (session, schema): &mut Opened,
     fence: Uuid,
     uuid: &PolicyUuid,
+    only_after: Option<i64>,
     options: &PolicyOptions,
     watcher: &mut dyn Watcher,
 ) -> Result<First, PolicyError> {
@@ -49,10 +63,13 @@ fn begin_activation(
             "nothing is to be done",
         ));
     }
-    let chosen = stated(options);
-    let impact = glance(session, &target, &row.text, 0, chosen.can_expire)?;
-    expiry_is_stated(&impact, chosen.can_expire)?;
-    watcher.expected(impact.become_immutable);
+    let mut chosen = stated(options);
+    chosen.only_after = only_after;
+    if only_after.is_none() {
+        let impact = glance(session, &target, &row.text, 0, chosen.can_expire)?;
+        expiry_is_stated(&impact, chosen.can_expire)?;
+        watcher.expected(impact.become_immutable);
+    }
     let begin = Begin {
         kind: Kind::Activate,
         phase: Phase::Applying,

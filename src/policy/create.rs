@@ -6,7 +6,8 @@ use super::activate::{activate_in, forward};
 use super::attempt::{First, Opened, carry_out};
 use super::begin::{Begin, commit_begin, expiry_is_stated, only, owned, stated};
 use super::mark::{lock_all, mark};
-use super::outcome::{Ended, Outcome};
+use super::outcome::{Ended, Outcome, PastExpiries};
+use super::safeguard::Safeguard;
 use super::target::{Target, find};
 use super::validate::validate;
 use super::view::{Impact, glance};
@@ -173,7 +174,7 @@ fn taken(row: &PolicyRow, policy: &StoredPolicy, request: &Create) -> Result<Out
             ended: Ended::AlreadyThere,
             strategy: String::new(),
             sums: crate::journal::Sums::default(),
-            past_expiries: 0,
+            past_expiries: PastExpiries::default(),
             seconds: 0.0,
         });
     }
@@ -227,6 +228,6 @@ fn is_atomic(strategy: Strategy, impact: &Impact) -> bool {
     match strategy {
         Strategy::Atomic => true,
         Strategy::Phased => false,
-        Strategy::Auto => impact.become_immutable <= ATOMIC_UP_TO,
+        Strategy::Auto => impact.become_immutable <= ATOMIC_UP_TO && Safeguard::SmallAtOnce.is_on(),
     }
 }

@@ -3,6 +3,7 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
+use super::outcome::PastExpiries;
 use crate::journal::JournalError;
 use crate::pg::{FaultClass, PgError};
 use crate::quay::{OperationId, PolicyUuid};
@@ -112,12 +113,12 @@ pub enum PolicyError {
     #[diagnostic(help("a failover lost it before it was replicated: run the same command again"))]
     NeverBegun(OperationId),
     /// The operation failed, and was taken back.
-    #[error("operation {operation} was rolled back: {}", as_before(*past_expiries))]
+    #[error("operation {operation} was rolled back: {}", as_before(past_expiries))]
     RolledBack {
         /// The operation.
         operation: OperationId,
         /// Tags whose expiry has passed meanwhile and was not written back: they would have died.
-        past_expiries: u64,
+        past_expiries: PastExpiries,
         /// Why.
         #[source]
         cause: Option<Box<PolicyError>>,
@@ -182,12 +183,13 @@ impl PolicyError {
     }
 }
 
-fn as_before(past_expiries: u64) -> String {
-    match past_expiries {
-        0 => "everything is as before".to_owned(),
-        tags => format!(
-            "everything is as before, but for {tags} tags whose expiry has passed meanwhile and \
-             was not written back (--restore-past-expiry writes it)"
-        ),
+fn as_before(past: &PastExpiries) -> String {
+    if past.is_empty() {
+        return "everything is as before".to_owned();
     }
+    format!(
+        "everything is as before, but for {} tags whose expiry has passed meanwhile and was not \
+         written back (--restore-past-expiry writes it): {past}",
+        past.tags
+    )
 }

@@ -16,7 +16,8 @@ use crate::journal::{
 use crate::pg::WriteTransaction;
 use crate::quay::{Expiry, Immutability, OperationId, RepositoryId, TagId, UnixMillis, is_alive};
 use crate::relations::{
-    RowLock, lock_repository, mark_plain, names_alive_twice, server_clock, tags_by_id, write_tags,
+    RowLock, TakenOff, lock_repository, mark_plain, names_alive_twice, server_clock, tags_by_id,
+    write_tags,
 };
 
 /// What became of rows that were to be marked.
@@ -25,6 +26,8 @@ pub(super) struct Marked {
     pub(super) sums: Sums,
     /// Rows that somebody else holds.
     pub(super) held: Vec<TagId>,
+    /// What has yet to be written down, where a test has switched the right moment off.
+    late: Vec<TagChange>,
 }
 
 impl Worker<'_> {
@@ -52,6 +55,11 @@ impl Worker<'_> {
             error: None,
         };
         Self::finish(&mut self.operation, tx, step)?;
+        if !marked.late.is_empty() {
+            let mut tx = self.session.begin()?;
+            record_tag_changes(&mut tx, self.operation.id, &marked.late)?;
+            tx.commit()?;
+        }
         Ok(marked.held)
     }
 }
@@ -65,15 +73,29 @@ pub(super) fn mark(
     work: Work,
     tags: &[TagId],
 ) -> Result<Marked, PolicyError> {
-    // Whether an administrator took a tag off is asked in the sweep, of every row.
-    if work == Work::Sweep {
+    let newer: Vec<TagId>;
+    let tags = match operation.options.only_after {
+        None => tags,
+        Some(last) => {
+            let later = |tag: &&TagId| i64::from(tag.0) > last;
+            newer = tags.iter().filter(later).copied().collect();
+            &newer
+        }
+    };
+    // Whether an administrator took a tag off is asked in the sweep, of every row; before, of those
+    // that were pushed since the operation began.
+    if work == Work::Sweep || !Safeguard::JournalWithChange.is_on() {
         return mark_one_by_one(tx, operation, options, work, tags);
     }
-    let plain = mark_plain(tx, operation.id, tags, row_lock())?;
-    let mut marked = mark_one_by_one(tx, operation, options, work, &plain.expiring)?;
+    let last = operation.last_tag_id_before;
+    let (old, mut others): (Vec<TagId>, Vec<TagId>) =
+        tags.iter().partition(|id| i64::from(id.0) <= last);
+    let plain = mark_plain(tx, operation.id, &old, row_lock())?;
+    others.extend(&plain.expiring);
+    let mut marked = mark_one_by_one(tx, operation, options, work, &others)?;
     marked.sums.matched += plain.marked;
     marked.sums.changed += plain.marked;
-    marked.held = held(tx, tags, &plain.locked)?;
+    marked.held.extend(held(tx, &old, &plain.locked)?);
     Ok(marked)
 }
 
@@ -106,6 +128,17 @@ fn mark_one_by_one(
         .filter(|row| row.expiry.0.is_some())
         .map(|row| row.id)
         .collect();
+    let last = operation.last_tag_id_before;
+    let log = match (mutable.first(), operation.options.last_entry_before) {
+        // While the policy is applied only a Quay that enforces it already can have made a tag
+        // immutable that an administrator then took off; and it must have pushed it.
+        (Some(row), Some(entry))
+            if work == Work::Sweep || ids.iter().any(|id| i64::from(id.0) > last) =>
+        {
+            TakenOff::since(tx, row.repository, entry)?
+        }
+        _ => TakenOff::default(),
+    };
     let look = Look {
         operation,
         now,
@@ -120,6 +153,8 @@ fn mark_one_by_one(
         } else {
             HashMap::new()
         },
+        log,
+        work,
     };
     let mut changes = Vec::with_capacity(mutable.len());
     for row in &mutable {
@@ -127,8 +162,11 @@ fn mark_one_by_one(
             changes.push(change);
         }
     }
+    let together = Safeguard::JournalWithChange.is_on();
     if !changes.is_empty() {
-        record_tag_changes(tx, operation.id, &changes)?;
+        if together {
+            record_tag_changes(tx, operation.id, &changes)?;
+        }
         write_tags(tx, &changes)?;
     }
     let cleared =
@@ -141,6 +179,7 @@ fn mark_one_by_one(
             ..Sums::default()
         },
         held,
+        late: if together { Vec::new() } else { changes },
     })
 }
 
@@ -180,12 +219,19 @@ struct Look<'a> {
     margin: i64,
     twins: HashSet<TagId>,
     newest: HashMap<TagId, (OperationId, Immutability)>,
+    log: TakenOff,
+    work: Work,
 }
 
 impl Look<'_> {
     /// The change that makes a row immutable; none where it has to be left alone for now.
     fn change(&self, row: &TagRow) -> Result<Option<TagChange>, PolicyError> {
         if Safeguard::TakenOff.is_on() && self.was_taken_off(row.id) {
+            return Ok(None);
+        }
+        let was_there = i64::from(row.id.0) <= self.operation.last_tag_id_before;
+        let asked = self.work == Work::Sweep || !was_there;
+        if asked && Safeguard::TakenOffByLog.is_on() && self.log.says(&row.name, was_there) {
             return Ok(None);
         }
         let Some(expiry) = self.expiry(row)? else {

@@ -1,5 +1,8 @@
 //! How an operation ended.
 
+use std::fmt;
+
+use crate::evaluate::{Registry, TagRow};
 use crate::journal::{PolicyOperation, Sums};
 use crate::quay::{OperationId, PolicyUuid};
 
@@ -12,6 +15,56 @@ pub enum Ended {
     RolledBack,
     /// There was nothing to do: an equal active policy is there.
     AlreadyThere,
+}
+
+/// How many names are kept.
+const NAMED: usize = 20;
+
+/// Tags whose expiry has passed meanwhile and was not written back: they would have died at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PastExpiries {
+    /// How many.
+    pub tags: u64,
+    /// The first of them, as `namespace/repository:tag`; the history of the operation has them all.
+    pub named: Vec<String>,
+}
+
+impl PastExpiries {
+    pub(super) fn add(&mut self, registry: &Registry, row: &TagRow) {
+        self.tags += 1;
+        if self.named.len() < NAMED {
+            let (namespace, repository) = registry.repository_names(row.repository);
+            self.named
+                .push(format!("{namespace}/{repository}:{}", row.name));
+        }
+    }
+
+    /// So many, whose names only the history has.
+    pub fn of_number(tags: u64) -> Self {
+        Self {
+            tags,
+            named: Vec::new(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.tags == 0
+    }
+}
+
+/// The names; and how many more there are.
+impl fmt::Display for PastExpiries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.named.is_empty() {
+            return f.write_str("its history names them");
+        }
+        f.write_str(&self.named.join(", "))?;
+        match self.tags.saturating_sub(self.named.len() as u64) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
 }
 
 /// What came of an operation.
@@ -28,7 +81,7 @@ pub struct Outcome {
     /// The sums, over all workers that it had.
     pub sums: Sums,
     /// Tags whose expiry has passed and was not written back.
-    pub past_expiries: u64,
+    pub past_expiries: PastExpiries,
     /// How long this worker took.
     pub seconds: f64,
 }
@@ -41,7 +94,7 @@ impl Outcome {
             ended,
             strategy: operation.options.strategy.clone(),
             sums: operation.sums,
-            past_expiries: 0,
+            past_expiries: PastExpiries::default(),
             seconds,
         }
     }

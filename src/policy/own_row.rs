@@ -29,8 +29,11 @@ pub(super) fn compare(
     }
     for expected in expectations(operation) {
         let Some(row) = hold_policy(tx, operation.scope.table(), expected.uuid)? else {
-            // Deactivated and then deleted: it covers nothing either way.
-            if operation.kind == Kind::Deactivate {
+            // Deactivated and then deleted: it covers nothing either way. What an update's policy
+            // covered before, it does not cover now, deleted or not: half a release helps nobody.
+            let releases =
+                operation.phase == Phase::Releasing && Safeguard::ReleaseToTheEnd.is_on();
+            if operation.kind == Kind::Deactivate || releases {
                 continue;
             }
             return Err(PolicyError::Gone(expected.uuid.clone()));
@@ -42,6 +45,22 @@ pub(super) fn compare(
                 difference,
             });
         }
+    }
+    Ok(())
+}
+
+/// Looks whether an updated policy is there when its release is done: deleted by its owner, it takes
+/// our marks along.
+///
+/// # Errors
+/// [`PolicyError::Gone`].
+pub(super) fn is_there(
+    tx: &mut WriteTransaction<'_>,
+    operation: &PolicyOperation,
+) -> Result<(), PolicyError> {
+    let (updates, table) = (operation.kind == Kind::Update, operation.scope.table());
+    if updates && hold_policy(tx, table, &operation.policy)?.is_none() {
+        return Err(PolicyError::Gone(operation.policy.clone()));
     }
     Ok(())
 }

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use super::load::can_be_seen;
 use super::outcome::Outcome;
-use super::safeguard::point;
+use super::safeguard::{Safeguard, point};
 use super::target::target_of_scope;
 use super::worker::{Watcher, Worker, open};
 use super::{PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
 use crate::evaluate::WorkerLife;
 use crate::journal::{
-    OperationRow, Phase, PolicyOperation, Step, Sums, advance, hold_liveness, holder_of, operation,
-    take_over, unfinished_operations,
+    OperationRow, Phase, PolicyOperation, Step, Sums, advance, hold_liveness, holder_of, link,
+    operation, take_over, unfinished_operations,
 };
 use crate::pg::{Columns, ReadSession, Statements, WriteSession};
 use crate::quay::OperationId;
@@ -87,6 +87,7 @@ pub fn recover(
             // It has ended meanwhile.
             None => return Ok(None),
             Some((WorkerLife::Gone, _)) if hold_liveness(&mut session, id)? => break,
+            Some(_) if !Safeguard::Liveness.is_on() => break,
             Some((_, worker)) => {
                 if end_frozen(&mut session, id)? {
                     continue;
@@ -157,6 +158,9 @@ fn take(
     let mut tx = session.begin()?;
     let mut taken = row.clone();
     taken.fence = take_over(&mut tx, row, &options.who.worker)?;
+    if let Some(run) = options.parent {
+        link(&mut tx, row.id, run)?;
+    }
     if row.phase == Phase::Applying && how != How::Resume {
         super::roll_back::delete_pending(&mut tx, &taken)?;
         let step = Step {

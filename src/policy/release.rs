@@ -23,7 +23,9 @@ impl Worker<'_> {
     /// Releases what only the policy as it was made immutable; then the operation is done.
     pub(super) fn release(&mut self) -> Result<(), PolicyError> {
         point("before-release");
-        self.settle()?;
+        if Safeguard::SettleBeforeRelease.is_on() {
+            self.settle()?;
+        }
         let text: PolicyText = self.operation.before.clone().ok_or_else(|| {
             crate::journal::JournalError::Unreadable(format!(
                 "operation {} has no text to release by",
@@ -74,7 +76,9 @@ impl Worker<'_> {
                 now,
                 self.options.restore_past_expiry,
             );
-            self.past_expiries += u64::from(passed);
+            if passed {
+                self.past_expiries.add(&ground.registry, row);
+            }
             changes.push(TagChange {
                 tag: row.id,
                 repository: row.repository,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::evaluate::Features;
 use crate::journal::{Identity, TagsChoice};
-use crate::quay::{Polarity, PolicyUuid};
+use crate::quay::{Polarity, PolicyUuid, RunId};
 
 /// Which scope, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +115,8 @@ pub struct PolicyOptions {
     pub max_lag: Option<Duration>,
     /// How many other sessions may be active before the work waits.
     pub max_active: Option<u32>,
+    /// The fix run that conducts it: `fix undo` takes both back.
+    pub parent: Option<RunId>,
 }
 
 impl PolicyOptions {
@@ -134,6 +136,7 @@ impl PolicyOptions {
             restore_past_expiry: false,
             max_lag: None,
             max_active: None,
+            parent: None,
         }
     }
 }

@@ -12,10 +12,12 @@ use crate::evaluate::{Activity, Decision, Found, TagRow};
 use crate::ground::{Ground, Protection};
 use crate::journal::{
     Kind, Phase, PolicyOperation, Step, Sums, TagChange, TagImage, changed_policies, changed_tags,
-    kept_since, mark_policy_undone, mark_undone, record_tag_changes,
+    kept_since, mark_policy_undone, mark_undone, newest_changes, record_tag_changes, was_activated,
 };
 use crate::pg::WriteTransaction;
-use crate::quay::{Immutability, PolicyText, PolicyUuid, RepositoryId, TagId, UnixMillis};
+use crate::quay::{
+    Immutability, OperationId, PolicyText, PolicyUuid, RepositoryId, TagId, UnixMillis,
+};
 use crate::relations::{OwnRow, delete_policy, hold_policy, made_immutable_at_push, pushed_since};
 
 /// Rows of the journal that are read at once, and rows of a batch.
@@ -50,7 +52,11 @@ impl Worker<'_> {
         point("before-undo");
         while self.undo_pass()? > 0 {}
         point("after-undo");
-        let waiting = self.pushed_meanwhile()?;
+        let waiting = if Safeguard::PushedSince.is_on() {
+            self.pushed_meanwhile()?
+        } else {
+            Vec::new()
+        };
         let mut tx = self.session.begin()?;
         if !Safeguard::DeleteBeforeUndo.is_on() {
             delete_pending(&mut tx, &self.operation)?;
@@ -126,8 +132,10 @@ impl Worker<'_> {
         {
             account.retain(|found| !matches!(found, Found::Kept { .. }));
         }
+        let newest = newest_changes(&mut tx, &tags)?;
         let now = ground.now_millis();
         let (mut changes, mut marks) = (Vec::new(), Vec::new());
+        let mut done: HashSet<TagId> = HashSet::new();
         for (entry, change) in entries {
             let Some(row) = rows.iter().find(|row| row.id == change.tag) else {
                 continue;
@@ -136,6 +144,18 @@ impl Worker<'_> {
                 immutability: row.immutability,
                 expiry: row.expiry,
             };
+            // Another operation has marked it since: what it looks like is that one's doing, and
+            // its before-image tells how the tag was.
+            let ours = |(by, _): &(OperationId, Immutability)| *by == self.operation.id;
+            let is_ours = newest.get(&change.tag).is_some_and(ours);
+            if !is_ours && Safeguard::NewestOnly.is_on() {
+                continue;
+            }
+            // Newest first: what an older change of ours left is past.
+            if done.contains(&change.tag) {
+                marks.push(*entry);
+                continue;
+            }
             let as_we_left_it = is == change.after || !Safeguard::AsWeLeftIt.is_on();
             // What it released stays released: the policy that made the tag immutable is gone.
             let gave = change.after.immutability == Immutability::Immutable;
@@ -145,7 +165,9 @@ impl Worker<'_> {
             let known = change.before.expiry.0;
             let (expiry, passed) =
                 expiry_restored(row, known.as_ref(), now, self.options.restore_past_expiry);
-            self.past_expiries += u64::from(passed);
+            if passed {
+                self.past_expiries.add(&ground.registry, row);
+            }
             let after = TagImage {
                 immutability: change.before.immutability,
                 expiry,
@@ -156,6 +178,7 @@ impl Worker<'_> {
                 ..*change
             });
             marks.push(*entry);
+            done.insert(change.tag);
         }
         write(&mut tx, &self.operation, &ground, &rows, &changes)?;
         mark_undone(&mut tx, &marks)?;
@@ -174,14 +197,18 @@ impl Worker<'_> {
 
     /// Rows that were pushed since the operation began and are immutable although nothing that is
     /// there now makes them so: a Quay that does not know `active` enforced the pending policy.
-    /// They are released only where that is certain; the others are named.
+    /// The same where the policy was in force before it was taken back. They are released only where
+    /// that is certain; the others are named.
     fn pushed_meanwhile(&mut self) -> Result<Vec<String>, PolicyError> {
         let Some(text) = self.operation.after.clone() else {
             return Ok(Vec::new());
         };
-        if self.operation.options.quay_knows_active == Some(true) {
+        let was_in_force = was_activated(&mut self.session, self.operation.id)?;
+        let knows_active = self.operation.options.quay_knows_active;
+        if knows_active == Some(true) && !was_in_force {
             return Ok(Vec::new());
         }
+        let enforced = was_in_force || knows_active == Some(false);
         let by_policy = made_immutable_at_push(
             &mut self.session,
             self.target.namespace,
@@ -203,7 +230,12 @@ impl Worker<'_> {
             }
             for (repository, tags) in by_repository {
                 for few in tags.chunks(BATCH) {
-                    waiting.extend(self.pushed_batch(repository, few, &text, &by_policy)?);
+                    waiting.extend(self.pushed_batch(
+                        repository,
+                        few,
+                        &text,
+                        (enforced, &by_policy),
+                    )?);
                 }
             }
         }
@@ -214,7 +246,7 @@ impl Worker<'_> {
         repository: RepositoryId,
         tags: &[TagId],
         text: &PolicyText,
-        by_policy: &HashSet<String>,
+        (enforced, by_policy): (bool, &HashSet<String>),
     ) -> Result<Vec<String>, PolicyError> {
         let book = self.book(text);
         let namespace = Some(self.target.namespace);
@@ -223,7 +255,6 @@ impl Worker<'_> {
         let ground = Ground::enter(&mut tx, repository, taken, self.schema)?;
         let (rows, held) = lock_rows(&mut tx, tags)?;
         let accounts = ground.accounts(&mut tx, &rows, self.operation.id)?;
-        let unaware = self.operation.options.quay_knows_active == Some(false);
         let (mut changes, mut waiting) = (Vec::new(), Vec::new());
         for row in &rows {
             let pending = book.decide(repository, namespace, &row.name) != Decision::Mutable;
@@ -231,7 +262,7 @@ impl Worker<'_> {
             if !pending || !immutable || is_held(&ground, row, &accounts) {
                 continue;
             }
-            if unaware && by_policy.contains(&row.name) {
+            if enforced && by_policy.contains(&row.name) {
                 changes.push(released(row));
             } else {
                 waiting.push(row.name.clone());

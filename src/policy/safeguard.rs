@@ -10,10 +10,18 @@ pub(super) enum Safeguard {
     SettleAtActivation,
     /// Rule 1: the same after a roll-back has deleted the row.
     SettleAtRollBack,
+    /// Rule 1: the same before tags are released that a policy covered until now.
+    SettleBeforeRelease,
+    /// Rule 1: whoever is waited for is seen in pg_locks, not in pg_stat_activity.
+    SettleByLocks,
     /// Rule 2: a before-image comes from a locking read.
     LockedImage,
+    /// Rule 2: a change and its before-image commit together.
+    JournalWithChange,
     /// Rule 3: our own row is compared in every batch.
     OwnRow,
+    /// Rule 3: a release goes on to its end where the updated policy is deleted meanwhile.
+    ReleaseToTheEnd,
     /// Rule 4: policy tables in SHARE mode while protection is taken away.
     ShareMode,
     /// Rule 5: an expiry within the clocks' margin is left alone.
@@ -22,14 +30,28 @@ pub(super) enum Safeguard {
     Twins,
     /// Rule 6: a row that somebody else holds is not waited for.
     SkipLocked,
+    /// Rule 7: an operation whose worker lives is left to it.
+    Liveness,
     /// Rule 7: the fence is compared.
     Fence,
+    /// Rule 8: a roll-back looks at what was pushed since the operation began.
+    PushedSince,
     /// Rule 9: undo only where a row is as we left it.
     AsWeLeftIt,
+    /// Rule 9: undo only what nobody's later change of the journal covers.
+    NewestOnly,
     /// Rule 10: a tag that an administrator took immutability off is left alone.
     TakenOff,
+    /// Rule 10: the same of a tag that was immutable from its push on, as Quay's log tells it.
+    TakenOffByLog,
     /// Rule 10: the sweep walks the whole scope, not only new rows.
     WholeSweep,
+    /// Rule 11: a batch that times out is split.
+    SplitBatch,
+    /// Rule 12: a small scope is done in one transaction.
+    SmallAtOnce,
+    /// Rule 13: what an unfinished operation owns is refused to others.
+    Owned,
     /// A roll-back deletes the policy row before it undoes.
     DeleteBeforeUndo,
 }
@@ -40,14 +62,25 @@ impl Safeguard {
         match self {
             Self::SettleAtActivation => "settle-at-activation",
             Self::SettleAtRollBack => "settle-at-roll-back",
+            Self::SettleBeforeRelease => "settle-before-release",
+            Self::SettleByLocks => "settle-by-locks",
+            Self::JournalWithChange => "journal-with-change",
+            Self::Liveness => "liveness",
+            Self::PushedSince => "pushed-since",
+            Self::SplitBatch => "split-batch",
+            Self::SmallAtOnce => "small-at-once",
+            Self::Owned => "owned",
             Self::LockedImage => "locked-image",
             Self::OwnRow => "own-row",
+            Self::ReleaseToTheEnd => "release-to-the-end",
             Self::ShareMode => "share-mode",
             Self::ClockMargin => "clock-margin",
             Self::Twins => "twins",
             Self::SkipLocked => "skip-locked",
             Self::Fence => "fence",
             Self::AsWeLeftIt => "as-we-left-it",
+            Self::NewestOnly => "newest-only",
+            Self::TakenOffByLog => "taken-off-by-log",
             Self::TakenOff => "taken-off",
             Self::WholeSweep => "whole-sweep",
             Self::DeleteBeforeUndo => "delete-before-undo",

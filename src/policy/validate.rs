@@ -7,6 +7,14 @@ use crate::quay::StoredPolicy;
 /// The longest pattern that Quay takes, in characters (immutability.py:95-112).
 const LONGEST: usize = 256;
 
+/// Refuses a configuration that no operation would take; asks no database.
+///
+/// # Errors
+/// [`PolicyError::Refused`], with the reason.
+pub fn refuse_pattern(new: &NewPattern) -> Result<(), PolicyError> {
+    validate(new).map(drop)
+}
+
 /// Validates as Quay does, and then some: what cannot be decided here cannot be applied.
 pub(super) fn validate(new: &NewPattern) -> Result<StoredPolicy, PolicyError> {
     let trimmed = new.pattern.trim();

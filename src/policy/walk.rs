@@ -197,7 +197,9 @@ impl Worker<'_> {
                         .reached(self.operation.phase, self.operation.sums.changed);
                 }
                 Err(error)
-                    if error.fault() == Some(FaultClass::StatementTimeout) && batch.len() > 1 =>
+                    if error.fault() == Some(FaultClass::StatementTimeout)
+                        && batch.len() > 1
+                        && Safeguard::SplitBatch.is_on() =>
                 {
                     *rows = (batch.len() / 2).max(FEWEST);
                 }

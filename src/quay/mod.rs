@@ -19,5 +19,6 @@ pub use ids::{
 };
 pub use lock::retarget_lock_key;
 pub use policy::{Polarity, PolicyText, StoredPolicy, Unusable};
+pub use python_json::dumps;
 pub use scope::{PolicyTable, RepositoryState, Scope};
 pub use tag::{Expiry, Immutability, UnixMillis, is_alive};

@@ -5,17 +5,20 @@
 //! It is parsed here and never by PostgreSQL: the text may hold `\u0000`, on which a cast to jsonb
 //! fails.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::python_json::python_may_read;
+use super::python_json::{dumps, python_may_read};
 
 /// The text of a policy row, exactly as stored.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct PolicyText(pub String);
 
 /// Whether the pattern's matches become immutable, or everything else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Polarity {
     /// `tag_pattern_matches` is true or absent.
     Matching,
@@ -32,7 +35,8 @@ impl Polarity {
 
 /// A policy that Quay can evaluate. Whether its pattern compiles is the dialect's question: to
 /// Quay a pattern that does not is one that matches nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StoredPolicy {
     /// `tag_pattern`, as stored.
     pub pattern: String,
@@ -94,29 +98,10 @@ impl StoredPolicy {
     /// The text that Quay itself would store: `json.dumps` of both keys, everything beyond
     /// printable ASCII escaped.
     pub fn to_text(&self) -> PolicyText {
-        let mut pattern = String::with_capacity(self.pattern.len());
-        for c in self.pattern.chars() {
-            match c {
-                '"' => pattern.push_str("\\\""),
-                '\\' => pattern.push_str("\\\\"),
-                '\n' => pattern.push_str("\\n"),
-                '\r' => pattern.push_str("\\r"),
-                '\t' => pattern.push_str("\\t"),
-                '\u{8}' => pattern.push_str("\\b"),
-                '\u{c}' => pattern.push_str("\\f"),
-                ' '..='~' => pattern.push(c),
-                other => {
-                    let mut units = [0; 2];
-                    for unit in other.encode_utf16(&mut units) {
-                        pattern.push_str(&format!("\\u{unit:04x}"));
-                    }
-                }
-            }
-        }
-        let matches = self.polarity == Polarity::Matching;
-        PolicyText(format!(
-            "{{\"tag_pattern\": \"{pattern}\", \"tag_pattern_matches\": {matches}}}"
-        ))
+        PolicyText(dumps(&serde_json::json!({
+            "tag_pattern": self.pattern,
+            "tag_pattern_matches": self.polarity == Polarity::Matching,
+        })))
     }
 }
 

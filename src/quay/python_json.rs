@@ -1,9 +1,65 @@
-//! Texts that are JSON to Python's `json.loads` and not to a strict reader.
+//! JSON as Python writes it (`json.dumps`), and as its `json.loads` reads it: not as strictly as others.
 //!
 //! Python takes `NaN`, `Infinity` and `-Infinity` for numbers, lone surrogates for characters, and
 //! numbers and nesting beyond what a strict reader holds. Quay reads policies with it.
 
 use serde_json::Value;
+
+/// The text that `json.dumps` makes: a space after each comma and colon, everything beyond printable
+/// ASCII escaped.
+pub fn dumps(value: &Value) -> String {
+    let mut text = String::new();
+    dump(value, &mut text);
+    text
+}
+
+fn dump(value: &Value, out: &mut String) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => out.push_str(&value.to_string()),
+        Value::String(text) => dump_string(text, out),
+        Value::Array(values) => {
+            out.push('[');
+            for (nth, value) in values.iter().enumerate() {
+                out.push_str(if nth == 0 { "" } else { ", " });
+                dump(value, out);
+            }
+            out.push(']');
+        }
+        Value::Object(entries) => {
+            out.push('{');
+            for (nth, (key, value)) in entries.iter().enumerate() {
+                out.push_str(if nth == 0 { "" } else { ", " });
+                dump_string(key, out);
+                out.push_str(": ");
+                dump(value, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+fn dump_string(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            ' '..='~' => out.push(c),
+            other => {
+                let mut units = [0; 2];
+                for unit in other.encode_utf16(&mut units) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    out.push('"');
+}
 
 /// Nesting up to which a strict reader says "no JSON" for other reasons than depth.
 const DEEPEST: usize = 100;

@@ -1,7 +1,9 @@
 //! Entries of Quay's audit log that we write, each with our mark.
 
 use crate::pg::{PgError, WriteTransaction};
-use crate::quay::{AuditKind, Immutability, MARK_KEY, NamespaceId, OperationId, RepositoryId};
+use crate::quay::{
+    AuditKind, Immutability, MARK_KEY, NamespaceId, OperationId, RepositoryId, dumps,
+};
 
 /// One marked `change_tag_immutability` entry, as Quay would have written it for a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +41,7 @@ pub fn write_marked_changes(
         .iter()
         .map(|change| {
             // Quay's own keys, in its order, and then the mark.
-            serde_json::json!({
+            dumps(&serde_json::json!({
                 "username": actor,
                 "repo": change.repository_name,
                 "tag": change.tag,
@@ -47,8 +49,7 @@ pub fn write_marked_changes(
                 "immutable": change.after.as_column(),
                 "previous_immutable": change.before.as_column(),
                 MARK_KEY: operation,
-            })
-            .to_string()
+            }))
         })
         .collect();
     tx.execute(
@@ -116,7 +117,7 @@ pub fn write_policy_entry(
             &entry.kind.name(),
             &entry.namespace.0,
             &entry.repository.map(|(id, _)| id.0),
-            &metadata.to_string(),
+            &dumps(&metadata),
         ],
     )?;
     Ok(())

@@ -10,13 +10,16 @@ mod census;
 mod clock;
 mod evidence;
 mod labels;
+mod left;
 mod load;
 mod marking;
 mod policies;
+mod policy_rows;
 mod prunable;
 mod readers;
 mod scope;
 mod tags;
+mod taken_off;
 mod trail;
 
 pub use audit::{AuditLog, AuditTrail, acts_on, audit_log, made_immutable_at_push};
@@ -25,17 +28,19 @@ pub use blocks::{LARGEST_MARKED, Pages, TagsAt, marked_tags_named, tag_pages, ta
 pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
 pub use evidence::{accounts, accounts_by};
+pub use left::left_mutable;
 pub use load::{Load, load};
 pub use marking::{Marks, mark_plain};
 pub use policies::{
-    OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_inactive_policy,
-    delete_policy, hold_policy, insert_policy, lock_policy_tables, lock_policy_tables_alone,
-    lock_scope, policies, restore_policy,
+    OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_policy, hold_policy,
+    insert_policy, lock_policy_tables, lock_policy_tables_alone, lock_scope, policies,
+    restore_policy,
 };
+pub use policy_rows::{hold_policies, move_policy, remove_policy};
 pub use prunable::{
     Prunable, hold_ended, prunable, prune_before, prune_operation, prune_tag_changes,
 };
-pub use readers::{PolicyReader, described, policy_readers};
+pub use readers::{PolicyReader, described, policy_readers, policy_readers_by_activity};
 pub use scope::{
     NamespaceRow, Page, Paged, PagedTag, last_tag_id, mutable_tags, namespace_by_name,
     namespace_name, page_of_tags, pushed_since, repositories_of, repository_by_name,
@@ -44,4 +49,5 @@ pub use tags::{
     RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, tags_named,
     write_tags, write_tags_and_read,
 };
+pub use taken_off::{TakenOff, last_log_entry};
 pub use trail::Trail;

@@ -42,6 +42,16 @@ pub fn policies(
     schema: PolicySchema,
     of: &PoliciesOf,
 ) -> Result<Vec<PolicyRow>, PgError> {
+    policies_locked(pg, schema, of, "")
+}
+
+/// The same, with a locking clause.
+pub(super) fn policies_locked(
+    pg: &mut impl Statements,
+    schema: PolicySchema,
+    of: &PoliciesOf,
+    lock: &str,
+) -> Result<Vec<PolicyRow>, PgError> {
     let mut rows = Vec::new();
     for table in PolicyTable::IN_LOCK_ORDER {
         let ids: Option<Vec<i32>> = match (of, table) {
@@ -56,7 +66,7 @@ pub fn policies(
         if ids.as_ref().is_some_and(Vec::is_empty) {
             continue;
         }
-        for row in pg.query(&select(table, schema), &[&ids])? {
+        for row in pg.query(&select(table, schema, lock), &[&ids])? {
             rows.push(policy_row(table, &row)?);
         }
     }
@@ -64,7 +74,7 @@ pub fn policies(
 }
 
 /// The statement's shape depends on the table and its columns only; every value is a parameter.
-fn select(table: PolicyTable, schema: PolicySchema) -> String {
+fn select(table: PolicyTable, schema: PolicySchema, lock: &str) -> String {
     let active = if schema.active { "active" } else { "true" };
     let created = if schema.created_date {
         "created_date"
@@ -76,7 +86,7 @@ fn select(table: PolicyTable, schema: PolicySchema) -> String {
         "SELECT id, uuid, {scope}, namespace_id, policy, {active}, {created} \
          FROM {name} \
          WHERE $1::int[] IS NULL OR {scope} = ANY ($1) \
-         ORDER BY id"
+         ORDER BY id {lock}"
     )
 }
 
@@ -142,29 +152,8 @@ pub fn lock_policy_tables_alone(tx: &mut WriteTransaction<'_>) -> Result<(), PgE
     Ok(())
 }
 
-/// Deletes a policy row that is inactive and otherwise as it was when it was judged; the whole row
-/// as it was, or `None` where it is no longer like that.
-///
-/// # Errors
-/// [`PgError`] where the statement fails.
-pub fn delete_inactive_policy(
-    tx: &mut WriteTransaction<'_>,
-    table: PolicyTable,
-    id: PolicyRowId,
-    uuid: &PolicyUuid,
-) -> Result<Option<serde_json::Value>, PgError> {
-    let name = table.name();
-    let deleted = tx.query_opt(
-        &format!(
-            "DELETE FROM {name} p WHERE id = $1 AND uuid = $2 AND NOT active RETURNING to_jsonb(p)"
-        ),
-        &[&id.0, &uuid.0],
-    )?;
-    deleted.map(|row| row.read(0)).transpose()
-}
-
 /// Puts a deleted policy row back, every column as it was; `false` where its id, its uuid or its
-/// scope is taken or gone.
+/// scope is taken or gone. One that was deleted before there was a column `active` was active.
 ///
 /// # Errors
 /// [`PgError`] where the statement fails.
@@ -180,13 +169,13 @@ pub fn restore_policy(
     };
     let restored = tx.execute(
         &format!(
-            r"
+            r#"
             INSERT INTO {name}
             SELECT r.*
-            FROM jsonb_populate_record(NULL::{name}, $1) r
+            FROM jsonb_populate_record(NULL::{name}, '{{"active": true}}'::jsonb || $1) r
             WHERE NOT EXISTS (SELECT FROM {name} p WHERE p.id = r.id OR p.uuid = r.uuid)
                 AND EXISTS (SELECT FROM {owner} o WHERE o.id = r.{scope})
-            "
+            "#
         ),
         &[row],
     )?;

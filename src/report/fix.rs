@@ -2,7 +2,7 @@
 
 use crate::correction::{Plan, PlanDigest};
 use crate::evaluate::{RuleOutcome, Status};
-use crate::quay::RunId;
+use crate::quay::{OperationId, RunId};
 use crate::rules::RuleId;
 
 /// A plan and the check that it was made from.
@@ -40,6 +40,34 @@ impl PlanReport {
     }
 }
 
+/// How an operation ended that a run conducted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConductedEnd {
+    /// As it was meant.
+    Done,
+    /// It was not begun: why.
+    Skipped(String),
+    /// As if it had never been: why.
+    RolledBack(String),
+    /// It is unfinished, or it is not known how it ended: why.
+    Left(String),
+}
+
+/// An operation that a run conducted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conducted {
+    /// The remedy.
+    pub remedy: &'static str,
+    /// What it was to do, in a sentence.
+    pub sentence: String,
+    /// The operation, where one began.
+    pub operation: Option<OperationId>,
+    /// How it ended.
+    pub end: ConductedEnd,
+    /// Tags that it changed.
+    pub tags_changed: u64,
+}
+
 /// What a run did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApplyReport {
@@ -63,8 +91,22 @@ pub struct ApplyReport {
     pub left: u64,
     /// Whether some rule could not be decided.
     pub unknown: bool,
+    /// The operations that it conducted.
+    pub operations: Vec<Conducted>,
     /// How long it took.
     pub seconds: f64,
+}
+
+impl ApplyReport {
+    /// Whether an operation is unfinished, or was rolled back after a fault.
+    pub fn cut_short(&self) -> bool {
+        self.operations.iter().any(|conducted| {
+            matches!(
+                conducted.end,
+                ConductedEnd::RolledBack(_) | ConductedEnd::Left(_)
+            )
+        })
+    }
 }
 
 /// What an undo did.

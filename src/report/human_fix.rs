@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::words::{line, plural, thousands};
-use super::{ApplyReport, PlanReport, UndoReport, harmless};
-use crate::correction::{Correction, ExpiryChange, OpenDecision, Planned};
+use super::{ApplyReport, ConductedEnd, PlanReport, UndoReport, harmless};
+use crate::correction::{Correction, ExpiryChange, OpenDecision, Planned, ScopeProposal};
 
 /// How many repositories are shown of each rule.
 const SHOWN_PLACES: usize = 10;
@@ -44,6 +44,7 @@ pub fn plan_for_people(report: &PlanReport) -> String {
         }
     }
     decisions(&mut out, &plan.decisions);
+    proposals(&mut out, &plan.proposals);
     for idle in &plan.idle_decisions {
         line!(out, "\ndecided in vain: {}", harmless(idle));
     }
@@ -61,6 +62,9 @@ pub fn plan_for_people(report: &PlanReport) -> String {
             "\n{} would be at stake: say --immutable-tags-can-expire true|false before --apply.",
             plural(not_known, "expiry date")
         );
+    }
+    for note in &plan.notes {
+        line!(out, "\nnote: {}", harmless(note));
     }
     if plan.beyond > 0 {
         line!(
@@ -85,22 +89,30 @@ type Places = BTreeMap<(String, String), u64>;
 
 fn corrections(out: &mut String, corrections: &[Planned]) {
     let mut groups: BTreeMap<(&str, &str), Places> = BTreeMap::new();
+    let mut others: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for planned in corrections {
-        let place = match &planned.correction {
-            Correction::DeletePolicy(policy) => (
-                policy.namespace.clone(),
-                policy.repository.clone().unwrap_or_default(),
-            ),
-            Correction::Release(tag) | Correction::Protect(tag, _) | Correction::Keep(tag) => (
-                tag.subject.namespace.clone(),
-                tag.subject.repository.clone(),
-            ),
-        };
-        *groups
-            .entry((&planned.rule.0, planned.correction.verb()))
-            .or_default()
-            .entry(place)
-            .or_default() += 1;
+        let group = (planned.rule.0.as_str(), planned.correction.verb());
+        match planned.correction.tag() {
+            Some(tag) => {
+                let (namespace, repository) = (&tag.subject.namespace, &tag.subject.repository);
+                let place = (namespace.clone(), repository.clone());
+                *groups.entry(group).or_default().entry(place).or_default() += 1;
+            }
+            None => others
+                .entry(group)
+                .or_default()
+                .push(planned.correction.sentence()),
+        }
+    }
+    for ((rule, verb), sentences) in others {
+        let total = sentences.len() as u64;
+        line!(out, "\n{verb} {}   (rule {rule})", thousands(total));
+        for sentence in sentences.iter().take(SHOWN_PLACES) {
+            line!(out, "     {}", harmless(sentence));
+        }
+        if sentences.len() > SHOWN_PLACES {
+            line!(out, "     … and {} more", sentences.len() - SHOWN_PLACES);
+        }
     }
     for ((rule, verb), places) in groups {
         let total: u64 = places.values().sum();
@@ -114,10 +126,9 @@ fn corrections(out: &mut String, corrections: &[Planned]) {
                 );
                 break;
             }
-            let slash = if repository.is_empty() { "" } else { "/" };
             line!(
                 out,
-                "     {}{slash}{}: {}",
+                "     {}/{}: {}",
                 harmless(namespace),
                 harmless(repository),
                 thousands(*count)
@@ -179,6 +190,43 @@ fn decisions(out: &mut String, decisions: &[OpenDecision]) {
     }
 }
 
+/// The policies that most likely made the orphans, each with what speaks for it.
+fn proposals(out: &mut String, scopes: &[ScopeProposal]) {
+    for scope in scopes {
+        let place = match &scope.repository {
+            Some(repository) => format!("{}/{repository}", scope.namespace),
+            None => scope.namespace.clone(),
+        };
+        line!(
+            out,
+            "\nthe policy that most likely left the orphans of {}:",
+            harmless(&place)
+        );
+        for proposal in &scope.proposals {
+            line!(
+                out,
+                "     {}{}: explains {} of {}, contradicts {} of {} left mutable before the last",
+                harmless(&proposal.policy.pattern),
+                if proposal.inverted() {
+                    " --not-matching"
+                } else {
+                    ""
+                },
+                thousands(proposal.explains),
+                plural(scope.orphans, "orphan"),
+                thousands(proposal.contradicts),
+                thousands(scope.passed_over),
+            );
+        }
+    }
+    if !scopes.is_empty() {
+        line!(
+            out,
+            "     to create it again: --remedy orphaned-immutable-tag=recreate --pattern PATTERN"
+        );
+    }
+}
+
 /// A run.
 pub fn apply_for_people(report: &ApplyReport) -> String {
     let mut out = String::new();
@@ -193,6 +241,29 @@ pub fn apply_for_people(report: &ApplyReport) -> String {
         report.seconds,
         report.longest_batch_ms
     );
+    for conducted in &report.operations {
+        let (ended, why) = match &conducted.end {
+            ConductedEnd::Done => ("done", ""),
+            ConductedEnd::Skipped(why) => ("skipped", why.as_str()),
+            ConductedEnd::RolledBack(why) => ("rolled back", why.as_str()),
+            ConductedEnd::Left(why) => (
+                "not finished, see `quay-doctor recover --list`",
+                why.as_str(),
+            ),
+        };
+        let id = conducted
+            .operation
+            .map(|id| format!("operation {id}: "))
+            .unwrap_or_default();
+        line!(out, "     {id}{}", harmless(&conducted.sentence));
+        let colon = if why.is_empty() { "" } else { ": " };
+        let changed = plural(conducted.tags_changed, "tag");
+        line!(
+            out,
+            "          {ended}{colon}{}; {changed} changed",
+            harmless(why)
+        );
+    }
     if report.past_expiries > 0 {
         line!(
             out,

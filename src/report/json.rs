@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::words::sentence;
-use super::{ApplyReport, CheckReport, PlanReport, UndoReport};
-use crate::correction::{Correction, ExpiryChange};
+use super::{ApplyReport, CheckReport, Conducted, ConductedEnd, PlanReport, UndoReport};
+use crate::correction::{Correction, ExpiryChange, Operation, ScopeProposal};
 use crate::evaluate::{Found, RuleOutcome, Subject, Violation};
+use crate::quay::Polarity;
 
 /// The version of the documents' shape; it grows when a key changes or goes.
 const SHAPE: u32 = 1;
@@ -160,6 +161,8 @@ pub fn plan_json(report: &PlanReport) -> Value {
             "corrections": corrections,
             "decisions": decisions,
             "left_to_recover": left,
+            "proposals": plan.proposals.iter().map(proposal).collect::<Vec<_>>(),
+            "notes": plan.notes,
             "idle_decisions": plan.idle_decisions,
             "digest": report.digest,
             "totals": {
@@ -175,18 +178,76 @@ pub fn plan_json(report: &PlanReport) -> Value {
 
 fn correction(correction: &Correction) -> Value {
     let what = match correction {
-        Correction::Release(tag) | Correction::Protect(tag, _) | Correction::Keep(tag) => {
-            subject(&Subject::Tag(tag.subject.clone()))
-        }
-        Correction::DeletePolicy(policy) => subject(&Subject::Policy(policy.clone())),
+        Correction::Operation(Operation::Recover(interrupted, _)) => Some(json!({
+            "kind": "operation",
+            "id": interrupted.id,
+            "namespace": interrupted.namespace,
+            "repository": interrupted.repository,
+            "name": interrupted.id.to_string(),
+        })),
+        _ => match (correction.tag(), correction.policy()) {
+            (Some(tag), _) => Some(subject(&Subject::Tag(tag.subject.clone()))),
+            (_, Some(policy)) => Some(subject(&Subject::Policy(policy.clone()))),
+            _ => None,
+        },
     };
     let clears = match correction {
-        Correction::Protect(_, ExpiryChange::Cleared(end) | ExpiryChange::NotKnown(end)) => {
-            Some(end)
-        }
+        Correction::Protect(_, ExpiryChange::Cleared(end) | ExpiryChange::NotKnown(end))
+        | Correction::ClearExpiry(_, end) => Some(end),
         _ => None,
     };
-    json!({ "remedy": correction.verb(), "subject": what, "clears_lifetime_end_ms": clears })
+    json!({
+        "remedy": correction.verb(),
+        "subject": what,
+        "does": correction.sentence(),
+        "clears_lifetime_end_ms": clears,
+        "operation": correction.operation().map(operation),
+    })
+}
+
+/// Which policy most likely made the orphans of a scope.
+fn proposal(scope: &ScopeProposal) -> Value {
+    let policies: Vec<Value> = scope
+        .proposals
+        .iter()
+        .map(|proposal| {
+            json!({
+                "pattern": proposal.policy.pattern,
+                "matches": proposal.policy.polarity == Polarity::Matching,
+                "explains": proposal.explains,
+                "contradicts": proposal.contradicts,
+            })
+        })
+        .collect();
+    json!({
+        "namespace": scope.namespace,
+        "repository": scope.repository,
+        "orphans": scope.orphans,
+        "passed_over": scope.passed_over,
+        "policies": policies,
+    })
+}
+
+/// An operation that a plan would conduct.
+fn operation(operation: &Operation) -> Value {
+    let (namespace, repository) = operation.place();
+    let impact = operation.impact();
+    let creates = match operation {
+        Operation::Recreate(recreation) => Some(json!({
+            "pattern": recreation.policy.pattern,
+            "matches": recreation.policy.polarity == Polarity::Matching,
+            "explains": recreation.explains,
+        })),
+        _ => None,
+    };
+    json!({
+        "namespace": namespace,
+        "repository": repository,
+        "creates": creates,
+        "becomes_immutable": impact.map(|impact| impact.becomes_immutable),
+        "expirations_cleared": impact.map(|impact| impact.expiries_cleared),
+        "expirations_not_stated": impact.map(|impact| impact.expiries_not_stated),
+    })
 }
 
 /// A run, after docs/schemas/apply.json.
@@ -203,9 +264,27 @@ pub fn apply_json(report: &ApplyReport) -> Value {
             "past_expirations_left_out": report.past_expiries,
             "batches": report.batches,
             "longest_batch_ms": report.longest_batch_ms,
+            "operations": report.operations.iter().map(conducted).collect::<Vec<_>>(),
             "seconds": report.seconds,
         }),
     )
+}
+
+fn conducted(conducted: &Conducted) -> Value {
+    let (ended, why) = match &conducted.end {
+        ConductedEnd::Done => ("done", None),
+        ConductedEnd::Skipped(why) => ("skipped", Some(why)),
+        ConductedEnd::RolledBack(why) => ("rolled-back", Some(why)),
+        ConductedEnd::Left(why) => ("left", Some(why)),
+    };
+    json!({
+        "remedy": conducted.remedy,
+        "does": conducted.sentence,
+        "operation": conducted.operation,
+        "ended": ended,
+        "why": why,
+        "tags_changed": conducted.tags_changed,
+    })
 }
 
 /// An undo, after docs/schemas/undo.json.

@@ -45,6 +45,7 @@ impl fmt::Display for Severity {
 }
 
 /// What can be done about a violation: a closed set, each member a type of correction.
+/// `--remedy RULE=NAME` takes these names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RemedyKind {
@@ -52,17 +53,17 @@ pub enum RemedyKind {
     Release,
     /// Make the tag immutable.
     Protect,
-    /// Create the policy again and finish its job; `policy create` does that.
+    /// Create the policy again and finish its job, as `policy create` does.
     Recreate,
     /// Declare that the tag is meant to stay as it is.
     Keep,
     /// Delete the policy row.
     Delete,
-    /// Apply the policy to its tags and activate it; `policy activate` does that.
+    /// Apply the policy to its tags and activate it, as `policy activate` does.
     Activate,
-    /// Stop enforcing the policy; `policy deactivate` does that.
+    /// Stop enforcing the policy, as `policy deactivate` does; its tags are kept.
     Deactivate,
-    /// Write another pattern; `policy update` does that.
+    /// Write another pattern. Which one, nobody but a person knows: `policy update` takes it.
     Update,
     /// Make one policy of several that decide the same.
     Merge,
@@ -70,9 +71,9 @@ pub enum RemedyKind {
     MendNamespace,
     /// Take an immutable tag's expiry away.
     ClearExpiry,
-    /// Finish an operation; `recover` does that.
+    /// Finish an operation, as `recover --resume` does.
     Resume,
-    /// Take an operation back; `recover` does that.
+    /// Take an operation back, as `recover --roll-back` does.
     RollBack,
 }
 
@@ -110,15 +111,11 @@ pub enum Weight {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Doer {
-    /// `quay-doctor fix`.
+    /// `quay-doctor fix`: a change of rows, or an operation that it conducts.
     #[default]
     Fix,
-    /// `quay-doctor policy`: it changes a policy and, with it, tags.
+    /// `quay-doctor policy`: it wants something that only a person can say.
     Policy,
-    /// `quay-doctor recover`, or for a fix run `quay-doctor fix undo`.
-    Recover,
-    /// Nothing yet: this version only finds the fault. An administrator does it in Quay.
-    NotYet,
 }
 
 impl Doer {
@@ -127,8 +124,6 @@ impl Doer {
         match self {
             Self::Fix => "quay-doctor fix",
             Self::Policy => "quay-doctor policy, or by hand in Quay",
-            Self::Recover => "quay-doctor recover, or fix undo for a fix run",
-            Self::NotYet => "by hand in Quay: this version's fix cannot do it yet",
         }
     }
 }

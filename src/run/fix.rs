@@ -1,13 +1,20 @@
 //! The fix: a check, a plan of its violations; then, only when asked, the plan carried out.
+//!
+//! Rows are corrected by `apply`, operations are conducted by `policy`, which know nothing of each
+//! other; here they become one run.
 
 use std::ops::ControlFlow;
 
+use super::conduct::{Conductor, Watching, new_pattern, policy_options, take_back_all};
+use super::propose::propose;
 use super::{CheckRequest, Progress, RunError, check};
 use crate::apply::{self, ApplyOptions, Printed};
 use crate::config::ConnectionSettings;
-use crate::correction::{Choices, Decisions, Plan};
+use crate::correction::{Choices, Correction, Decisions, Impact, OpenOrphans, Operation, Plan};
+use crate::evaluate::{Features, Stated};
 use crate::journal::SchemaState;
 use crate::pg::ReadSession;
+use crate::policy::{self, NewPattern, Pick, PolicyError};
 use crate::quay::RunId;
 use crate::relations::{PoliciesOf, PolicySchema, Selection, census, policies};
 use crate::report::{ApplyReport, CheckReport, PlanReport, UndoReport};
@@ -40,6 +47,8 @@ pub fn plan_fix(
         violations, rules, ..
     } = report;
     let total: u64 = rules.iter().map(|rule| rule.violations).sum();
+    let open = OpenOrphans::among(&violations, &request.check.rules, &request.choices);
+    let proposals = propose(settings, &open)?;
     let mut plan = Plan::new(
         violations,
         &request.check.rules,
@@ -47,6 +56,8 @@ pub fn plan_fix(
         request.check.features,
     );
     plan.beyond = total - kept;
+    plan.proposals = proposals;
+    estimate(settings, &mut plan, request.check.features)?;
     Ok(PlanReport::new(plan, rules))
 }
 
@@ -64,6 +75,75 @@ fn only_about_what_is_there(
     Ok(decisions.only_about(&registry, &uuids)?)
 }
 
+/// Counts what the plan's operations would do to existing tags. One that would be refused is no
+/// part of the plan; the note says why.
+fn estimate(
+    settings: &ConnectionSettings,
+    plan: &mut Plan,
+    features: Features,
+) -> Result<(), RunError> {
+    let mut refused = Vec::new();
+    for (index, planned) in plan.corrections.iter_mut().enumerate() {
+        let Correction::Operation(operation) = &mut planned.correction else {
+            continue;
+        };
+        let Some((pick, new)) = previewed(operation) else {
+            continue;
+        };
+        match policy::preview(settings, &pick, &new) {
+            Ok(preview) => {
+                let (cleared, not_stated) = match features.can_expire {
+                    Stated::On => (0, 0),
+                    Stated::Off => (preview.impact.expiring, 0),
+                    Stated::Unknown => (0, preview.impact.expiring),
+                };
+                if let Some(impact) = operation.impact_mut() {
+                    *impact = Impact {
+                        becomes_immutable: preview.impact.become_immutable,
+                        expiries_cleared: cleared,
+                        expiries_not_stated: not_stated,
+                    };
+                }
+            }
+            Err(PolicyError::Refused { sentence, .. }) => {
+                refused.push((index, format!("{}: {sentence}", operation.sentence())));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    for (index, why) in refused.into_iter().rev() {
+        plan.refuse(index, why);
+    }
+    Ok(())
+}
+
+/// What an operation would apply, where it applies a policy.
+fn previewed(operation: &Operation) -> Option<(Pick, NewPattern)> {
+    match operation {
+        Operation::Recreate(recreation) => {
+            let pick = Pick {
+                namespace: recreation.namespace.clone(),
+                repository: recreation.repository.clone(),
+            };
+            Some((pick, new_pattern(recreation)))
+        }
+        Operation::Activate(policy, _) => {
+            let stored = policy.text.parse().ok()?;
+            let pick = Pick {
+                namespace: policy.namespace.clone(),
+                repository: policy.repository.clone(),
+            };
+            let new = NewPattern {
+                pattern: stored.pattern,
+                polarity: stored.polarity,
+                allow_slow: true,
+            };
+            Some((pick, new))
+        }
+        _ => None,
+    }
+}
+
 /// Carries a plan out. The whole catalogue judges the rows again, whatever rules were asked for.
 ///
 /// # Errors
@@ -77,10 +157,22 @@ pub fn apply_fix(
     let started = std::time::Instant::now();
     let rules = Catalogue::built_in()?;
     progress.begin("correcting", plan.plan.corrections.len() as u64);
-    let applied = apply::apply(settings, &plan.plan, &rules, options, &mut |done| {
-        told(progress, done)
-    })?;
-    progress.end();
+    let mut conductor = Conductor {
+        settings,
+        options,
+        rules: &rules,
+        conducted: Vec::new(),
+    };
+    let progress = std::cell::RefCell::new(progress);
+    let applied = apply::apply(
+        settings,
+        &plan.plan,
+        &rules,
+        options,
+        &mut |run| conductor.all(&plan.plan, run, &mut **progress.borrow_mut()),
+        &mut |done| told(&mut **progress.borrow_mut(), done),
+    )?;
+    progress.borrow_mut().end();
     Ok(ApplyReport {
         run: applied.run,
         applied: applied.totals.applied,
@@ -92,6 +184,7 @@ pub fn apply_fix(
         undecided: plan.plan.undecided(),
         left: plan.plan.left.len() as u64,
         unknown: plan.unknown(),
+        operations: conductor.conducted,
         seconds: started.elapsed().as_secs_f64(),
     })
 }
@@ -124,8 +217,19 @@ pub fn undo_fix(
 ) -> Result<UndoReport, RunError> {
     let started = std::time::Instant::now();
     progress.begin("taking back", 0);
-    let undone = apply::undo(settings, run, options, &mut |done| told(progress, done))?;
-    progress.end();
+    let policy = policy_options(options, None);
+    let progress = std::cell::RefCell::new(progress);
+    let undone = apply::undo(
+        settings,
+        run,
+        options,
+        &mut |run| {
+            let mut progress = progress.borrow_mut();
+            take_back_all(settings, run, &policy, &mut Watching(&mut **progress))
+        },
+        &mut |done| told(&mut **progress.borrow_mut(), done),
+    )?;
+    progress.borrow_mut().end();
     Ok(UndoReport {
         run,
         undone: undone.undone,

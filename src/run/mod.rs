@@ -4,6 +4,7 @@
 //! know how.
 
 mod check;
+mod conduct;
 mod error;
 mod explain;
 mod fix;
@@ -12,6 +13,7 @@ mod history_of_scans;
 mod notes;
 mod plan_file;
 mod progress;
+mod propose;
 mod prune;
 mod queries;
 mod recover;

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use super::RunError;
+use super::conduct::take_back_all;
 use crate::apply::{self, ApplyOptions};
 use crate::config::ConnectionSettings;
 use crate::journal::Kind;
-use crate::policy::{self, Ended, Found, How, Outcome, PolicyError, PolicyOptions, Watcher};
+use crate::policy::{
+    self, Ended, Found, How, Outcome, PastExpiries, PolicyError, PolicyOptions, Watcher,
+};
 use crate::quay::OperationId;
 
 /// What became of one operation.
@@ -19,7 +22,7 @@ pub enum Recovered {
         /// The operation.
         operation: OperationId,
         /// Tags whose expiry has passed meanwhile and was not written back.
-        past_expiries: u64,
+        past_expiries: PastExpiries,
     },
     /// It was finished or taken back by somebody else meanwhile.
     Elsewhere(OperationId),
@@ -66,14 +69,36 @@ pub fn recover(
         if request.only.is_some_and(|only| only != id) {
             continue;
         }
-        let outcome = if found.operation.kind == Kind::Fix {
-            recover_fix(settings, id, request)
-        } else {
-            recover_policy(settings, id, request, watcher)
-        };
-        recovered.push(outcome.unwrap_or_else(|error| Recovered::Left(id, error)));
+        let kind = found.operation.kind;
+        recovered.push(by_kind(settings, (id, kind), request, watcher));
     }
     Ok(recovered)
+}
+
+/// Recovers one operation; none where it has ended.
+pub(super) fn recover_one(
+    settings: &ConnectionSettings,
+    id: OperationId,
+    request: &RecoverRequest,
+    watcher: &mut dyn Watcher,
+) -> Result<Option<Recovered>, RunError> {
+    let found = unfinished(settings)?;
+    let found = found.iter().find(|found| found.operation.id == id);
+    Ok(found.map(|found| by_kind(settings, (id, found.operation.kind), request, watcher)))
+}
+
+fn by_kind(
+    settings: &ConnectionSettings,
+    (id, kind): (OperationId, Kind),
+    request: &RecoverRequest,
+    watcher: &mut dyn Watcher,
+) -> Recovered {
+    let outcome = if kind == Kind::Fix {
+        recover_fix(settings, id, request, watcher)
+    } else {
+        recover_policy(settings, id, request, watcher)
+    };
+    outcome.unwrap_or_else(|error| Recovered::Left(id, error))
 }
 
 fn recover_policy(
@@ -107,16 +132,25 @@ fn recover_fix(
     settings: &ConnectionSettings,
     id: OperationId,
     request: &RecoverRequest,
+    watcher: &mut dyn Watcher,
 ) -> Result<Recovered, RunError> {
     if request.how == How::Resume {
         apply::leave_as_is(settings, id, &request.apply)?;
         return Ok(Recovered::Finished(id));
     }
-    let undone = apply::undo(settings, id, &request.apply, &mut |_| {
-        std::ops::ControlFlow::Continue(())
-    })?;
+    let alone = PolicyOptions {
+        parent: None,
+        ..request.policy.clone()
+    };
+    let undone = apply::undo(
+        settings,
+        id,
+        &request.apply,
+        &mut |run| take_back_all(settings, run, &alone, watcher),
+        &mut |_| std::ops::ControlFlow::Continue(()),
+    )?;
     Ok(Recovered::TakenBack {
         operation: id,
-        past_expiries: undone.past_expiries,
+        past_expiries: PastExpiries::of_number(undone.past_expiries),
     })
 }

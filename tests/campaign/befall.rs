@@ -14,6 +14,9 @@ use crate::program::run_on;
 /// The longest that a schedule waits for its operation.
 pub const PATIENCE: Duration = Duration::from_secs(100);
 
+/// The longest that a pause lasts: what others want then may need what the operation holds.
+const PAUSE: Duration = Duration::from_millis(400);
+
 /// Whatever is at work.
 pub trait AtWork {
     /// Whether it has ended.
@@ -46,7 +49,7 @@ pub fn befall(
     proxy: &FaultProxy,
     fault: &Fault,
     work: &mut dyn AtWork,
-    hold: &Path,
+    (hold, acted): (&Path, &dyn Fn() -> bool),
 ) {
     match fault {
         Fault::LockTimeout { what, ms } => hold_locks(arena, *what, Duration::from_millis(*ms)),
@@ -80,6 +83,16 @@ pub fn befall(
                 if !work.has_ended() {
                     lock_crosswise(arena, *repository);
                 }
+            }
+        }
+        Fault::Paused { .. } => {
+            let held = format!("{}.held", hold.display());
+            if until(work, || Path::new(&held).exists()) {
+                let begun = Instant::now();
+                while begun.elapsed() < PAUSE && (!acted() || begun.elapsed() < PAUSE / 10) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                std::fs::write(hold, "").expect("a file");
             }
         }
         Fault::Frozen(_) => {
@@ -128,14 +141,25 @@ fn take_over(arena: &Arena) {
     if !has_journal(arena) {
         return;
     }
+    end_idle_transactions(arena);
     age(arena, "10 min");
     let args = stated(&["recover", "--wait", "5s"]);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    run_on(arena.role_url(), &args);
+    run_on(&arena.role_url(), &args);
 }
 
 pub fn has_journal(arena: &Arena) -> bool {
     arena.count("SELECT (to_regclass('quay_doctor.operation') IS NOT NULL)::int") == 1
+}
+
+/// What idle_in_transaction_session_timeout does after a minute to a worker that stands still in the
+/// middle of a transaction, before anybody takes it for frozen.
+fn end_idle_transactions(arena: &Arena) {
+    arena.sql(&format!(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+         WHERE usename = '{}' AND state LIKE 'idle in transaction%'",
+        arena.role
+    ));
 }
 
 pub fn age(arena: &Arena, by: &str) {
@@ -191,7 +215,7 @@ fn hold_locks(arena: &Arena, what: Held, time: Duration) {
 /// Takes what an operation takes in another order: Quay's lock, rows from the last to the first, and
 /// then a policy table.
 fn lock_crosswise(arena: &Arena, nth: usize) {
-    let Ok(mut session) = open(arena.url()) else {
+    let Ok(mut session) = open(&arena.url()) else {
         return;
     };
     let id = arena.repositories[nth];

@@ -68,6 +68,15 @@ pub enum Fault {
         statement: u64,
         answer: bool,
     },
+    /// At the nth row: an error of the work itself.
+    WorkFails {
+        row: u32,
+    },
+    /// Held at the nth point while others act; killed at a later one, where that is said.
+    Paused {
+        point: u32,
+        killed: Option<u32>,
+    },
     TwoWorkers,
     /// Stopped at the nth point, taken over, and set going again.
     Frozen(u32),
@@ -103,6 +112,8 @@ impl Fault {
             Self::DiskFull { .. } => "disk full (53100, raised by a trigger)",
             Self::KilledAtPoint(_) => "SIGKILL at a named point",
             Self::KilledAtStatement { .. } => "SIGKILL at a statement, or at the answer to it",
+            Self::WorkFails { .. } => "an error of the work itself",
+            Self::Paused { .. } => "a pause at a named point while others act",
             Self::TwoWorkers => "two workers on one operation",
             Self::Frozen(_) => "SIGSTOP, taken over, SIGCONT",
             Self::Supervisor(..) => "a supervisor starts the same command again",
@@ -117,7 +128,11 @@ impl Fault {
     pub fn befalls_everybody(&self) -> bool {
         !matches!(
             self,
-            Self::TwoWorkers | Self::Supervisor(..) | Self::SecondOperation { .. } | Self::Users
+            Self::Paused { .. }
+                | Self::TwoWorkers
+                | Self::Supervisor(..)
+                | Self::SecondOperation { .. }
+                | Self::Users
         )
     }
 }
@@ -161,6 +176,11 @@ pub fn faults() -> impl Strategy<Value = Fault> {
         2 => point().prop_map(Fault::KilledAtPoint),
         2 => (at(), any::<bool>())
             .prop_map(|(statement, answer)| Fault::KilledAtStatement { statement, answer }),
+        1 => (1_u32..24).prop_map(|row| Fault::WorkFails { row }),
+        3 => (point(), prop::option::of(1_u32..10)).prop_map(|(point, later)| Fault::Paused {
+            point,
+            killed: later.map(|later| point + later),
+        }),
         1 => Just(Fault::TwoWorkers),
         2 => point().prop_map(Fault::Frozen),
         1 => (point(), point()).prop_map(|(one, two)| Fault::Supervisor(one, two)),
@@ -231,6 +251,9 @@ pub fn lay(arena: &Arena, proxy: &FaultProxy, fault: &Fault) {
             &format!(">= {row}"),
             "RAISE 'could not extend file: No space left on device' USING ERRCODE = '53100'",
         ),
+        Fault::WorkFails { row } => {
+            trap(arena, &format!("= {row}"), "RAISE 'the work itself fails'");
+        }
         Fault::CutToServer(bytes) => proxy.arm(Rule::cut_after(Way::ToServer, *bytes)),
         Fault::CutToProgram(bytes) => proxy.arm(Rule::cut_after(Way::ToProgram, *bytes)),
         Fault::LostStatement(nth) => proxy.arm(at_statement(*nth, false, Effect::Cut)),
@@ -256,6 +279,12 @@ pub fn environment(fault: &Fault, hold: &str) -> Vec<(&'static str, String)> {
         }
         Fault::Supervisor(nth, _) => vec![("QUAY_DOCTOR_KILL_AT", format!("any:{nth}"))],
         Fault::Frozen(nth) => vec![("QUAY_DOCTOR_HOLD_AT", format!("any:{nth}={hold}"))],
+        Fault::Paused { point, killed } => {
+            let kill = killed.map(|nth| ("QUAY_DOCTOR_KILL_AT", format!("any:{nth}")));
+            let mut all = vec![("QUAY_DOCTOR_HOLD_AT", format!("any:{point}={hold}"))];
+            all.extend(kill);
+            all
+        }
         _ => Vec::new(),
     }
 }

@@ -1,16 +1,18 @@
 //! The campaign: operations under faults, drawn at random, judged by the oracle.
 //!
 //! A schedule that ends inconsistently is shrunk and printed with its seed:
-//! `QUAY_DOCTOR_CAMPAIGN_SEED=n cargo test --test integration campaign::one -- --ignored` runs it
-//! again. `make campaign N=10000` runs many, and writes docs/faults.md.
+//! `QUAY_DOCTOR_CAMPAIGN_OF=… QUAY_DOCTOR_CAMPAIGN_SEED=n cargo test --test integration campaign::one
+//! -- --ignored` runs it again. `make campaign N=10000` runs many, and writes docs/faults.md.
 
 mod befall;
+mod bites;
 mod fault;
 mod operation;
 mod others;
 mod quay;
 mod run;
 mod schedule;
+mod server;
 mod table;
 mod world;
 
@@ -24,18 +26,23 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use quay_doctor::sandbox::shared::TestDatabase;
 
 use self::run::{Came, ours};
-use self::schedule::{Schedule, schedules, schedules_for_everybody};
+use self::schedule::{Of, Schedule, schedules_for_everybody};
 use self::table::{Column, Table};
 use self::world::Arena;
 use crate::scale::cases;
 
-/// Schedules of every operation, and schedules that Quay's ways are put to as well, by default.
-const SCHEDULES: u32 = 300;
+/// Schedules of each kind of operation, and schedules that Quay's ways are put to as well, by default.
+const SCHEDULES: u32 = 100;
 const BESIDE: u32 = 60;
-/// How many databases are worked on at a time: most of a schedule is waiting.
-const ARENAS: u64 = 3;
+/// How many databases are worked on at a time, where `QUAY_DOCTOR_CAMPAIGN_ARENAS` does not say: a
+/// good part of a schedule is waiting.
+const ARENAS: u64 = 2;
+/// A campaign draws no more after so many minutes, where `QUAY_DOCTOR_CAMPAIGN_MINUTES` does not say.
+const MINUTES: u64 = 24 * 60;
 /// Steps of shrinking: each is a schedule of its own.
 const SHRINKING: u64 = 60;
+/// A schedule that takes longer is told.
+const SLOW_SECONDS: f64 = 8.0;
 /// So many inconsistent schedules are shrunk and told; the others only count.
 const TOLD: usize = 3;
 
@@ -102,10 +109,13 @@ fn shrunk(arena: &Arena, seed: u64, mut tree: impl ValueTree<Value = Schedule>) 
 }
 
 /// Runs schedules by their seeds in several databases at once.
-fn campaign(seed: u64, schedules_wanted: u64, beside: u64) -> (Table, Vec<Failure>) {
+fn campaign(of: Of, seed: u64, schedules: u64, beside: u64) -> (Table, Vec<Failure>) {
     let next = AtomicU64::new(0);
+    let arenas = number("QUAY_DOCTOR_CAMPAIGN_ARENAS").unwrap_or(ARENAS);
+    let minutes = number("QUAY_DOCTOR_CAMPAIGN_MINUTES").unwrap_or(MINUTES);
+    let begun = Instant::now();
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..ARENAS)
+        let workers: Vec<_> = (0..arenas)
             .map(|_| {
                 scope.spawn(|| {
                     let db = TestDatabase::quay().expect("a database");
@@ -113,13 +123,14 @@ fn campaign(seed: u64, schedules_wanted: u64, beside: u64) -> (Table, Vec<Failur
                     let (mut table, mut failures) = (Table::default(), Vec::new());
                     loop {
                         let nth = next.fetch_add(1, Ordering::Relaxed);
-                        if nth >= schedules_wanted + beside {
+                        let late = begun.elapsed().as_secs() >= minutes * 60;
+                        if late || nth >= schedules + beside {
                             return (table, failures);
                         }
                         if nth < beside {
                             side_by_side(&arena, seed + nth, &mut table, &mut failures);
                         } else {
-                            alone(&arena, seed + nth, &mut table, &mut failures);
+                            alone(&arena, (of, seed + nth), &mut table, &mut failures);
                         }
                     }
                 })
@@ -145,7 +156,11 @@ fn judged(
     let schedule = tree.current();
     let begun = Instant::now();
     let (came, told) = wrong_with(arena, &schedule);
-    table.seconds(schedule.fault.name(), begun.elapsed().as_secs_f64());
+    let seconds = begun.elapsed().as_secs_f64();
+    table.seconds(schedule.fault.name(), seconds);
+    if seconds > SLOW_SECONDS {
+        eprintln!("seed {seed} took {seconds:.0} s: {:?}", schedule.fault);
+    }
     table.add(schedule.fault.name(), column, told.is_none());
     table.add_operation(schedule.wanted.name(), told.is_none());
     if let Some(came) = &came {
@@ -165,8 +180,8 @@ fn judged(
     });
 }
 
-fn alone(arena: &Arena, seed: u64, table: &mut Table, failures: &mut Vec<Failure>) {
-    let tree = drawn(&schedules(), seed);
+fn alone(arena: &Arena, (of, seed): (Of, u64), table: &mut Table, failures: &mut Vec<Failure>) {
+    let tree = drawn(&of.schedules(), seed);
     judged(arena, (seed, tree), Column::Ours, table, failures);
 }
 
@@ -214,22 +229,37 @@ fn seed() -> u64 {
     seed
 }
 
-#[test]
-fn under_every_fault_an_operation_is_whole_in_the_end() {
+fn whole_in_the_end(of: Of) {
     let (begun, seed) = (Instant::now(), seed());
-    let (table, failures) = campaign(seed, cases(SCHEDULES).into(), 0);
+    let (table, failures) = campaign(of, seed, cases(SCHEDULES).into(), 0);
     eprintln!(
-        "{}\n{}",
-        table.page(seed, begun.elapsed().as_secs()),
+        "{of:?} {:?} in {} s\n{}",
+        table.of(Column::Ours),
+        begun.elapsed().as_secs(),
         table.times()
     );
     assert_none(&failures);
 }
 
 #[test]
+fn under_every_fault_a_creation_is_whole_in_the_end() {
+    whole_in_the_end(Of::Creations);
+}
+
+#[test]
+fn under_every_fault_a_change_of_a_policy_is_whole_in_the_end() {
+    whole_in_the_end(Of::Changes);
+}
+
+#[test]
+fn under_every_fault_a_fix_a_recovery_and_a_migration_are_whole_in_the_end() {
+    whole_in_the_end(Of::Repairs);
+}
+
+#[test]
 fn quays_ways_are_inconsistent_where_ours_is_not() {
     let beside = cases(BESIDE).into();
-    let (table, failures) = campaign(seed(), 0, beside);
+    let (table, failures) = campaign(Of::Every, seed(), 0, beside);
     eprintln!("{}", table.page(0, 0));
     assert_none(&failures);
     if beside >= u64::from(BESIDE) {
@@ -250,8 +280,31 @@ fn at_length() {
     let begun = Instant::now();
     let seed = seed();
     let wanted = number("QUAY_DOCTOR_CAMPAIGN").unwrap_or(3_000);
-    let beside = wanted / 6;
-    let (table, failures) = campaign(seed, wanted - beside, beside);
+    let beside = wanted / 8;
+    let (of_schedules, of_servers) = thread::scope(|scope| {
+        let of_servers = scope.spawn(|| {
+            let mut all = server::restarts(seed, wanted / 150);
+            all.extend(server::full_disks(seed, wanted / 150));
+            all.extend((0..wanted / 500).map(|nth| server::failover(seed + nth)));
+            all
+        });
+        let of_schedules = campaign(Of::Every, seed, wanted - beside, beside);
+        (of_schedules, of_servers.join().expect("no panic"))
+    });
+    let (mut table, mut failures) = of_schedules;
+    for one in of_servers {
+        let consistent = one.came.verdict.is_consistent();
+        table.add(one.fault, Column::Ours, consistent);
+        table.add_operation(one.operation, consistent);
+        if !consistent {
+            eprintln!("{} {}: {}", one.fault, one.seed, one.came.verdict);
+            failures.push(Failure {
+                seed: one.seed,
+                schedule: drawn(&Of::Every.schedules(), one.seed).current(),
+                told: format!("{}: {}", one.fault, one.came.verdict),
+            });
+        }
+    }
     let page = table.page(seed, begun.elapsed().as_secs());
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md");
     std::fs::write(path, page).expect("docs/faults.md");
@@ -267,11 +320,12 @@ fn one() {
     };
     let db = TestDatabase::quay().expect("a database");
     let arena = Arena::prepare(&db.tcp_url(), false).expect("a registry");
-    let beside = std::env::var_os("QUAY_DOCTOR_CAMPAIGN_BESIDE").is_some();
-    let schedule = if beside {
-        drawn(&schedules_for_everybody(), seed).current()
-    } else {
-        drawn(&schedules(), seed).current()
+    let schedule = match std::env::var("QUAY_DOCTOR_CAMPAIGN_OF").as_deref() {
+        Ok("Beside") => drawn(&schedules_for_everybody(), seed).current(),
+        Ok("Creations") => drawn(&Of::Creations.schedules(), seed).current(),
+        Ok("Changes") => drawn(&Of::Changes.schedules(), seed).current(),
+        Ok("Repairs") => drawn(&Of::Repairs.schedules(), seed).current(),
+        _ => drawn(&Of::Every.schedules(), seed).current(),
     };
     eprintln!("{schedule:#?}");
     let (came, told) = wrong_with(&arena, &schedule);

@@ -93,14 +93,20 @@ pub fn creations() -> impl Strategy<Value = Wanted> {
         })
 }
 
-pub fn operations() -> impl Strategy<Value = Wanted> {
+/// Changes of a policy that is there.
+pub fn changes() -> impl Strategy<Value = Wanted> {
     prop_oneof![
-        6 => creations(),
         3 => (0..PATTERNS.len(), prop::bool::weighted(0.3))
             .prop_map(|(pattern, keep)| Wanted::Update { pattern, keep }),
         3 => prop::bool::weighted(0.2).prop_map(|keep| Wanted::Delete { keep }),
         2 => Just(Wanted::Activate),
         2 => prop::bool::weighted(0.2).prop_map(|keep| Wanted::Deactivate { keep }),
+    ]
+}
+
+/// What mends a registry, and its schema.
+pub fn repairs() -> impl Strategy<Value = Wanted> {
+    prop_oneof![
         2 => any::<bool>().prop_map(|orphans| Wanted::Fix { orphans }),
         1 => Just(Wanted::Undo),
         2 => (0..PATTERNS.len(), 2_u32..20)
@@ -108,6 +114,11 @@ pub fn operations() -> impl Strategy<Value = Wanted> {
         1 => Just(Wanted::MigrateUp),
         1 => Just(Wanted::MigrateDown),
     ]
+}
+
+/// Every operation.
+pub fn operations() -> impl Strategy<Value = Wanted> {
+    prop_oneof![6 => creations(), 10 => changes(), 7 => repairs()]
 }
 
 /// What to type, and what the oracle is told.
@@ -190,7 +201,7 @@ pub fn ask(arena: &Arena, world: &WorldSpec, wanted: &Wanted, aware: bool) -> As
         let mut args = vec!["policy"];
         args.extend(rest);
         args.extend(["--batch-time", "1us", "--quay-knows-active", knows]);
-        args.extend(["--reconnect-for", "20s", "--settle-timeout", "20s"]);
+        args.extend(["--reconnect-for", "8s", "--settle-timeout", "20s"]);
         stated(&args)
     };
     let create = |repository: Option<usize>, pattern: usize, rest: &[&str]| {
@@ -262,12 +273,12 @@ pub fn ask(arena: &Arena, world: &WorldSpec, wanted: &Wanted, aware: bool) -> As
             let before = arena.state();
             let mut command = crate::program::command(&[]);
             command
-                .args(["--database-url", arena.role_url()])
+                .args(["--database-url", &arena.role_url()])
                 .args(create(None, pattern, &["--strategy", "phased"]))
                 .env("QUAY_DOCTOR_KILL_AT", format!("any:{killed_at}"));
             command.output().expect("the program starts");
             Asked {
-                args: stated(&["recover", "--quay-knows-active", knows]),
+                args: stated(&["recover", "--wait", "2s", "--quay-knows-active", knows]),
                 operation: created(None, pattern, false),
                 before: Some(before),
             }
@@ -285,11 +296,11 @@ pub fn ask(arena: &Arena, world: &WorldSpec, wanted: &Wanted, aware: bool) -> As
             let before = arena.state();
             let args: Vec<String> = fix(true);
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            run_on(arena.role_url(), &args);
+            run_on(&arena.role_url(), &args);
             undo(arena, before)
         }
         Wanted::MigrateUp => {
-            run_on(arena.url(), &["migrate", "down", "--to", "1"]).expect_status(0);
+            run_on(&arena.url(), &["migrate", "down", "--to", "1"]).expect_status(0);
             Asked {
                 args: stated(&["migrate", "up"]),
                 operation: Operation::Nothing,

@@ -22,12 +22,20 @@ const PUSHES: u32 = 40;
 pub struct PusherSpec {
     pub clock: usize,
     pub locks: bool,
+    /// The longest time between evaluation and insertion.
+    pub pause_ms: u64,
     pub seed: u64,
 }
 
 pub fn pushers(most: usize) -> impl Strategy<Value = Vec<PusherSpec>> {
-    let pusher = (0..CLOCKS.len(), any::<bool>(), any::<u64>())
-        .prop_map(|(clock, locks, seed)| PusherSpec { clock, locks, seed });
+    let pusher = (0..CLOCKS.len(), any::<bool>(), any::<u64>()).prop_map(|(clock, locks, seed)| {
+        PusherSpec {
+            clock,
+            locks,
+            pause_ms: 15,
+            seed,
+        }
+    });
     prop::collection::vec(pusher, 0..=most)
 }
 
@@ -48,7 +56,7 @@ pub fn push_about(arena: &Arena, spec: &PusherSpec, aware: bool, stop: &AtomicBo
         },
         clock_ahead_ms: CLOCKS[spec.clock],
     };
-    let settings = ConnectionSettings::resolve(Some(arena.url())).expect("settings");
+    let settings = ConnectionSettings::resolve(Some(&arena.url())).expect("settings");
     let mut pusher = None;
     for _ in 0..PUSHES {
         if stop.load(Ordering::Relaxed) {
@@ -56,7 +64,8 @@ pub fn push_about(arena: &Arena, spec: &PusherSpec, aware: bool, stop: &AtomicBo
         }
         let repository = arena.repositories[random.usize(..REPOSITORIES)];
         let name = NAMES[random.usize(..NAMES.len())];
-        let pause = (random.u32(..3) == 0).then(|| Duration::from_millis(random.u64(..15)));
+        let pause =
+            (random.u32(..3) == 0).then(|| Duration::from_millis(random.u64(..spec.pause_ms)));
         if pusher.is_none() {
             pusher = Pusher::open(&settings, flavour).ok();
         }
@@ -82,6 +91,9 @@ pub enum Doing {
     PutPolicy,
     /// Quay's own creation, with its pass.
     PostPolicy(usize),
+    /// A push of this name into this repository that began before the operation did, and commits
+    /// now: its row has an old id.
+    LatePush(usize, usize),
 }
 
 #[derive(Clone, Debug)]
@@ -100,6 +112,7 @@ pub fn acts(most: usize) -> impl Strategy<Value = Vec<ActSpec>> {
         1 => Just(Doing::DeletePolicy),
         1 => Just(Doing::PutPolicy),
         2 => (0..PATTERNS.len()).prop_map(Doing::PostPolicy),
+        1 => (0..REPOSITORIES, 0..NAMES.len()).prop_map(|(of, name)| Doing::LatePush(of, name)),
     ];
     let act = (doing, 5_u64..160).prop_map(|(doing, after)| ActSpec { doing, after });
     prop::collection::vec(act, 1..=most)
@@ -116,19 +129,58 @@ pub struct OwnPolicy {
     pub text: PolicyText,
 }
 
-/// Carries acts out; those that were carried out, in their order.
+/// What acts there were, and what befell those who did them.
+#[derive(Debug, Default)]
+pub struct Acted {
+    /// Those that were carried out, in their order.
+    pub acts: Vec<Act>,
+    /// Requests of Quay's that a deadlock ended.
+    pub victims: u64,
+}
+
+/// The SQLSTATE of a deadlock's victim.
+const DEADLOCK: &str = "40P01";
+
+/// Pushes that have begun and are yet to commit.
+pub fn late(arena: &Arena, specs: &[ActSpec], before: &State) -> Vec<(u64, WriteSession)> {
+    let mut late = Vec::new();
+    for spec in specs {
+        let Doing::LatePush(of, name) = spec.doing else {
+            continue;
+        };
+        let mut session = arena.session();
+        let pushed_as = format!("{}-late-{}", NAMES[name], spec.after);
+        let immutable = before.decides(arena.repositories[of], &pushed_as);
+        let pushed = session.run(&format!(
+            "BEGIN;
+             SELECT policy FROM repositoryimmutabilitypolicy WHERE active;
+             SELECT policy FROM namespaceimmutabilitypolicy WHERE active;
+             INSERT INTO tag (name, repository_id, lifetime_start_ms, hidden, tag_kind_id, immutable)
+             VALUES ('{pushed_as}', {of},
+                 (extract(epoch FROM clock_timestamp()) * 1000)::bigint, false, 1, {immutable})",
+            of = arena.repositories[of],
+        ));
+        pushed.expect("a push that has begun");
+        late.push((spec.after, session));
+    }
+    late
+}
+
+/// Carries acts out.
 pub fn act(
     arena: &Arena,
+    late_pushes: Vec<(u64, WriteSession)>,
     specs: &[ActSpec],
     before: &State,
     own: Option<&OwnPolicy>,
     statements: &dyn Fn() -> u64,
     stop: &AtomicBool,
-) -> Vec<Act> {
+) -> Acted {
     let mut specs = specs.to_vec();
     specs.sort_by_key(|spec| spec.after);
     let ids: Vec<TagId> = before.tags.keys().copied().collect();
-    let mut done = Vec::new();
+    let mut late = late_pushes;
+    let mut done = Acted::default();
     for spec in specs {
         let begun = Instant::now();
         while statements() < spec.after && !stop.load(Ordering::Relaxed) {
@@ -137,11 +189,21 @@ pub fn act(
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        // Where it cannot be carried out, nobody has done anything.
-        if let Ok(mut session) = open(arena.url())
-            && let Ok(Some(act)) = one(arena, &mut session, &spec.doing, before, &ids, own)
-        {
-            done.push(act);
+        if matches!(spec.doing, Doing::LatePush(..)) {
+            if let Some(at) = late.iter().position(|(after, _)| *after == spec.after) {
+                let (_, mut session) = late.swap_remove(at);
+                // The server may be gone: then nobody has pushed.
+                let _ = session.run("COMMIT");
+            }
+            continue;
+        }
+        let Ok(mut session) = open(&arena.url()) else {
+            continue;
+        };
+        match one(arena, &mut session, &spec.doing, before, &ids, own) {
+            Ok(act) => done.acts.extend(act),
+            // Where it cannot be carried out, nobody has done anything.
+            Err(error) => done.victims += u64::from(error.sqlstate() == Some(DEADLOCK)),
         }
     }
     done
@@ -186,12 +248,12 @@ fn one(
             }))
         }
         Doing::Expire(nth, soon) => {
-            let Some((id, row)) = tag(nth) else {
+            let Some((id, _)) = tag(nth) else {
                 return Ok(None);
             };
             let end = soon.then(|| before.read_at_ms + 20 * 86_400_000);
+            // A Quay before v3.18.0 takes no lock for that.
             let mut tx = session.begin()?;
-            lock(&mut tx, row.repository)?;
             let changed = tx.execute(
                 "UPDATE tag SET lifetime_end_ms = $2
                  WHERE id = $1 AND NOT hidden AND NOT immutable
@@ -207,12 +269,14 @@ fn one(
                 return Ok(None);
             };
             let mut tx = session.begin()?;
-            // Quay's delete locks the row, then the repository.
+            // Quay's delete locks the row, then the repository. This one's clock is ahead: by ours
+            // the row lives on for some seconds.
             tx.query("SELECT FROM tag WHERE id = $1 FOR UPDATE", &[&id.0])?;
+            std::thread::sleep(Duration::from_millis(25));
             lock(&mut tx, row.repository)?;
             let ended = tx.query_opt(
                 "UPDATE tag
-                 SET lifetime_end_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+                 SET lifetime_end_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + 5000
                  WHERE id = $1 AND NOT hidden AND NOT immutable
                      AND (lifetime_end_ms IS NULL OR lifetime_end_ms >
                          (extract(epoch FROM clock_timestamp()) * 1000)::bigint + 10000)
@@ -231,6 +295,8 @@ fn one(
             Ok(None)
         }
         Doing::PostPolicy(nth) => post_policy(arena, session, PATTERNS[*nth]),
+        // It has begun long ago.
+        Doing::LatePush(..) => Ok(None),
     }
 }
 
@@ -253,7 +319,11 @@ pub fn delete_policy(session: &mut WriteSession, own: &OwnPolicy) -> Result<Opti
     let gone = session.query_opt(
         &format!(
             "DELETE FROM {name}
-             WHERE {column} = $1 AND (uuid = $2 OR ($2 IS NULL AND policy IN ($3, $4)))
+             WHERE id = (
+                 SELECT id FROM {name}
+                 WHERE {column} = $1 AND (uuid = $2 OR ($2 IS NULL AND policy IN ($3, $4)))
+                 ORDER BY policy = $4 DESC, id
+                 LIMIT 1)
              RETURNING uuid, EXISTS (
                  SELECT FROM quay_doctor.operation o
                  WHERE o.finished_at IS NULL AND o.policy_uuid = {name}.uuid)"

@@ -18,10 +18,12 @@ use super::world::{Arena, PATTERNS};
 
 /// Rows that are looked at in one batch: a small registry then has as many batches as a large one
 /// has of 500.
-const BATCH: i64 = 4;
+const BATCH: i64 = 2;
 
-/// Statements of one creation, roughly; a fault falls among them.
-const STATEMENTS: u64 = 24;
+/// Statements, bytes and rows of one creation, roughly; a fault falls among them.
+const STATEMENTS: u64 = 30;
+const BYTES: u64 = 5_000;
+const ROWS: u32 = 9;
 
 /// Quay's worker, as a thread.
 struct Worker<'s, 'p> {
@@ -45,6 +47,7 @@ impl AtWork for Worker<'_, '_> {
 /// The same fault, where Quay's worker has no points of ours, no COMMIT and far fewer statements.
 fn for_quay(fault: &Fault) -> Fault {
     let at = |statement: u64| statement % STATEMENTS + 1;
+    let at_row = |row: u32| row % ROWS + 1;
     match *fault {
         Fault::KilledAtPoint(nth) | Fault::ClockJump { point: nth, .. } => {
             Fault::KilledAtStatement {
@@ -56,7 +59,7 @@ fn for_quay(fault: &Fault) -> Fault {
             statement: at(statement),
             answer,
         },
-        Fault::Frozen(nth) => Fault::BlackHole {
+        Fault::Frozen(nth) | Fault::Paused { point: nth, .. } => Fault::BlackHole {
             statement: at(nth.into()),
             answer: nth % 2 == 0,
             after: After::Delivered,
@@ -82,8 +85,15 @@ fn for_quay(fault: &Fault) -> Fault {
             statement: at(statement),
             ms,
         },
-        Fault::CutToServer(bytes) => Fault::CutToServer(bytes / 4),
-        Fault::CutToProgram(bytes) => Fault::CutToProgram(bytes / 4),
+        Fault::CutToServer(bytes) => Fault::CutToServer(bytes % BYTES),
+        Fault::CutToProgram(bytes) => Fault::CutToProgram(bytes % BYTES),
+        Fault::StatementTimeout { row, once } => Fault::StatementTimeout {
+            row: at_row(row),
+            once,
+        },
+        Fault::TerminatedAtRow(row) => Fault::TerminatedAtRow(at_row(row)),
+        Fault::DiskFull { row } => Fault::DiskFull { row: at_row(row) },
+        Fault::WorkFails { row } => Fault::WorkFails { row: at_row(row) },
         ref other => other.clone(),
     }
 }
@@ -96,7 +106,7 @@ pub fn quays(arena: &Arena, schedule: &Schedule, present: bool) -> Verdict {
     };
     let asked = ask(arena, &schedule.world, &schedule.wanted, true);
     let mut before = arena.state();
-    let proxy = FaultProxy::before(arena.role_url()).expect("a proxy");
+    let proxy = FaultProxy::before(&arena.role_url()).expect("a proxy");
     let fault = for_quay(&schedule.fault);
     match fault {
         // Each statement of Quay's pass commits itself.
@@ -131,13 +141,8 @@ pub fn quays(arena: &Arena, schedule: &Schedule, present: bool) -> Verdict {
             proxy: &proxy,
         };
         let folder = tempfile::tempdir().expect("a folder");
-        befall(
-            arena,
-            &proxy,
-            &fault,
-            &mut worker,
-            &folder.path().join("go"),
-        );
+        let hold = folder.path().join("go");
+        befall(arena, &proxy, &fault, &mut worker, (&hold, &|| true));
         if let Some(thread) = worker.thread.take() {
             // How it ended, it may have told nobody.
             let _ = thread.join();
@@ -150,12 +155,13 @@ pub fn quays(arena: &Arena, schedule: &Schedule, present: bool) -> Verdict {
         super::run::jump(arena, days * 86_400_000);
         before.jumped_ahead(days * 86_400_000);
     }
-    let direct = ConnectionSettings::resolve(Some(arena.role_url())).expect("settings");
+    let direct = ConnectionSettings::resolve(Some(&arena.role_url())).expect("settings");
     subject.clean_up(&direct).expect("a clean-up");
     Case {
         before: &before,
         operations: &[asked.operation],
         acts: &[],
+        pushes: schedule.pushes(),
     }
     .judge(&arena.state())
 }

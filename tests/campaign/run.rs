@@ -1,9 +1,10 @@
 //! One schedule of ours, from an empty registry to a verdict.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use quay_doctor::sandbox::oracle::{Act, Case, End, Operation, State, Verdict, Wrong};
 use quay_doctor::sandbox::proxy::{FaultProxy, Heal};
@@ -11,7 +12,7 @@ use quay_doctor::sandbox::proxy::{FaultProxy, Heal};
 use super::befall::{AtWork, befall, bury, has_journal};
 use super::fault::{Fault, environment, lay};
 use super::operation::{Asked, Wanted, ask, stated};
-use super::others::{OwnPolicy, act, delete_policy, is_put, push_about};
+use super::others::{Acted, OwnPolicy, act, delete_policy, is_put, late, push_about};
 use super::schedule::{Schedule, Then};
 use super::world::{Arena, PATTERNS, text};
 use crate::program::{Ended, command, run_on};
@@ -82,6 +83,21 @@ pub type SwitchedOff<'s> = Option<&'s str>;
 
 /// Runs a schedule.
 pub fn ours(arena: &Arena, schedule: &Schedule, off: SwitchedOff<'_>) -> Came {
+    ours_under(arena, schedule, off, &mut |proxy, work, pause| {
+        befall(arena, proxy, &schedule.fault, work, pause);
+    })
+}
+
+/// Lets a fault befall what is at work.
+pub type Befall<'b> = dyn FnMut(&FaultProxy, &mut dyn AtWork, (&Path, &dyn Fn() -> bool)) + 'b;
+
+/// Runs a schedule under a fault that somebody else lets befall it.
+pub fn ours_under(
+    arena: &Arena,
+    schedule: &Schedule,
+    off: SwitchedOff<'_>,
+    befalls: &mut Befall<'_>,
+) -> Came {
     let asked = ask(arena, &schedule.world, &schedule.wanted, schedule.aware);
     let migrates = matches!(schedule.wanted, Wanted::MigrateUp | Wanted::MigrateDown);
     let mut operations = vec![asked.operation.clone()];
@@ -94,36 +110,52 @@ pub fn ours(arena: &Arena, schedule: &Schedule, off: SwitchedOff<'_>) -> Came {
     } else {
         arena.role_url()
     };
-    let proxy = FaultProxy::before(proxy_to).expect("a proxy");
+    let proxy = FaultProxy::before(&proxy_to).expect("a proxy");
     lay(arena, &proxy, &schedule.fault);
-    let mut disturbed = disturbed(arena, schedule, &asked, second, &proxy, &before, off);
-    let (mut ended, mut acts) = (disturbed.ended, std::mem::take(&mut disturbed.acts));
+    let disturbed = disturbed(
+        arena,
+        (schedule, &asked, second),
+        &proxy,
+        &before,
+        off,
+        befalls,
+    );
+    let mut ended = disturbed.ended;
+    let (mut acts, victims) = (disturbed.acted.acts, disturbed.acted.victims);
     if migrates {
-        ended.push(run(arena.url(), &asked.args));
-        let again = run(arena.url(), &["migrate", "up"].map(str::to_owned));
+        ended.push(run(&arena.url(), &asked.args));
+        let again = run(&arena.url(), &["migrate", "up"].map(str::to_owned));
         again.expect_status(0);
     }
     if let Fault::ClockJump { days, .. } = schedule.fault {
         jump(arena, days * 86_400_000);
         before.jumped_ahead(days * 86_400_000);
     }
-    let stable = recovered(arena, schedule, &asked, off, &mut ended, &mut acts);
+    let own = own_policy(&asked.operation, &before);
+    let stable = recovered(arena, (schedule, &asked, own), off, &mut ended, &mut acts);
     let after = arena.state();
     let case = Case {
         before: &before,
         operations: &operations,
         acts: &acts,
+        pushes: schedule.pushes(),
     };
     let mut verdict = case.judge(&after);
     if !stable {
         verdict.wrong.push(Wrong::RecoveryIsNotStable);
+    }
+    // Quay's own requests can deadlock with each other.
+    let alone = schedule.pushers.is_empty() && !matches!(schedule.fault, Fault::Deadlock { .. });
+    if victims > 0 && alone {
+        let told = "a request of Quay's was the victim of a deadlock with the operation";
+        verdict.wrong.push(Wrong::Otherwise(told.to_owned()));
     }
     if let Some(wrong) = belied(schedule, &ended, &acts, &verdict) {
         verdict.wrong.push(wrong);
     }
     verdict
         .wrong
-        .extend(new_violations(arena, &known, &operations, &acts));
+        .extend(new_violations(arena, &known, &case, &after));
     Came {
         verdict,
         ended,
@@ -134,25 +166,32 @@ pub fn ours(arena: &Arena, schedule: &Schedule, off: SwitchedOff<'_>) -> Came {
 /// How the work ended, and what others did meanwhile.
 struct Disturbed {
     ended: Vec<Ended>,
-    acts: Vec<Act>,
+    acted: Acted,
 }
 
 fn disturbed(
     arena: &Arena,
-    schedule: &Schedule,
-    asked: &Asked,
-    second: Option<Asked>,
+    (schedule, asked, second): (&Schedule, &Asked, Option<Asked>),
     proxy: &FaultProxy,
     before: &State,
     off: SwitchedOff<'_>,
+    befalls: &mut Befall<'_>,
 ) -> Disturbed {
     let folder = tempfile::tempdir().expect("a folder");
     let hold = folder.path().join("go");
     let mut variables = environment(&schedule.fault, &hold.display().to_string());
     variables.extend(off.map(|off| ("QUAY_DOCTOR_SWITCH_OFF", off.to_owned())));
     let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
-    let own = own_policy(arena, &asked.operation, before);
-    let statements = || proxy.statements();
+    let own = own_policy(&asked.operation, before);
+    let held = format!("{}.held", hold.display());
+    // What is to be done meanwhile is done at a pause, where there is one.
+    let statements = || {
+        if matches!(schedule.fault, Fault::Paused { .. }) && Path::new(&held).exists() {
+            return u64::MAX;
+        }
+        proxy.statements()
+    };
+    let late_pushes = late(arena, &schedule.acts, before);
     thread::scope(|scope| {
         for pusher in &schedule.pushers {
             let stop = &stop;
@@ -161,14 +200,25 @@ fn disturbed(
         let (over, own) = (&over, &own);
         let acting = (!schedule.acts.is_empty()).then(|| {
             let (acts, statements) = (&schedule.acts, &statements);
-            scope.spawn(move || act(arena, acts, before, own.as_ref(), statements, over))
+            scope.spawn(move || {
+                act(
+                    arena,
+                    late_pushes,
+                    acts,
+                    before,
+                    own.as_ref(),
+                    statements,
+                    over,
+                )
+            })
         });
         let mut first = start(&proxy.url(), &asked.args, &variables);
         let other = match schedule.fault {
-            Fault::TwoWorkers => Some(start(arena.role_url(), &asked.args, &[])),
-            _ => second.map(|second| start(arena.role_url(), &second.args, &[])),
+            Fault::TwoWorkers => Some(start(&arena.role_url(), &asked.args, &[])),
+            _ => second.map(|second| start(&arena.role_url(), &second.args, &[])),
         };
-        befall(arena, proxy, &schedule.fault, &mut first, &hold);
+        let acted = || acting.as_ref().is_none_or(ScopedJoinHandle::is_finished);
+        befalls(proxy, &mut first, (&hold, &acted));
         let mut ended = vec![end(first)];
         ended.extend(other.map(end));
         proxy.disarm();
@@ -177,14 +227,14 @@ fn disturbed(
         if let Fault::Supervisor(_, again) = schedule.fault {
             bury(arena);
             let kill = [("QUAY_DOCTOR_KILL_AT", format!("any:{again}"))];
-            ended.push(end(start(arena.role_url(), &asked.args, &kill)));
+            ended.push(end(start(&arena.role_url(), &asked.args, &kill)));
             bury(arena);
-            ended.push(end(start(arena.role_url(), &asked.args, &[])));
+            ended.push(end(start(&arena.role_url(), &asked.args, &[])));
         }
         over.store(true, Ordering::Relaxed);
-        let acts = acting.map_or_else(Vec::new, |acting| acting.join().expect("acts"));
+        let acted = acting.map_or_else(Acted::default, |acting| acting.join().expect("acts"));
         stop.store(true, Ordering::Relaxed);
-        Disturbed { ended, acts }
+        Disturbed { ended, acted }
     })
 }
 
@@ -198,7 +248,7 @@ pub fn untrap(arena: &Arena) {
 }
 
 /// The policy that an operation is about.
-fn own_policy(arena: &Arena, operation: &Operation, before: &State) -> Option<OwnPolicy> {
+fn own_policy(operation: &Operation, before: &State) -> Option<OwnPolicy> {
     let there = |uuid: &String| {
         before.policies.get(uuid).map(|policy| OwnPolicy {
             uuid: Some(uuid.clone()),
@@ -206,7 +256,6 @@ fn own_policy(arena: &Arena, operation: &Operation, before: &State) -> Option<Ow
             text: policy.text.clone(),
         })
     };
-    let _ = arena;
     match operation {
         Operation::Create { scope, text, .. } => Some(OwnPolicy {
             uuid: None,
@@ -257,8 +306,7 @@ fn second(arena: &Arena, schedule: &Schedule) -> Option<Asked> {
 /// Recovers until nothing is left; whether a second recovery changed nothing.
 fn recovered(
     arena: &Arena,
-    schedule: &Schedule,
-    asked: &Asked,
+    (schedule, asked, own): (&Schedule, &Asked, Option<OwnPolicy>),
     off: SwitchedOff<'_>,
     ended: &mut Vec<Ended>,
     acts: &mut Vec<Act>,
@@ -280,8 +328,10 @@ fn recovered(
     if schedule.then == Then::SameCommand
         && schedule.wanted.is_policy()
         && arena.count(unfinished) > 0
+        // Whose policy was changed to another, the same command would begin anew.
+        && !is_put(&arena.state())
     {
-        ended.push(run(arena.role_url(), &asked.args));
+        ended.push(run(&arena.role_url(), &asked.args));
     }
     let variables: Vec<(&str, String)> = off
         .map(|off| ("QUAY_DOCTOR_SWITCH_OFF", off.to_owned()))
@@ -291,19 +341,25 @@ fn recovered(
         if arena.count(unfinished) == 0 {
             break;
         }
-        let own = own_policy(arena, &asked.operation, &arena.state());
         if is_put(&arena.state())
-            && let Some(own) = own
+            && let Some(own) = &own
         {
             // Whoever changed our policy is told, and deletes it.
-            let deleted = delete_policy(&mut arena.session(), &own).expect("a deletion");
+            let deleted = delete_policy(&mut arena.session(), own).expect("a deletion");
             acts.extend(deleted);
         }
         bury(arena);
-        ended.push(end(start(arena.role_url(), &recover, &variables)));
+        ended.push(end(start(&arena.role_url(), &recover, &variables)));
+    }
+    // Somebody may have changed our policy at the very moment at which the operation ended.
+    if is_put(&arena.state())
+        && let Some(own) = &own
+    {
+        let deleted = delete_policy(&mut arena.session(), own).expect("a deletion");
+        acts.extend(deleted);
     }
     let once = arena.state();
-    run(arena.role_url(), &recover);
+    run(&arena.role_url(), &recover);
     arena.state().is_as(&once)
 }
 
@@ -347,7 +403,7 @@ type Violation = (String, String, i64);
 /// What `check --strict` finds.
 fn violations(arena: &Arena) -> BTreeMap<Violation, String> {
     let report = run(
-        arena.role_url(),
+        &arena.role_url(),
         &stated(&[
             "check",
             "--strict",
@@ -380,9 +436,10 @@ fn violations(arena: &Arena) -> BTreeMap<Violation, String> {
 fn new_violations(
     arena: &Arena,
     known: &BTreeMap<Violation, String>,
-    operations: &[Operation],
-    acts: &[Act],
+    case: &Case<'_>,
+    after: &State,
 ) -> Vec<Wrong> {
+    let (operations, acts) = (case.operations, case.acts);
     let keeps = operations.iter().any(|operation| {
         matches!(
             operation,
@@ -403,13 +460,23 @@ fn new_violations(
     if mended {
         return Vec::new();
     }
-    let touched = |id: i64| {
-        acts.iter().any(|act| match act {
-            Act::Set(tag) | Act::TakenOff(tag) | Act::Expires(tag, _) | Act::Deleted(tag, _) => {
-                i64::from(tag.0) == id
-            }
-            _ => false,
+    // What a label or a user holds is explained, and to `--strict` a violation all the same. A row
+    // that a fast clock has ended lives on by ours for some seconds.
+    let explained = |id: i64| {
+        let found = after.tags.iter().find(|(tag, _)| i64::from(tag.0) == id);
+        found.is_some_and(|(tag, row)| {
+            row.labelled || row.set_by_user || after.was_pushed_over(*tag)
         })
+    };
+    let touched = |id: i64| {
+        explained(id)
+            || acts.iter().any(|act| match act {
+                Act::Set(tag)
+                | Act::TakenOff(tag)
+                | Act::Expires(tag, _)
+                | Act::Deleted(tag, _) => i64::from(tag.0) == id,
+                _ => false,
+            })
     };
     violations(arena)
         .into_iter()

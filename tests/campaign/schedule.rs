@@ -1,9 +1,10 @@
 //! A schedule: a registry, an operation, a fault, and everybody else, all drawn at random.
 
 use proptest::prelude::*;
+use quay_doctor::sandbox::oracle::Pushes;
 
 use super::fault::{Fault, faults};
-use super::operation::{Wanted, creations, operations};
+use super::operation::{Wanted, changes, creations, operations, repairs};
 use super::others::{ActSpec, PusherSpec, acts, pushers};
 use super::world::{WorldSpec, worlds};
 
@@ -37,17 +38,38 @@ fn then() -> impl Strategy<Value = Then> {
     ]
 }
 
-/// Schedules of every operation.
-pub fn schedules() -> impl Strategy<Value = Schedule> {
+/// Which operations schedules are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    Every,
+    Creations,
+    Changes,
+    Repairs,
+}
+
+impl Of {
+    /// The schedules.
+    pub fn schedules(self) -> BoxedStrategy<Schedule> {
+        match self {
+            Self::Every => schedules(operations()).boxed(),
+            Self::Creations => schedules(creations()).boxed(),
+            Self::Changes => schedules(changes()).boxed(),
+            Self::Repairs => schedules(repairs()).boxed(),
+        }
+    }
+}
+
+fn schedules(operations: impl Strategy<Value = Wanted>) -> impl Strategy<Value = Schedule> {
     let some_acts = prop_oneof![3 => Just(Vec::new()), 1 => acts(2)];
     (
-        (worlds(), operations(), faults()),
+        (worlds(), operations, faults()),
         (pushers(2), some_acts, acts(4)),
         (then(), prop::bool::weighted(0.8)),
     )
         .prop_map(
             |((world, wanted, fault), (pushers, some, many), (then, aware))| {
-                let acts = if fault == Fault::Users { many } else { some };
+                let at_length = matches!(fault, Fault::Users | Fault::Paused { .. });
+                let acts = if at_length { many } else { some };
                 Schedule {
                     world,
                     wanted,
@@ -98,6 +120,15 @@ pub fn schedules_for_everybody() -> impl Strategy<Value = Schedule> {
 }
 
 impl Schedule {
+    /// How its pushers go about it.
+    pub fn pushes(&self) -> Pushes {
+        if self.pushers.iter().all(|pusher| pusher.locks) {
+            Pushes::Locked
+        } else {
+            Pushes::Unlocked
+        }
+    }
+
     /// Leaves out what does not go together.
     fn sensible(mut self) -> Self {
         let policy = self.wanted.is_policy();
@@ -126,9 +157,20 @@ impl Schedule {
                 self.pushers.push(PusherSpec {
                     clock: nth + 1,
                     locks: nth % 2 == 0,
+                    pause_ms: 15,
                     seed: nth as u64,
                 });
             }
+        }
+        // The state before the run that is undone is told by times that do not jump.
+        if matches!(self.wanted, Wanted::Undo)
+            && let Fault::ClockJump { point, .. } = self.fault
+        {
+            self.fault = Fault::KilledAtPoint(point);
+        }
+        // What a fix has done stays with --resume: its plan is not stored.
+        if matches!(self.wanted, Wanted::Fix { .. } | Wanted::Undo) && self.then == Then::Resume {
+            self.then = Then::Recover;
         }
         self.aware |= !self.wanted.bears_unaware();
         self

@@ -1,6 +1,7 @@
 //! The registry that a campaign runs on: one database, filled anew for each schedule.
 
 use std::collections::BTreeMap;
+use std::sync::RwLock;
 
 use proptest::prelude::*;
 use quay_doctor::ConnectionSettings;
@@ -139,9 +140,8 @@ pub fn worlds() -> impl Strategy<Value = WorldSpec> {
 
 /// A database under a campaign, on whichever server.
 pub struct Arena {
-    url: String,
-    /// As the role that operations run as.
-    role_url: String,
+    /// By TCP, as the superuser; another after a failover.
+    url: RwLock<String>,
     pub role: String,
     pub repositories: Vec<RepositoryId>,
     pub namespace: NamespaceId,
@@ -192,8 +192,7 @@ impl Arena {
             }
         }
         Ok(Self {
-            url: tcp_url.to_owned(),
-            role_url: tcp_url.replace("postgres@", &format!("{role}@")),
+            url: RwLock::new(tcp_url.to_owned()),
             role,
             repositories,
             namespace,
@@ -201,18 +200,23 @@ impl Arena {
         })
     }
 
+    /// The same database on another server: its standby, once it is promoted.
+    pub fn lead_to(&self, tcp_url: &str) {
+        tcp_url.clone_into(&mut self.url.write().expect("no panic while it is held"));
+    }
+
     /// The URL as the superuser.
-    pub fn url(&self) -> &str {
-        &self.url
+    pub fn url(&self) -> String {
+        self.url.read().expect("no panic while it is held").clone()
     }
 
     /// The URL as the role that operations run as.
-    pub fn role_url(&self) -> &str {
-        &self.role_url
+    pub fn role_url(&self) -> String {
+        self.url().replace("postgres@", &format!("{}@", self.role))
     }
 
     pub fn session(&self) -> WriteSession {
-        open(&self.url).expect("a session")
+        open(&self.url()).expect("a session")
     }
 
     #[track_caller]
@@ -279,12 +283,14 @@ impl Arena {
         }
         let now = chrono::Utc::now().timestamp_millis();
         let mut named = std::collections::BTreeSet::new();
-        for tag in &world.tags {
+        for (nth, tag) in world.tags.iter().enumerate() {
             // One live row a name.
             let (repository, name) = (self.repositories[tag.repository], NAMES[tag.name]);
             if !matches!(tag.life, Life::Dead(_)) && !named.insert((repository, name)) {
                 continue;
             }
+            // No two rows of a name end in one millisecond.
+            let now = now - i64::try_from(nth).unwrap_or(0);
             sql += &self.tag(world, tag, repository, name, now);
         }
         self.sql(&sql);

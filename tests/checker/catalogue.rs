@@ -183,8 +183,11 @@ fn schema_and_reader_refuse_the_same_mistakes() {
         ("must-hold = [\"in-its-own-namespace\"]", ""),
         ("shows = \"violated\"", "shows = \"broken\""),
         ("in-another-namespace = true", "in-another-namespace = 1"),
-        ("by = \"not-yet\"", "by = \"magic\""),
-        ("weight = \"decision\"", "wieght = \"decision\""),
+        (
+            "name = \"mend-namespace\"",
+            "by = \"magic\"\nname = \"mend-namespace\"",
+        ),
+        ("weight = \"safe\"", "wieght = \"safe\""),
     ] {
         assert!(sound.contains(right), "{right}");
         let text = sound.replace(right, wrong);
@@ -247,7 +250,7 @@ fn a_remedy_that_fix_does_not_carry_out_says_so_on_the_rules_page() {
             .iter()
             .flat_map(|rule| rule.remedies.iter().map(move |r| (rule, r)))
     };
-    assert!(remedies().any(|(_, remedy)| remedy.by == Doer::NotYet));
+    assert!(remedies().any(|(_, remedy)| remedy.by == Doer::Policy));
     for (rule, remedy) in remedies() {
         let line = format!("* `{}` (", remedy.name);
         let page = rule_page(rule);

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use quay_doctor::evaluate::{
-    Act, Found, OperationSubject, PolicySubject, RuleOutcome, Subject, TagRow, TagSubject,
-    Undecided, Violation, WorkerLife,
+    Act, Activity, Found, OperationSubject, PolicySubject, RuleOutcome, Subject, TagRow,
+    TagSubject, Undecided, Violation, WorkerLife,
 };
 use quay_doctor::quay::{
-    AuditEntryId, Expiry, Immutability, NamespaceId, OperationId, PolicyRowId, PolicyUuid,
-    RepositoryId, Scope, TagId, UnixMillis,
+    AuditEntryId, Expiry, Immutability, NamespaceId, OperationId, PolicyRowId, PolicyText,
+    PolicyUuid, RepositoryId, Scope, TagId, UnixMillis,
 };
 use quay_doctor::report::{
     CheckReport, DatabaseFacts, begun_anew_line, check_for_people, check_html, check_json,
@@ -41,6 +41,7 @@ fn tag(id: i32, namespace: &str, name: &str) -> Subject {
         },
         namespace: namespace.to_owned(),
         repository: "shop".to_owned(),
+        account: Vec::new(),
     })
 }
 
@@ -92,7 +93,10 @@ fn report() -> CheckReport {
         namespace: HOSTILE.to_owned(),
         repository: None,
         pattern: HOSTILE.to_owned(),
+        text: PolicyText(HOSTILE.to_owned()),
+        activity: Activity::Active,
         owner: None,
+        twin: None,
     });
     let operation = Subject::Operation(OperationSubject {
         id: OperationId(12),

@@ -9,6 +9,7 @@ mod limits;
 mod own_rules;
 mod property;
 mod rules;
+mod speed;
 mod standby;
 mod tag;
 mod under_pushers;

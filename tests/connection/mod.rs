@@ -7,6 +7,7 @@ mod configuration;
 mod differential;
 mod fake;
 mod files;
+mod number;
 mod prefer;
 mod program;
 mod question;

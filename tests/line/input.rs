@@ -79,8 +79,14 @@ fn unknown_names_are_answered_with_what_there_is() {
     complains(
         complaint(&["fix", "--remedy", "orphaned-immutable-tag=recreate"]),
         2,
-        "does not do that",
-        "create",
+        "which policy to create again",
+        "--pattern",
+    );
+    complains(
+        complaint(&["fix", "--remedy", "slow-pattern=update"]),
+        2,
+        "needs a new pattern",
+        "policy update",
     );
     stage.run(&["migrate", "up"]).expect_status(0);
     complains(

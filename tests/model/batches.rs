@@ -152,7 +152,10 @@ fn is_to_be_marked(scenario: &Scenario, state: &State, worker: &Worker, row: usi
     let by_journal = worker.phase == Phase::Sweeping
         && scenario.is_on(Safeguard::TakenOff)
         && tag.newest().is_some_and(ours);
-    let by_log = scenario.is_on(Safeguard::TakenOffByLog)
+    // Before the sweep only of a tag that was pushed since the beginning.
+    let pushed_since = row >= state.operations[worker.operation()].ids_before as usize;
+    let by_log = (worker.phase == Phase::Sweeping || pushed_since)
+        && scenario.is_on(Safeguard::TakenOffByLog)
         && logged(scenario, tag) == Act::TakenOff
         && tag.act_after.has(worker.operation());
     tag.is_live() && !tag.immutable && !by_journal && !by_log

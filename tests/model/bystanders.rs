@@ -272,8 +272,10 @@ fn operations_behind(scenario: &Scenario, state: &State, row: usize) -> Few {
         let Some(order) = scenario.orders.get(*operation) else {
             return false;
         };
-        let in_force = match state.operations[*operation].phase {
-            Phase::Applying => !scenario.quay_knows_active(),
+        let begun = &state.operations[*operation];
+        let in_force = match begun.phase {
+            // A row that was there before was not made immutable by the pending policy.
+            Phase::Applying => !scenario.quay_knows_active() && row >= begun.ids_before as usize,
             Phase::Sweeping => true,
             _ => false,
         };

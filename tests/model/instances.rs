@@ -47,7 +47,7 @@ fn governed(title: &'static str) -> Scenario {
 pub fn of_ours(size: Size) -> Vec<Scenario> {
     let full = size == Size::Full;
     let some = |usual: u8, full_size: u8| if full { full_size } else { usual };
-    let mut instances = vec![
+    vec![
         creation("a creation under aware pushers, with and without Quay's lock")
             .pusher(0, true, true)
             .pusher(0, true, false)
@@ -128,11 +128,24 @@ pub fn of_ours(size: Size) -> Vec<Scenario> {
         update("an update that overlaps a creation")
             .create(1, V1)
             .trouble(1, 1, 0),
-    ];
-    if full {
-        instances.extend(larger());
-    }
-    instances
+    ]
+}
+
+/// An administrator, Quay's users, a pusher, a fault and a crash, and two operations where it goes.
+pub fn of_everybody() -> Vec<Scenario> {
+    vec![
+        creation("a creation, an administrator and Quay's users")
+            .administrator(1)
+            .users(&[USERS_POST_B, USERS_DELETE_A])
+            .trouble(1, 1, 0),
+        Scenario::new("two creations and a deletion, all of which overlap", 2)
+            .expiring(1)
+            .policy(2, V1)
+            .delete(2, V1)
+            .create(0, BOTH)
+            .create(1, V2)
+            .trouble(1, 0, 0),
+    ]
 }
 
 /// v1, v2 and the new v4 are covered; v2, v3 and v4 are to be.
@@ -145,7 +158,7 @@ fn update(title: &'static str) -> Scenario {
 }
 
 /// What takes minutes.
-fn larger() -> Vec<Scenario> {
+pub fn larger() -> Vec<Scenario> {
     vec![
         Scenario::new("three tags, three pushers, everybody in trouble", 3)
             .expiring(0)
@@ -165,10 +178,18 @@ fn larger() -> Vec<Scenario> {
             .pusher(0, true, false)
             .users(&[USERS_DELETE_A])
             .trouble(1, 2, 0),
-        creation("a creation, an administrator and Quay's users at once")
+        creation("a creation, an administrator who acts twice, and Quay's users")
             .administrator(2)
             .users(&[USERS_POST_B, USERS_DELETE_A])
             .trouble(1, 1, 0),
+        Scenario::new("two creations, a deletion, an administrator", 2)
+            .expiring(1)
+            .policy(2, V1)
+            .delete(2, V1)
+            .create(0, BOTH)
+            .create(1, BOTH)
+            .administrator(1)
+            .trouble(1, 0, 0),
     ]
 }
 

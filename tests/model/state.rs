@@ -3,7 +3,7 @@
 use super::scenario::Scenario;
 use super::table::{Few, Force, POLICIES, Policy, Presence, ROWS, Tag};
 
-pub const ORDERS: usize = 2;
+pub const ORDERS: usize = 3;
 /// One for each operation, and one that has lost its turn and does not know.
 pub const WORKERS: usize = ORDERS + 1;
 pub const FROZEN: usize = ORDERS;

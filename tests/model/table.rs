@@ -6,7 +6,7 @@ use std::fmt;
 pub const ROWS: usize = 6;
 pub const POLICIES: usize = 3;
 /// Entries of the journal about one tag at most that are not undone.
-const ENTRIES: usize = 4;
+const ENTRIES: usize = 6;
 
 /// A set of small numbers: rows, names, policies or pushers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -147,12 +147,12 @@ fn limit(scene: &Scene, milliseconds: u32) {
 }
 
 #[test]
-fn a_batch_that_times_out_is_split_and_goes_through() {
-    let scene = Scene::of(MANY);
-    limit(&scene, 300);
-    slow_rows(&scene, 0.006);
-    let done = scene
-        .policy(&[
+fn rule_11_a_batch_that_times_out_is_split_and_goes_through() {
+    for off in [None, Some("split-batch")] {
+        let scene = Scene::of(MANY);
+        limit(&scene, 300);
+        slow_rows(&scene, 0.006);
+        let args = [
             "create",
             "--namespace",
             "acme",
@@ -160,13 +160,23 @@ fn a_batch_that_times_out_is_split_and_goes_through() {
             "v.*",
             "--strategy",
             "phased",
-        ])
-        .expect_status(0)
-        .json();
-    assert_eq!(done["tags_changed"], 210);
-    assert!(done["batches"].as_u64() > Some(5), "{done}");
-    limit(&scene, 0);
-    scene.check();
+        ];
+        let switched: Vec<(&str, &str)> = off
+            .map(|name| ("QUAY_DOCTOR_SWITCH_OFF", name))
+            .into_iter()
+            .collect();
+        let ended = scene.run_with(&switched, &policy(&args));
+        limit(&scene, 0);
+        if off.is_some() {
+            ended.expect_status(3);
+            assert_eq!(scene.count("SELECT count(*) FROM tag WHERE immutable"), 0);
+            continue;
+        }
+        let done = ended.expect_status(0).json();
+        assert_eq!(done["tags_changed"], 210);
+        assert!(done["batches"].as_u64() > Some(5), "{done}");
+        scene.check();
+    }
 }
 
 #[test]

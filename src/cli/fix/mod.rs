@@ -150,7 +150,7 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
         Format::Json => output::json(&apply_json(&report))?,
     }
     let rest = report.undecided + report.left + report.skipped > 0;
-    Ok(match (report.unknown, rest) {
+    Ok(match (report.unknown || report.cut_short(), rest) {
         (true, _) => Exit::Unknown,
         (false, true) => Exit::SomethingToDo,
         (false, false) => Exit::AllWell,
@@ -159,7 +159,8 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
 
 fn undo(run: OperationId, writing: &Writing, globals: &Globals) -> Result<Exit, Failure> {
     let settings = globals.connection()?;
-    let options = writing.options(globals)?;
+    let mut options = writing.options(globals)?;
+    options.features = globals.features()?;
     let report = undo_fix(&settings, run, &options, &mut Terminal::new(globals))?;
     match globals.format {
         Format::Human => output::text(&undo_for_people(&report))?,

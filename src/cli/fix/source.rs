@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use quay_doctor::{
-    Catalogue, Choices, Features, FixRequest, PlanOrigin, PlanReport, RunError, plan_fix,
-    read_decisions_file, read_plan_file, write_plan_file,
+    Catalogue, Choices, Features, FixRequest, NewPattern, PlanOrigin, PlanReport, Polarity,
+    RunError, StoredPolicy, plan_fix, read_decisions_file, read_plan_file, refuse_pattern,
+    write_plan_file,
 };
 
 use crate::cli::check::Choice;
@@ -27,12 +28,20 @@ pub struct Source {
     #[arg(long, value_name = "FILE")]
     decide: Option<PathBuf>,
 
+    /// The pattern of the policy that `recreate` creates again, wherever it explains an orphan
+    #[arg(long, value_name = "PATTERN")]
+    pattern: Option<String>,
+
+    /// That policy makes everything immutable that does not match
+    #[arg(long, requires = "pattern")]
+    not_matching: bool,
+
     /// The plan that --out wrote: exactly its corrections, for the database it was made for
     #[arg(
         long,
         value_name = "FILE",
         conflicts_with_all = [
-            "remedies", "decide", "rules", "namespace", "repository", "stale_after", "grace",
+            "remedies", "decide", "pattern", "rules", "namespace", "repository", "stale_after", "grace",
             "accept_undecided",
         ],
     )]
@@ -76,6 +85,9 @@ impl Source {
         if let Some(file) = &self.decide {
             choices = choices.decided(read_decisions_file(file, &catalogue)?);
         }
+        let choices = choices
+            .recreating(self.recreated()?)
+            .map_err(RunError::from)?;
         let settings = globals.connection()?;
         let request = FixRequest { check, choices };
         let mut plan = plan_fix(&settings, &request, &mut Terminal::new(globals))?;
@@ -89,6 +101,29 @@ impl Source {
             stale_after: request.check.stale_after,
             origin: None,
         })
+    }
+}
+
+impl Source {
+    /// The policy that `recreate` creates, as Quay would take it.
+    fn recreated(&self) -> Result<Option<StoredPolicy>, Failure> {
+        let Some(pattern) = &self.pattern else {
+            return Ok(None);
+        };
+        let new = NewPattern {
+            pattern: pattern.trim().to_owned(),
+            polarity: if self.not_matching {
+                Polarity::NotMatching
+            } else {
+                Polarity::Matching
+            },
+            allow_slow: false,
+        };
+        refuse_pattern(&new)?;
+        Ok(Some(StoredPolicy {
+            pattern: new.pattern,
+            polarity: new.polarity,
+        }))
     }
 }
 

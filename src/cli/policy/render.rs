@@ -136,11 +136,13 @@ pub fn outcome(outcome: &PolicyOutcome) -> String {
         outcome.seconds,
         sums.longest_batch_ms,
     );
-    if outcome.past_expiries > 0 {
+    let past = &outcome.past_expiries;
+    if !past.is_empty() {
         text.push_str(&format!(
             "{} tags had an expiry that has passed: released without it \
-             (--restore-past-expiry writes it).\n",
-            outcome.past_expiries
+             (--restore-past-expiry writes it): {}. `quay-doctor history {operation}` has them all.\n",
+            past.tags,
+            harmless(&past.to_string())
         ));
     }
     text
@@ -161,7 +163,8 @@ pub fn outcome_json(outcome: &PolicyOutcome) -> Value {
         "tags_matched": outcome.sums.matched,
         "tags_changed": outcome.sums.changed,
         "expirations_cleared": outcome.sums.expirations_cleared,
-        "past_expirations_left_out": outcome.past_expiries,
+        "past_expirations_left_out": outcome.past_expiries.tags,
+        "past_expirations": outcome.past_expiries.named,
         "batches": outcome.sums.batches,
         "longest_batch_ms": outcome.sums.longest_batch_ms,
         "seconds": outcome.seconds,

@@ -41,8 +41,8 @@ pub fn read_plan(file: &str, from: impl Read, keep: usize) -> Result<PlanDocumen
         corrections: parts.corrections.kept,
         decisions: parts.rest.decisions,
         left: parts.rest.left_to_recover,
-        idle_decisions: Vec::new(),
         beyond: parts.rest.beyond + parts.corrections.more,
+        ..Plan::default()
     };
     plan.order();
     Ok(PlanDocument {
@@ -173,6 +173,7 @@ mod tests {
                 },
                 namespace: "acme".to_owned(),
                 repository: "shop".to_owned(),
+                account: Vec::new(),
             },
         };
         let change = end.map_or(ExpiryChange::Untouched, ExpiryChange::Cleared);

@@ -11,7 +11,7 @@
 //! ```no_run
 //! use quay_doctor::pg::WriteSession;
 //! use quay_doctor::quay::{NamespaceId, Polarity, Scope, StoredPolicy};
-//! use quay_doctor::sandbox::{SandboxError, oracle::{Case, Operation, State}};
+//! use quay_doctor::sandbox::{SandboxError, oracle::{Case, Operation, Pushes, State}};
 //!
 //! # fn main() -> Result<(), SandboxError> {
 //! # let settings = quay_doctor::ConnectionSettings::resolve(Some("postgresql:///quay"))?;
@@ -28,6 +28,7 @@
 //!         inactive: false,
 //!     }],
 //!     acts: &[],
+//!     pushes: Pushes::Locked,
 //! }
 //! .judge(&after);
 //! assert!(verdict.is_consistent(), "{verdict}");
@@ -35,12 +36,14 @@
 //! # }
 //! ```
 
+mod case;
 mod model;
+mod rows;
 mod state;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
-pub use model::{Act, Case, Operation};
+pub use case::{Act, Case, Operation, Pushes};
 pub use state::{Policy, State, Tag};
 pub use verdict::{End, Verdict, Wrong};

@@ -122,15 +122,41 @@ impl State {
 
     /// Whether a text makes a tag immutable, were it an active policy of its scope.
     pub fn covers(&self, scope: Scope, text: &PolicyText, tag: &Tag) -> bool {
-        let governs = match scope {
-            Scope::Repository(id) => id == tag.repository,
-            Scope::Namespace(id) => self.namespaces.get(&tag.repository) == Some(&id),
-        };
-        governs && makes_immutable(text, &tag.name)
+        self.governs(scope, tag.repository) && makes_immutable(text, &tag.name)
     }
 
-    /// The same state for a clock that jumps ahead: every end comes nearer.
+    fn governs(&self, scope: Scope, repository: RepositoryId) -> bool {
+        match scope {
+            Scope::Repository(id) => id == repository,
+            Scope::Namespace(id) => self.namespaces.get(&repository) == Some(&id),
+        }
+    }
+
+    /// What a push of this name is decided to be, by the active policies.
+    pub fn decides(&self, repository: RepositoryId, name: &str) -> bool {
+        self.policies.values().any(|policy| {
+            policy.active
+                && self.governs(policy.scope, repository)
+                && makes_immutable(&policy.text, name)
+        })
+    }
+
+    /// Whether a row ended at the very moment at which another of its name began.
+    pub fn was_pushed_over(&self, id: TagId) -> bool {
+        let Some(tag) = self.tags.get(&id) else {
+            return false;
+        };
+        self.tags.range(id..).skip(1).any(|(_, newer)| {
+            newer.repository == tag.repository
+                && newer.name == tag.name
+                && Some(newer.start_ms) == tag.end_ms
+        })
+    }
+
+    /// The same state for a clock that has jumped ahead since: everything lies so much further back,
+    /// the moment at which it was read too.
     pub fn jumped_ahead(&mut self, by_ms: i64) {
+        self.read_at_ms -= by_ms;
         for tag in self.tags.values_mut() {
             for end in [&mut tag.end_ms, &mut tag.known_end_ms] {
                 *end = end.map(|end| end - by_ms);

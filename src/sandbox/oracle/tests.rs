@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Act, Case, End, Operation, Policy, State, Tag, Wrong};
+use super::{Act, Case, End, Operation, Policy, Pushes, State, Tag, Wrong};
 use crate::journal::TagsChoice;
 use crate::quay::{NamespaceId, Polarity, PolicyText, RepositoryId, Scope, StoredPolicy, TagId};
 
@@ -96,6 +96,7 @@ fn judged(before: &State, operation: Operation, acts: &[Act], after: &State) -> 
         before,
         operations: &[operation],
         acts,
+        pushes: Pushes::Locked,
     }
     .judge(after);
     (verdict.ends[0], verdict.wrong)
@@ -282,6 +283,7 @@ fn two_operations_have_four_ends() {
         before: &before,
         operations: &operations,
         acts: &[],
+        pushes: Pushes::Locked,
     }
     .judge(&created());
     assert_eq!(
@@ -295,6 +297,7 @@ fn a_clock_that_jumps_lets_an_expiry_pass_and_kills_nobody_that_was_marked() {
     let mut jumped = before();
     jumped.jumped_ahead(2 * DAY);
     let mut restored = jumped.clone();
+    restored.read_at_ms = NOW;
     restored.tags.get_mut(&TagId(2)).unwrap().end_ms = None;
     assert_eq!(judged(&jumped, create(), &[], &restored).1, []);
 }

@@ -2,6 +2,7 @@
 
 mod database;
 mod reference;
+mod rows;
 mod world;
 
 use std::collections::BTreeSet;
@@ -11,14 +12,15 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use quay_doctor::evaluate::{
-    Bulk, Evaluator, Features, Grace, Mark, Moment, PolicyBook, PolicyStanding, RuleOutcome,
-    ScopeSets, Stated, Strictness, Subject, Violation,
+    Bulk, Evaluator, Features, Grace, Mark, Moment, PolicyBook, RuleOutcome, ScopeSets, Stated,
+    Strictness, Subject, Violation,
 };
-use quay_doctor::quay::is_alive;
+use quay_doctor::quay::{NamespaceId, Scope, is_alive};
 use quay_doctor::rules::Catalogue;
 
 use reference::{Answer, Sums};
-use world::{Accounted, Rows, World, rows, worlds};
+use rows::{Rows, rows};
+use world::{Accounted, World, worlds};
 
 const GRACE: Grace = Grace(Duration::from_secs(15 * 60));
 
@@ -49,16 +51,17 @@ fn moment(world: &World) -> Moment {
 /// The checker's sums in the reference's words.
 fn answer(outcomes: &[RuleOutcome], violations: &[Violation]) -> Answer {
     let mut answer = Answer::new();
-    for (rule, _) in RULES {
+    for rule in RULES {
         let Some(outcome) = outcomes.iter().find(|outcome| outcome.id.0 == *rule) else {
             continue;
         };
-        let violated: BTreeSet<i32> = violations
+        let violated: BTreeSet<i64> = violations
             .iter()
             .filter(|violation| violation.rule == outcome.id)
             .map(|violation| match &violation.subject {
-                Subject::Tag(tag) => tag.row.id.0,
-                Subject::Policy(policy) => policy.id.0,
+                Subject::Tag(tag) => i64::from(tag.row.id.0),
+                Subject::Policy(policy) => i64::from(policy.id.0),
+                Subject::Operation(operation) => operation.id.0,
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -68,6 +71,7 @@ fn answer(outcomes: &[RuleOutcome], violations: &[Violation]) -> Answer {
             violated,
             explained: outcome.explained,
             undecided: outcome.undecided.subjects,
+            accepted: outcome.accepted,
             settling: outcome.settling,
         };
         answer.insert(rule, sums);
@@ -75,25 +79,33 @@ fn answer(outcomes: &[RuleOutcome], violations: &[Violation]) -> Answer {
     answer
 }
 
-/// The rules that the reference knows, and whether they are about tags.
-const RULES: &[(&str, bool)] = &[
-    ("orphaned-immutable-tag", true),
-    ("unprotected-tag", true),
-    ("immutable-tag-with-expiry", true),
-    ("uncollectable-tag", true),
-    ("invalid-policy", false),
-    ("undecidable-policy", false),
-    ("slow-pattern", false),
-    ("stale-inactive-policy", false),
-    ("duplicate-policy", false),
-    ("misplaced-policy", false),
-    ("redundant-policy", false),
-    ("policy-on-mirror", false),
+/// The rules that the reference knows: all that are built in.
+const RULES: &[&str] = &[
+    "orphaned-immutable-tag",
+    "unprotected-tag",
+    "immutable-tag-with-expiry",
+    "uncollectable-tag",
+    "invalid-policy",
+    "undecidable-policy",
+    "slow-pattern",
+    "stale-inactive-policy",
+    "duplicate-policy",
+    "misplaced-policy",
+    "redundant-policy",
+    "policy-on-mirror",
+    "interrupted-operation",
 ];
+
+#[test]
+fn the_reference_knows_every_rule() {
+    let catalogue = Catalogue::built_in().expect("rules");
+    let built_in: BTreeSet<&str> = catalogue.rules().iter().map(|rule| &*rule.id.0).collect();
+    assert_eq!(built_in, RULES.iter().copied().collect());
+}
 
 fn expected(rows: &Rows, world: &World, at: DateTime<Utc>) -> Answer {
     let mut answer = reference::check(rows, world.can_expire, at);
-    for (rule, _) in RULES {
+    for rule in RULES {
         answer.entry(rule).or_default();
     }
     answer
@@ -101,10 +113,11 @@ fn expected(rows: &Rows, world: &World, at: DateTime<Utc>) -> Answer {
 
 /// Row by row, as a second look and a correction judge.
 fn by_rows(rows: &Rows, world: &World, catalogue: &Catalogue) -> Answer {
-    let book = PolicyBook::new(rows.policies.clone());
+    let book = PolicyBook::new(rows.policies.clone()).accepting(&rows.accepted);
     let mut evaluator =
         Evaluator::new(catalogue.rules(), &rows.registry, &book, moment(world)).with_grace(GRACE);
-    let mut violations = evaluator.policies(|_| PolicyStanding::default());
+    let mut violations = evaluator.policies(|row| rows.standing(row));
+    violations.extend(evaluator.operations(&rows.operation_subjects(now())));
     for row in &rows.tags {
         let candidates = evaluator.tag(row);
         violations.extend(evaluator.conclude(candidates, &rows.accounts));
@@ -114,14 +127,15 @@ fn by_rows(rows: &Rows, world: &World, catalogue: &Catalogue) -> Answer {
 
 /// By the block, as a scan judges; suspects row by row.
 fn by_blocks(rows: &Rows, world: &World, catalogue: &Catalogue) -> Answer {
-    let book = PolicyBook::new(rows.policies.clone());
+    let book = PolicyBook::new(rows.policies.clone()).accepting(&rows.accepted);
     let sets = ScopeSets::new(&book, &rows.registry);
     let moment = moment(world);
     let by = (&rows.registry, &book);
     let mut bulk = Bulk::new(catalogue.rules(), by, &sets, (moment, GRACE));
     let mut evaluator =
         Evaluator::new(catalogue.rules(), &rows.registry, &book, moment).with_grace(GRACE);
-    let mut violations = evaluator.policies(|_| PolicyStanding::default());
+    let mut violations = evaluator.policies(|row| rows.standing(row));
+    violations.extend(evaluator.operations(&rows.operation_subjects(now())));
     for row in &rows.tags {
         let live = is_alive(row.hidden, row.expiry, moment.millis());
         let dead = row.expiry.0.is_some_and(|end| end <= moment.millis());
@@ -162,19 +176,22 @@ fn on_random_worlds_the_checker_says_what_the_reference_says() {
     });
 }
 
+/// A fact of a tag that is changed.
+const FACTS: [&str; 5] = ["immutable", "expired", "renamed", "labelled", "hidden"];
+
 /// One fact of one tag, changed.
-fn mutate(world: &mut World, choice: usize) -> bool {
+fn mutate(world: &mut World, fact: usize) -> bool {
     let mut tags = world
         .spaces
         .iter_mut()
         .flat_map(|s| &mut s.repos)
         .flat_map(|r| &mut r.tags);
     let Some(tag) = tags.next() else { return false };
-    match choice {
-        0 => tag.immutable = !tag.immutable,
-        1 => tag.ends = if tag.ends.is_some() { None } else { Some(-100) },
-        2 => tag.name = (tag.name + 1) % world::NAMES.len(),
-        3 => {
+    match FACTS[fact] {
+        "immutable" => tag.immutable = !tag.immutable,
+        "expired" => tag.ends = if tag.ends.is_some() { None } else { Some(-100) },
+        "renamed" => tag.name = (tag.name + 1) % world::NAMES.len(),
+        "labelled" => {
             tag.accounted = if tag.accounted == Accounted::Label {
                 Accounted::No
             } else {
@@ -186,7 +203,7 @@ fn mutate(world: &mut World, choice: usize) -> bool {
     true
 }
 
-fn violations(answer: &Answer) -> BTreeSet<(&'static str, i32)> {
+fn violations(answer: &Answer) -> BTreeSet<(&'static str, i64)> {
     let rules = answer.iter();
     rules
         .flat_map(|(rule, sums)| sums.violated.iter().map(|id| (*rule, *id)))
@@ -196,14 +213,14 @@ fn violations(answer: &Answer) -> BTreeSet<(&'static str, i32)> {
 #[test]
 fn a_fact_of_one_tag_changes_that_tags_violations_alone_and_as_expected() {
     let catalogue = Catalogue::built_in().expect("rules");
-    let changed = std::cell::Cell::new(0_u32);
-    run(500, &(worlds(), 0..5_usize), |(world, choice)| {
+    let changed = std::cell::RefCell::new([0_u32; FACTS.len()]);
+    run(1_000, &(worlds(), 0..FACTS.len()), |(world, fact)| {
         let mut after = world.clone();
-        if !mutate(&mut after, choice) {
+        if !mutate(&mut after, fact) {
             return Ok(());
         }
         let (rows_before, rows_after) = (rows(&world, now()), rows(&after, now()));
-        let first = rows_before.tags[0].id.0;
+        let first = i64::from(rows_before.tags[0].id.0);
         let before = violations(&by_rows(&rows_before, &world, &catalogue));
         let now_found = violations(&by_rows(&rows_after, &after, &catalogue));
         prop_assert_eq!(
@@ -212,23 +229,44 @@ fn a_fact_of_one_tag_changes_that_tags_violations_alone_and_as_expected() {
         );
         for (rule, id) in before.symmetric_difference(&now_found) {
             prop_assert_eq!(*id, first, "{} of another row", rule);
-            changed.set(changed.get() + 1);
+            changed.borrow_mut()[fact] += 1;
         }
         Ok(())
     });
-    assert!(changed.get() > 0, "no mutation ever mattered");
+    let changed = changed.into_inner();
+    eprintln!("{FACTS:?} {changed:?}");
+    if crate::scale::cases(1_000) >= 1_000 {
+        let mattered = changed.iter().all(|times| *times > 0);
+        assert!(
+            mattered,
+            "a mutation that never mattered: {FACTS:?} {changed:?}"
+        );
+    }
+}
+
+/// The namespace that a scope is in.
+fn place(rows: &Rows, scope: Scope) -> Option<NamespaceId> {
+    match scope {
+        Scope::Namespace(id) => Some(id),
+        Scope::Repository(id) => rows.registry.namespace_of(id),
+    }
 }
 
 #[test]
 fn a_deactivated_policy_changes_violations_of_its_scope_alone() {
     let catalogue = Catalogue::built_in().expect("rules");
-    run(300, &worlds(), |world| {
+    let changed = std::cell::RefCell::new([0_u32; 2]);
+    run(400, &(worlds(), any::<bool>()), |(world, of_repository)| {
         let mut after = world.clone();
-        let mut policies = after
-            .spaces
-            .iter_mut()
-            .flat_map(|space| &mut space.policies);
-        let Some(policy) = policies.find(|policy| policy.active) else {
+        let policies = after.spaces.iter_mut().flat_map(|space| {
+            let of_repositories = space.repos.iter_mut().flat_map(|repo| &mut repo.policies);
+            let of_space = (!of_repository).then_some(&mut space.policies);
+            of_space
+                .into_iter()
+                .flatten()
+                .chain(of_repositories.filter(move |_| of_repository))
+        });
+        let Some(policy) = policies.into_iter().find(|policy| policy.active) else {
             return Ok(());
         };
         policy.active = false;
@@ -247,18 +285,25 @@ fn a_deactivated_policy_changes_violations_of_its_scope_alone() {
             &violations(&expected(&rows_after, &after, now()))
         );
         for (rule, id) in before.symmetric_difference(&now_found) {
-            let tag = rows_after.tags.iter().find(|tag| tag.id.0 == *id);
-            let of_tag = tag.and_then(|tag| rows_after.registry.namespace_of(tag.repository));
-            let policy = rows_after.policies.iter().find(|policy| policy.id.0 == *id);
-            let of_policy = policy.and_then(|policy| match policy.scope {
-                quay_doctor::quay::Scope::Namespace(id) => Some(id),
-                quay_doctor::quay::Scope::Repository(id) => rows_after.registry.namespace_of(id),
-            });
-            let place = of_tag
-                .or(of_policy)
-                .map(quay_doctor::quay::Scope::Namespace);
-            prop_assert_eq!(place, Some(scope), "{} of {}", rule, id);
+            let tag = rows_after.tags.iter().find(|t| i64::from(t.id.0) == *id);
+            let of_tag = tag.map(|tag| Scope::Repository(tag.repository));
+            let policy = rows_after
+                .policies
+                .iter()
+                .find(|p| i64::from(p.id.0) == *id);
+            let about = of_tag.or(policy.map(|policy| policy.scope)).expect("a row");
+            let inside = match scope {
+                Scope::Namespace(_) => place(&rows_after, about) == place(&rows_after, scope),
+                Scope::Repository(_) => about == scope,
+            };
+            prop_assert!(inside, "{} of {}", rule, id);
+            changed.borrow_mut()[usize::from(of_repository)] += 1;
         }
         Ok(())
     });
+    let changed = changed.into_inner();
+    eprintln!("of namespaces and of repositories: {changed:?}");
+    if crate::scale::cases(400) >= 400 {
+        assert!(changed.iter().all(|times| *times > 0), "{changed:?}");
+    }
 }

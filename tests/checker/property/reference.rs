@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use quay_doctor::evaluate::{Activity, PolicyRow, Source, TagRow};
+use quay_doctor::evaluate::{Activity, Found, PolicyRow, Source, TagRow, WorkerLife};
 use quay_doctor::quay::Scope;
 
-use super::world::{Accounted, Rows, TEXTS};
+use super::rows::Rows;
+use super::world::TEXTS;
 
 /// What a rule says of a world.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
     pub subjects: u64,
-    pub violated: BTreeSet<i32>,
+    pub violated: BTreeSet<i64>,
     pub explained: u64,
     pub undecided: u64,
+    pub accepted: u64,
     pub settling: u64,
 }
 
@@ -26,10 +28,11 @@ enum Says {
     Violated,
     Explained,
     Undecided,
+    Accepted,
     Settling,
 }
 
-fn say(answer: &mut Answer, rule: &'static str, id: i32, says: Says) {
+fn say(answer: &mut Answer, rule: &'static str, id: i64, says: Says) {
     let sums = answer.entry(rule).or_default();
     if !matches!(says, Says::Nothing) {
         sums.subjects += 1;
@@ -39,6 +42,7 @@ fn say(answer: &mut Answer, rule: &'static str, id: i32, says: Says) {
         Says::Violated => drop(sums.violated.insert(id)),
         Says::Explained => sums.explained += 1,
         Says::Undecided => sums.undecided += 1,
+        Says::Accepted => sums.accepted += 1,
         Says::Settling => sums.settling += 1,
     }
 }
@@ -50,10 +54,23 @@ fn text(policy: &PolicyRow) -> usize {
         .expect("a known text")
 }
 
+/// What the active policies decide on a tag.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Decided {
+    Immutable,
+    Mutable,
+    Unknown,
+    /// Not known, and of every policy that could tell it is accepted.
+    Accepted,
+}
+
+/// The place of `{}`, on which Quay itself fails.
+const UNUSABLE: usize = 9;
+
 /// The decision of the active policies on a tag, of those that `counts` takes.
-fn decision(rows: &Rows, tag: &TagRow, counts: impl Fn(&PolicyRow) -> bool) -> Option<bool> {
+fn decision(rows: &Rows, tag: &TagRow, counts: impl Fn(&PolicyRow) -> bool) -> Decided {
     let namespace = rows.registry.repositories[&tag.repository].namespace;
-    let mut answer = Some(false);
+    let mut answer = Decided::Mutable;
     for policy in &rows.policies {
         let governs = match policy.scope {
             Scope::Repository(id) => id == tag.repository,
@@ -63,9 +80,14 @@ fn decision(rows: &Rows, tag: &TagRow, counts: impl Fn(&PolicyRow) -> bool) -> O
             continue;
         }
         match TEXTS[text(policy)].1(&tag.name) {
-            Some(true) => return Some(true),
+            Some(true) => return Decided::Immutable,
             Some(false) => {}
-            None => answer = None,
+            None if answer == Decided::Unknown => {}
+            // Where Quay itself fails, there is nothing to accept.
+            None if text(policy) != UNUSABLE && rows.accepted.contains(&policy.uuid) => {
+                answer = Decided::Accepted;
+            }
+            None => answer = Decided::Unknown,
         }
     }
     answer
@@ -79,6 +101,14 @@ pub fn check(rows: &Rows, can_expire: Option<bool>, now: DateTime<Utc>) -> Answe
     for policy in &rows.policies {
         about_policy(&mut answer, rows, policy, now);
     }
+    for operation in &rows.operations {
+        let says = if operation.live {
+            Says::Sound
+        } else {
+            Says::Violated
+        };
+        say(&mut answer, "interrupted-operation", operation.id, says);
+    }
     answer
 }
 
@@ -89,24 +119,36 @@ fn about_tag(
     can_expire: Option<bool>,
     now: DateTime<Utc>,
 ) {
-    let id = tag.id.0;
+    let id = i64::from(tag.id.0);
     let dead = tag
         .expiry
         .0
         .is_some_and(|end| end.0 <= now.timestamp_millis());
     let live = !dead && !tag.hidden;
     let immutable = tag.immutability.as_column();
-    let accounted = rows.accounted[&tag.id];
     let matched = decision(rows, tag, |_| true);
+    let account = &rows.accounts[&tag.id];
+    let at_work = |found: &Found| matches!(found, Found::LiveOperation { .. });
+    let or_explained = |excuses: fn(&Found) -> bool| {
+        let mut found = account.iter();
+        if found.any(|found| excuses(found) || at_work(found)) {
+            Says::Explained
+        } else {
+            Says::Violated
+        }
+    };
 
     let orphaned = match (live && immutable, matched) {
         (false, _) => Says::Nothing,
-        (true, Some(true)) => Says::Sound,
-        (true, None) => Says::Undecided,
-        (true, Some(false)) => match accounted {
-            Accounted::Label | Accounted::SetByUser => Says::Explained,
-            Accounted::No | Accounted::TakenOff => Says::Violated,
-        },
+        (true, Decided::Immutable) => Says::Sound,
+        (true, Decided::Unknown) => Says::Undecided,
+        (true, Decided::Accepted) => Says::Accepted,
+        (true, Decided::Mutable) => or_explained(|found| {
+            matches!(
+                found,
+                Found::Label | Found::SetByUser(_) | Found::Kept { .. }
+            )
+        }),
     };
     say(answer, "orphaned-immutable-tag", id, orphaned);
 
@@ -117,58 +159,85 @@ fn about_tag(
     };
     let young = |policy: &PolicyRow| !old(policy);
     let unprotected = match (live && !immutable, matched) {
-        (false, _) | (true, Some(false)) => Says::Nothing,
-        (true, None) => Says::Undecided,
-        (true, Some(true))
-            if decision(rows, tag, old) != Some(true)
-                && decision(rows, tag, young) == Some(true) =>
+        (false, _) | (true, Decided::Mutable) => Says::Nothing,
+        (true, Decided::Unknown) => Says::Undecided,
+        (true, Decided::Accepted) => Says::Accepted,
+        (true, Decided::Immutable)
+            if decision(rows, tag, old) != Decided::Immutable
+                && decision(rows, tag, young) == Decided::Immutable =>
         {
             Says::Settling
         }
-        (true, Some(true)) if accounted == Accounted::TakenOff => Says::Explained,
-        (true, Some(true)) => Says::Violated,
+        (true, Decided::Immutable) => {
+            or_explained(|found| matches!(found, Found::TakenOffByAdministrator(_)))
+        }
     };
     say(answer, "unprotected-tag", id, unprotected);
 
-    let flag = |applies: bool| match (applies, can_expire) {
+    let flag = |applies: bool, violated: Says| match (applies, can_expire) {
         (false, _) => Says::Nothing,
         (true, Some(true)) => Says::Sound,
-        (true, Some(false)) => Says::Violated,
+        (true, Some(false)) => violated,
         (true, None) => Says::Undecided,
     };
     let expiring = live && immutable && tag.expiry.0.is_some();
-    say(answer, "immutable-tag-with-expiry", id, flag(expiring));
-    say(answer, "uncollectable-tag", id, flag(dead && immutable));
+    let expires = flag(expiring, or_explained(|_| false));
+    say(answer, "immutable-tag-with-expiry", id, expires);
+    let uncollectable = flag(dead && immutable, Says::Violated);
+    say(answer, "uncollectable-tag", id, uncollectable);
 }
 
 fn about_policy(answer: &mut Answer, rows: &Rows, policy: &PolicyRow, now: DateTime<Utc>) {
-    let id = policy.id.0;
+    let id = i64::from(policy.id.0);
     let kind = text(policy);
     let active = policy.activity == Activity::Active;
-    let holds = |sound: bool| if sound { Says::Sound } else { Says::Violated };
+    let standing = rows.standing(policy);
+    let owned = matches!(standing.owner, Some((_, WorkerLife::Alive)));
+    let accepted = rows.accepted.contains(&policy.uuid);
+    // Every rule but one about policies excuses what a live operation is at work on.
+    let violated = || {
+        if owned {
+            Says::Explained
+        } else {
+            Says::Violated
+        }
+    };
+    let holds = |sound: bool| if sound { Says::Sound } else { violated() };
+    let not_told = || {
+        if accepted {
+            Says::Accepted
+        } else {
+            Says::Undecided
+        }
+    };
     // The texts' places: 0 to 5 are sound, 6 and 7 do not compile, 8 is fuzzy, 9 is `{}`, 10 is Python's.
     let usable = match kind {
         0..=5 => Says::Sound,
-        6 | 7 | 9 => Says::Violated,
-        _ => Says::Undecided,
+        6 | 7 | 9 => violated(),
+        _ => not_told(),
     };
     say(answer, "invalid-policy", id, usable);
-    let decidable = if active {
-        holds(kind != 8 && kind != 10)
-    } else {
-        Says::Nothing
+    let decidable = match (active, kind) {
+        (false, _) => Says::Nothing,
+        (true, 8 | 10) if accepted => Says::Explained,
+        (true, 8 | 10) => violated(),
+        (true, _) => Says::Sound,
     };
     say(answer, "undecidable-policy", id, decidable);
     let slow = match (active, kind) {
         (false, _) => Says::Nothing,
-        (true, 8 | 10) => Says::Undecided,
+        (true, 8 | 10) => not_told(),
         (true, _) => Says::Sound,
     };
     say(answer, "slow-pattern", id, slow);
     let young = policy
         .created
         .is_some_and(|at| now - at < TimeDelta::hours(1));
-    let stale = if active { Says::Nothing } else { holds(young) };
+    let stale = match (active, young || owned || standing.staged) {
+        (true, _) => Says::Nothing,
+        (false, true) => Says::Sound,
+        (false, false) => Says::Violated,
+    };
     say(answer, "stale-inactive-policy", id, stale);
 
     let pattern = |kind: usize| match kind {

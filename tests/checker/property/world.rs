@@ -1,16 +1,6 @@
-//! Random registries in memory: the rows that the checker gets, and the database that holds them.
+//! Random registries as generated: what there is in them, before it has ids.
 
-use std::collections::HashMap;
-
-use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
-use quay_doctor::evaluate::{
-    Account, Act, Activity, Found, Namespace, PolicyRow, Registry, Repository, Source, TagRow,
-};
-use quay_doctor::quay::{
-    AuditEntryId, Expiry, Immutability, ManifestId, NamespaceId, PolicyRowId, PolicyText,
-    PolicyUuid, RepositoryId, RepositoryState, Scope, TagId, UnixMillis,
-};
 
 /// Stored texts, and how Quay decides a tag by them, in plain Rust; none where that is not known.
 pub type Decides = fn(&str) -> Option<bool>;
@@ -48,22 +38,36 @@ pub const TEXTS: [(&str, Decides); 11] = [
 ];
 pub const NAMES: [&str; 7] = ["v1", "v2", "v10", "release", "nightly", "x1", "line\nfeed1"];
 
-/// A policy as generated: text, activity, days since its creation, whether it is misplaced.
+/// What the journal knows of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// Nothing.
+    Alone,
+    /// An unfinished operation owns it, whose worker lives or does not.
+    Owned { live: bool },
+    /// It was left inactive on purpose.
+    Staged,
+}
+
+/// A policy as generated: text, activity, days since its creation, whether it is misplaced, and
+/// whether the operator has accepted that it cannot be decided.
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub text: usize,
     pub active: bool,
     pub days: Option<i64>,
     pub misplaced: bool,
+    pub stands: Stands,
+    pub accepted: bool,
 }
 
-/// What accounts for a tag.
+/// What accounts for one tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accounted {
     No,
     Label,
-    SetByUser,
-    TakenOff,
+    /// Declared to be meant, this very row.
+    Kept,
 }
 
 /// A tag as generated; `ends` in hours from now.
@@ -76,10 +80,26 @@ pub struct Tag {
     pub accounted: Accounted,
 }
 
+/// A user's act on whatever is called so, as the audit log has it: set, or taken off.
+#[derive(Clone, Debug)]
+pub struct UsersAct {
+    pub name: usize,
+    pub set: bool,
+}
+
 #[derive(Clone, Debug)]
 pub struct Repo {
     pub policies: Vec<Policy>,
     pub tags: Vec<Tag>,
+    /// Oldest first.
+    pub acts: Vec<UsersAct>,
+}
+
+/// A text that is no policy, over a whole namespace or one of its repositories.
+#[derive(Clone, Debug)]
+pub struct Text {
+    pub text: usize,
+    pub repo: Option<prop::sample::Index>,
 }
 
 #[derive(Clone, Debug)]
@@ -87,38 +107,54 @@ pub struct Space {
     pub source: Option<bool>,
     pub policies: Vec<Policy>,
     pub repos: Vec<Repo>,
+    /// Operations on policies that are not there yet, or no longer; whether the worker lives.
+    pub operations: Vec<(Text, bool)>,
+    /// Deleted policies whose tags were kept.
+    pub kept: Vec<Text>,
 }
 
 /// A registry as generated.
 #[derive(Clone, Debug)]
 pub struct World {
     pub spaces: Vec<Space>,
+    /// A fix run that has not ended, and whether its worker lives.
+    pub fix: Option<bool>,
     pub can_expire: Option<bool>,
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
     let days = prop_oneof![Just(None), Just(Some(30)), Just(Some(0))];
+    let stands = prop_oneof![
+        5 => Just(Stands::Alone),
+        1 => any::<bool>().prop_map(|live| Stands::Owned { live }),
+        1 => Just(Stands::Staged),
+    ];
+    let chances = (prop::bool::weighted(0.8), prop::bool::weighted(0.2));
     (
         0..TEXTS.len(),
-        prop::bool::weighted(0.8),
         days,
+        chances,
+        stands,
         prop::bool::weighted(0.2),
     )
-        .prop_map(|(text, active, days, misplaced)| Policy {
-            text,
-            active,
-            days,
-            misplaced,
-        })
+        .prop_map(
+            |(text, days, (active, misplaced), stands, accepted)| Policy {
+                text,
+                active,
+                days,
+                misplaced,
+                stands,
+                accepted,
+            },
+        )
 }
 
 fn tag() -> impl Strategy<Value = Tag> {
     let ends = prop_oneof![3 => Just(None), 1 => Just(Some(100)), 1 => Just(Some(-100))];
     let accounted = prop_oneof![
-        3 => Just(Accounted::No),
+        5 => Just(Accounted::No),
         1 => Just(Accounted::Label),
-        1 => Just(Accounted::SetByUser),
-        1 => Just(Accounted::TakenOff),
+        1 => Just(Accounted::Kept),
     ];
     (
         0..NAMES.len(),
@@ -136,153 +172,61 @@ fn tag() -> impl Strategy<Value = Tag> {
         })
 }
 
-pub fn worlds() -> impl Strategy<Value = World> {
-    let repo = (
+fn texts(most: usize) -> impl Strategy<Value = Vec<Text>> {
+    let repo = prop::option::of(any::<prop::sample::Index>());
+    let text = (0..TEXTS.len(), repo).prop_map(|(text, repo)| Text { text, repo });
+    // Mostly none: where everything is excused nothing is shown.
+    prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(text, 1..=most)]
+}
+
+fn repo() -> impl Strategy<Value = Repo> {
+    let act = (0..NAMES.len(), any::<bool>()).prop_map(|(name, set)| UsersAct { name, set });
+    (
         prop::collection::vec(policy(), 0..3),
         prop::collection::vec(tag(), 0..6),
+        prop::collection::vec(act, 0..3),
     )
-        .prop_map(|(policies, tags)| Repo { policies, tags });
+        .prop_map(|(policies, tags, acts)| Repo {
+            policies,
+            tags,
+            acts,
+        })
+}
+
+/// Worlds of one Quay, which lets immutable tags expire or not.
+pub fn worlds_of(can_expire: Option<bool>) -> impl Strategy<Value = World> {
     let source = prop_oneof![3 => Just(None), 1 => Just(Some(true)), 1 => Just(Some(false))];
+    let operations = texts(2).prop_flat_map(|texts| {
+        let lives = prop::collection::vec(any::<bool>(), texts.len());
+        lives.prop_map(move |lives| texts.iter().cloned().zip(lives).collect())
+    });
     let space = (
         source,
         prop::collection::vec(policy(), 0..3),
-        prop::collection::vec(repo, 1..3),
+        prop::collection::vec(repo(), 1..3),
+        operations,
+        texts(2),
     )
-        .prop_map(|(source, policies, repos)| Space {
+        .prop_map(|(source, policies, repos, operations, kept)| Space {
             source,
             policies,
             repos,
+            operations,
+            kept,
         });
-    let flag = prop_oneof![Just(None), Just(Some(true)), Just(Some(false))];
-    (prop::collection::vec(space, 1..4), flag)
-        .prop_map(|(spaces, can_expire)| World { spaces, can_expire })
+    let fix = prop::option::weighted(0.2, any::<bool>());
+    (prop::collection::vec(space, 1..4), fix).prop_map(move |(spaces, fix)| World {
+        spaces,
+        fix,
+        can_expire,
+    })
 }
 
-/// The rows of a world.
-pub struct Rows {
-    pub registry: Registry,
-    pub policies: Vec<PolicyRow>,
-    pub tags: Vec<TagRow>,
-    pub accounts: HashMap<TagId, Account>,
-    pub accounted: HashMap<TagId, Accounted>,
+/// What may be stated about a Quay.
+pub fn flags() -> impl Strategy<Value = Option<bool>> {
+    prop_oneof![Just(None), Just(Some(true)), Just(Some(false))]
 }
 
-/// Ids are given in order, so that a mutation of one fact moves no other row.
-pub fn rows(world: &World, now: DateTime<Utc>) -> Rows {
-    let mut rows = Rows {
-        registry: Registry::default(),
-        policies: Vec::new(),
-        tags: Vec::new(),
-        accounts: HashMap::new(),
-        accounted: HashMap::new(),
-    };
-    let mut repo_id = 100;
-    let mut of_spaces = Vec::new();
-    let mut next = 1000;
-    let elsewhere = NamespaceId(99);
-    rows.registry.namespaces.insert(
-        elsewhere,
-        Namespace {
-            name: "elsewhere".into(),
-        },
-    );
-    for (n, space) in world.spaces.iter().enumerate() {
-        let id = NamespaceId(n as i32 + 10);
-        rows.registry.namespaces.insert(
-            id,
-            Namespace {
-                name: format!("ns{n}"),
-            },
-        );
-        if let Some(mirror) = space.source {
-            let source = if mirror {
-                Source::Mirror
-            } else {
-                Source::ProxyCache
-            };
-            rows.registry.sources.insert(id, source);
-        }
-        for policy in &space.policies {
-            next += 1;
-            of_spaces.push(policy_row(policy, next, Scope::Namespace(id), id, now));
-        }
-        for (r, repo) in space.repos.iter().enumerate() {
-            repo_id += 1;
-            let repository = RepositoryId(repo_id);
-            let about = Repository {
-                namespace: Some(id),
-                name: format!("r{r}"),
-                state: RepositoryState::Normal,
-            };
-            rows.registry.repositories.insert(repository, about);
-            for policy in &repo.policies {
-                next += 1;
-                let namespace = if policy.misplaced { elsewhere } else { id };
-                let scope = Scope::Repository(repository);
-                rows.policies
-                    .push(policy_row(policy, next, scope, namespace, now));
-            }
-            for tag in &repo.tags {
-                next += 1;
-                add_tag(&mut rows, tag, next, repository, now);
-            }
-        }
-    }
-    // As they are read: a repository's before a namespace's.
-    rows.policies.extend(of_spaces);
-    rows
-}
-
-fn policy_row(
-    policy: &Policy,
-    id: i32,
-    scope: Scope,
-    namespace: NamespaceId,
-    now: DateTime<Utc>,
-) -> PolicyRow {
-    PolicyRow {
-        id: PolicyRowId(id),
-        uuid: PolicyUuid(format!("p{id}")),
-        scope,
-        namespace,
-        text: PolicyText(TEXTS[policy.text].0.to_owned()),
-        activity: if policy.active {
-            Activity::Active
-        } else {
-            Activity::Inactive
-        },
-        created: policy.days.map(|days| now - TimeDelta::days(days)),
-    }
-}
-
-fn add_tag(rows: &mut Rows, tag: &Tag, id: i32, repository: RepositoryId, now: DateTime<Utc>) {
-    let id = TagId(id);
-    let millis = |hours: i64| UnixMillis((now + TimeDelta::hours(hours)).timestamp_millis());
-    rows.tags.push(TagRow {
-        id,
-        repository,
-        name: NAMES[tag.name].to_owned(),
-        manifest: Some(ManifestId(id.0)),
-        start: millis(-1000),
-        // No two rows of a name end at the same moment: a constraint of Quay's forbids it.
-        expiry: Expiry(
-            tag.ends
-                .map(|hours| UnixMillis(millis(hours).0 + i64::from(id.0))),
-        ),
-        immutability: Immutability::from_column(tag.immutable),
-        hidden: tag.hidden,
-    });
-    let act = Act {
-        entry: AuditEntryId(1),
-        at: now.naive_utc(),
-        user: None,
-    };
-    let found = match tag.accounted {
-        Accounted::No => None,
-        Accounted::Label => Some(Found::Label),
-        Accounted::SetByUser => Some(Found::SetByUser(act)),
-        Accounted::TakenOff => Some(Found::TakenOffByAdministrator(act)),
-    };
-    rows.accounts.insert(id, found.into_iter().collect());
-    rows.accounted.insert(id, tag.accounted);
+pub fn worlds() -> impl Strategy<Value = World> {
+    flags().prop_flat_map(worlds_of)
 }

@@ -21,6 +21,23 @@ fn rule_7_a_worker_whose_operation_was_taken_over_writes_nothing_more() {
 }
 
 #[test]
+fn rule_7_an_operation_whose_worker_lives_is_left_to_it() {
+    on_and_off("liveness", |switches, on| {
+        let scene = Scene::small();
+        let (hold, run) = held_at(&scene, "before-activation", switches, &CREATE);
+        let recovered = scene.run_with(switches, &["recover", "--wait", "0s"]);
+        assert_eq!(recovered.status, if on { 3 } else { 0 }, "{recovered:?}");
+        hold.release();
+        let ended = run.end();
+        assert_eq!(ended.status, if on { 0 } else { 3 }, "{ended:?}");
+        let active = scene.count(
+            "SELECT count(*) FROM namespaceimmutabilitypolicy WHERE policy LIKE '%v.*%' AND active",
+        );
+        assert_eq!(active, if on { 2 } else { 1 }, "globex's, and ours");
+    });
+}
+
+#[test]
 fn rule_7_a_worker_that_is_frozen_is_ended_and_cannot_go_on_when_it_wakes() {
     let scene = Scene::small();
     let before = scene.state();

@@ -78,6 +78,23 @@ fn rule_4_nobody_adds_a_policy_while_protection_is_taken_away() {
 }
 
 #[test]
+fn rule_2_a_change_and_its_before_image_commit_together() {
+    on_and_off("journal-with-change", |switches, on| {
+        let scene = Scene::small();
+        let before = scene.state();
+        let mut variables = switches.to_vec();
+        variables.push(("QUAY_DOCTOR_KILL_AT", "after-commit:1"));
+        scene
+            .run_with(&variables, &policy(&CREATE))
+            .expect_status(-1);
+        scene.bury();
+        scene.run(&["recover"]).expect_status(0);
+        // Else nothing tells how the tags were: orphans, and their expiry is lost.
+        assert_eq!(scene.state() == before, on);
+    });
+}
+
+#[test]
 fn rule_5_a_row_that_a_fast_clock_has_just_ended_is_not_brought_back() {
     on_and_off("clock-margin", |switches, on| {
         let scene = Scene::small();

@@ -72,8 +72,28 @@ fn log_push(session: &mut WriteSession, name: &str) {
         .expect("an entry");
 }
 
+/// An administrator takes immutability off, and Quay logs it.
+fn take_off(scene: &Scene, repository: &str, name: &str) {
+    scene.sql(&format!(
+        r#"UPDATE tag SET immutable = false WHERE name = '{name}' AND repository_id
+               = (SELECT id FROM repository WHERE name = '{repository}');
+           INSERT INTO logentry3 (kind_id, account_id, repository_id, datetime, metadata_json)
+           SELECT k.id, r.namespace_user_id, r.id, timezone('utc', now()),
+               '{{"tag": "{name}", "username": "root", "immutable": false, "previous_immutable": true}}'
+           FROM logentrykind k, repository r
+           WHERE k.name = 'change_tag_immutability' AND r.name = '{repository}'"#
+    ));
+}
+
 fn immutable(scene: &Scene, name: &str) -> bool {
     scene.count(&format!(
         "SELECT count(*) FROM tag WHERE name = '{name}' AND immutable"
+    )) == 1
+}
+
+fn immutable_in(scene: &Scene, repository: &str, name: &str) -> bool {
+    scene.count(&format!(
+        "SELECT count(*) FROM tag t JOIN repository r ON r.id = t.repository_id
+         WHERE t.name = '{name}' AND r.name = '{repository}' AND t.immutable"
     )) == 1
 }

@@ -1,7 +1,7 @@
 //! Rule 3: our own policy row, and what somebody else does to it meanwhile.
 
 use super::{CREATE, held_at, immutable, on_and_off};
-use crate::policy::scene::{Hold, Scene, policy};
+use crate::policy::scene::{Scene, policy};
 
 #[test]
 fn rule_3_a_policy_deleted_by_its_owner_takes_its_tags_along_also_after_activation() {
@@ -63,51 +63,58 @@ fn rule_3_a_policy_changed_while_it_is_applied_stops_the_work_and_the_difference
 }
 
 #[test]
-fn rule_3_an_updated_policy_that_is_deleted_while_it_releases_orphans_nothing() {
-    let scene = Scene::small();
-    let args = [
-        "update",
-        crate::policy::scene::GLOBEX,
-        "--pattern",
-        "(latest|v1.*)",
-        "--unmatched-tags",
-        "release",
-    ];
-    let (hold, run) = held_at(&scene, "before-release", &[], &args);
-    hold.release();
-    run.end().expect_status(0);
-    scene
-        .policy(&[
+fn rule_13_a_policy_that_an_operation_is_at_work_on_is_refused_to_others() {
+    on_and_off("owned", |switches, on| {
+        let scene = Scene::small();
+        let (hold, run) = held_at(&scene, "before-activation", &[], &CREATE);
+        let uuid = scene.text("SELECT uuid FROM namespaceimmutabilitypolicy WHERE NOT active");
+        let delete = policy(&["delete", &uuid, "--tags", "keep"]);
+        let ended = scene.run_with(switches, &delete);
+        assert_eq!(ended.status, if on { 2 } else { 0 }, "{ended:?}");
+        hold.release();
+        // Else it is rolled back, and the deletion has kept tags that never were under a policy.
+        let ended = run.end();
+        assert_eq!(ended.status, if on { 0 } else { 3 }, "{ended:?}");
+        assert_eq!(
+            scene.count("SELECT count(*) FROM quay_doctor.kept"),
+            i64::from(!on)
+        );
+    });
+}
+
+#[test]
+fn rule_3_an_updated_policy_that_is_deleted_while_it_releases_leaves_no_half_of_a_release() {
+    on_and_off("release-to-the-end", |switches, on| {
+        let scene = Scene::small();
+        let args = [
             "update",
             crate::policy::scene::GLOBEX,
             "--pattern",
-            "v.*",
+            "(latest|v1.*)",
             "--unmatched-tags",
             "release",
-        ])
-        .expect_status(0);
-    // Now in the middle of releasing: one batch is done.
-    let hold = Hold::at("before-release");
-    let variable = hold.variable();
-    let run = scene.start(&[("QUAY_DOCTOR_HOLD_AT", &variable)], &policy(&args));
-    hold.wait();
-    let mut other = scene.session();
-    other
-        .run("BEGIN; SELECT FROM tag WHERE name = 'v5.3' FOR UPDATE")
-        .expect("a lock");
-    hold.release();
-    scene.wait_for("SELECT count(*) FROM quay_doctor.tag_change WHERE operation_id = (SELECT max(id) FROM quay_doctor.operation) AND NOT immutable_after");
-    scene.sql("DELETE FROM namespaceimmutabilitypolicy");
-    other.run("ROLLBACK").expect("the end");
-    run.end().expect_status(3);
-    scene.bury();
-    scene.run(&["recover"]).expect_status(0);
-    // The release of two of three stands; nothing that was mutable is made immutable again.
-    assert_eq!(
-        scene.count("SELECT count(*) FROM tag WHERE immutable AND name IN ('v5.1', 'v5.2')"),
-        0
-    );
-    assert!(!immutable(&scene, "latest"));
+        ];
+        let (hold, run) = held_at(&scene, "before-release", switches, &args);
+        // In the middle of releasing: two of three are done.
+        let mut other = scene.session();
+        other
+            .run("BEGIN; SELECT FROM tag WHERE name = 'v5.3' FOR UPDATE")
+            .expect("a lock");
+        hold.release();
+        scene.wait_for("SELECT count(*) FROM quay_doctor.tag_change WHERE NOT immutable_after");
+        scene.sql("DELETE FROM namespaceimmutabilitypolicy");
+        other.run("ROLLBACK").expect("the end");
+        run.end().expect_status(3);
+        scene.bury();
+        scene.run(&["recover"]).expect_status(0);
+        // What it covered before is released; what it was to cover goes with the policy.
+        for name in ["v5.1", "v5.2"] {
+            assert!(!immutable(&scene, name), "{name}");
+        }
+        assert_eq!(immutable(&scene, "v5.3"), !on);
+        assert!(!immutable(&scene, "latest"));
+        assert_eq!(scene.unfinished(), 0);
+    });
 }
 
 #[test]

@@ -75,29 +75,61 @@ fn rule_1_a_prepared_transaction_counts() {
 
 #[test]
 fn rule_1_a_role_that_sees_nothing_of_others_waits_all_the_same() {
-    let scene = Scene::small();
-    let role = scene.text("SELECT 'r' || oid FROM pg_database WHERE datname = current_database()");
-    scene.sql(&format!(
-        "CREATE ROLE {role} LOGIN;
-         GRANT USAGE ON SCHEMA quay_doctor TO {role};
-         GRANT ALL ON ALL TABLES IN SCHEMA quay_doctor, public TO {role};
-         GRANT ALL ON ALL SEQUENCES IN SCHEMA quay_doctor, public TO {role}"
-    ));
-    let mut reader = scene.session();
-    reader.run(READS_POLICIES).expect("a long transaction");
-    let url = scene.db.tcp_url().replace("postgres@", &format!("{role}@"));
-    let mut args = vec!["--database-url", &url];
-    let create = policy(&CREATE);
-    args.extend(create);
-    args.extend(["--settle-timeout", "300ms"]);
-    let ended = crate::program::run(&args);
-    reader.run("COMMIT").expect("the end");
-    scene.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
-    ended.expect_status(3);
-    assert_eq!(
-        scene.text("SELECT phase FROM quay_doctor.operation"),
-        "sweeping"
-    );
+    on_and_off("settle-by-locks", |switches, on| {
+        let scene = Scene::small();
+        let role =
+            scene.text("SELECT 'r' || oid FROM pg_database WHERE datname = current_database()");
+        scene.sql(&format!(
+            "CREATE ROLE {role} LOGIN;
+             GRANT USAGE ON SCHEMA quay_doctor TO {role};
+             GRANT ALL ON ALL TABLES IN SCHEMA quay_doctor, public TO {role};
+             GRANT ALL ON ALL SEQUENCES IN SCHEMA quay_doctor, public TO {role}"
+        ));
+        let mut pusher = scene.session();
+        pusher.run(READS_POLICIES).expect("a long transaction");
+        let url = scene.db.tcp_url().replace("postgres@", &format!("{role}@"));
+        let mut args = vec!["--database-url", &url];
+        args.extend(policy(&CREATE));
+        args.extend(["--settle-timeout", "300ms"]);
+        let ended = crate::program::command(&args)
+            .envs(switches.iter().copied())
+            .output()
+            .expect("the program starts");
+        insert(&mut pusher, "shop", "v99", false);
+        pusher.run("COMMIT").expect("the end");
+        scene.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+        // It says that it is not finished; or, by pg_stat_activity, that it is, and is wrong.
+        let status = ended.status.code();
+        assert_eq!(status, Some(if on { 3 } else { 0 }), "{ended:?}");
+        let phase = scene.text("SELECT phase FROM quay_doctor.operation");
+        assert_eq!(phase, if on { "sweeping" } else { "done" });
+        assert!(!immutable(&scene, "v99"));
+    });
+}
+
+#[test]
+fn rule_1_a_push_that_read_a_policy_is_waited_for_before_its_tags_are_released() {
+    on_and_off("settle-before-release", |switches, on| {
+        let scene = Scene::small();
+        let mut pusher = scene.session();
+        pusher
+            .run(READS_POLICIES)
+            .expect("a push that has evaluated");
+        let delete = policy(&["delete", crate::policy::scene::GLOBEX, "--tags", "release"]);
+        let run = scene.start(switches, &delete);
+        scene.wait_for(
+            "SELECT count(*) FROM quay_doctor.operation WHERE phase IN ('releasing', 'done')",
+        );
+        if !on {
+            // It waits for nobody: it is over before the push is.
+            scene.wait_for("SELECT count(*) FROM quay_doctor.operation WHERE phase = 'done'");
+        }
+        insert(&mut pusher, "portal", "v99", true);
+        log_push(&mut pusher, "v99");
+        pusher.run("COMMIT").expect("the end");
+        run.end().expect_status(0);
+        assert_eq!(immutable(&scene, "v99"), !on, "an orphan without it");
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Rules 10 and 12: what came late, what was taken off, and how a scope is walked.
 
-use super::{CREATE, held_at, immutable, insert, on_and_off};
-use crate::policy::scene::Scene;
+use super::{CREATE, held_at, immutable, immutable_in, insert, log_push, on_and_off, take_off};
+use crate::policy::scene::{Scene, policy};
 
 #[test]
 fn rule_10_what_an_administrator_took_off_meanwhile_stays_off() {
@@ -19,6 +19,29 @@ fn rule_10_what_an_administrator_took_off_meanwhile_stays_off() {
 }
 
 #[test]
+fn rule_10_what_an_administrator_took_off_a_tag_that_was_pushed_immutable_stays_off() {
+    on_and_off("taken-off-by-log", |switches, on| {
+        let scene = Scene::small();
+        let (hold, run) = held_at(&scene, "after-activation", switches, &CREATE);
+        // By the active policy; the journal knows nothing of it.
+        let mut quay = scene.session();
+        insert(&mut quay, "shop", "v99", true);
+        log_push(&mut quay, "v99");
+        take_off(&scene, "shop", "v99");
+        // Set by a user before we came.
+        take_off(&scene, "tool", "v7.1");
+        // Its predecessor was taken off; this one was pushed by the policies as they were.
+        take_off(&scene, "shop", "v98");
+        insert(&mut quay, "shop", "v98", false);
+        hold.release();
+        run.end().expect_status(0);
+        assert_eq!(immutable(&scene, "v99"), !on);
+        assert_eq!(immutable(&scene, "v7.1"), !on);
+        assert!(immutable(&scene, "v98"));
+    });
+}
+
+#[test]
 fn rule_10_the_sweep_finds_a_row_with_an_old_id_that_came_late() {
     on_and_off("whole-sweep", |switches, on| {
         let scene = Scene::small();
@@ -31,6 +54,25 @@ fn rule_10_the_sweep_finds_a_row_with_an_old_id_that_came_late() {
         hold.release();
         run.end().expect_status(0);
         assert_eq!(immutable(&scene, "v99"), on);
+    });
+}
+
+#[test]
+fn rule_12_a_small_scope_is_never_seen_half_done() {
+    on_and_off("small-at-once", |switches, on| {
+        let scene = Scene::small();
+        let mut variables = switches.to_vec();
+        variables.push(("QUAY_DOCTOR_KILL_AT", "before-activation"));
+        let args = policy(&CREATE[..5]);
+        let ended = scene.run_with(&variables, &args);
+        assert_eq!(ended.status, if on { 0 } else { -1 }, "{ended:?}");
+        // Killed there, it leaves marked tags under a policy that is not active.
+        assert_eq!(scene.unfinished(), i64::from(!on));
+        assert!(immutable_in(&scene, "shop", "v1.1"));
+        assert_eq!(
+            scene.count("SELECT count(*) FROM namespaceimmutabilitypolicy WHERE NOT active"),
+            i64::from(!on)
+        );
     });
 }
 

@@ -1,6 +1,6 @@
 //! Rules 8 and 9: what is taken back, and what is left alone.
 
-use super::{CREATE, held_at, immutable, insert, log_push, on_and_off};
+use super::{CREATE, held_at, immutable, immutable_in, insert, log_push, on_and_off, take_off};
 use crate::policy::scene::{Scene, policy};
 
 #[test]
@@ -37,6 +37,25 @@ fn rule_8_what_an_unaware_quay_pushed_under_the_pending_policy_is_released_only_
 }
 
 #[test]
+fn rule_8_a_roll_back_looks_at_what_was_pushed_since_the_beginning() {
+    on_and_off("pushed-since", |switches, on| {
+        let scene = Scene::small();
+        let (hold, run) = held_at(&scene, "before-activation", &[], &CREATE);
+        let mut quay = scene.session();
+        insert(&mut quay, "shop", "v99", true);
+        log_push(&mut quay, "v99");
+        run.signal("KILL");
+        drop(hold);
+        run.end();
+        scene.bury();
+        scene
+            .run_with(switches, &["recover", "--quay-knows-active", "false"])
+            .expect_status(0);
+        assert_eq!(immutable(&scene, "v99"), !on, "an orphan without it");
+    });
+}
+
+#[test]
 fn rule_9_undo_leaves_a_tag_alone_that_somebody_has_changed_since() {
     on_and_off("as-we-left-it", |switches, on| {
         let scene = Scene::small();
@@ -55,6 +74,25 @@ fn rule_9_undo_leaves_a_tag_alone_that_somebody_has_changed_since() {
             == 1;
         assert_eq!(expires, !on);
         assert_eq!(scene.count("SELECT count(*) FROM tag WHERE name = 'v2.2' AND lifetime_end_ms IS NOT NULL AND NOT immutable"), 1);
+    });
+}
+
+#[test]
+fn rule_9_undo_leaves_a_tag_to_the_operation_that_marked_it_last() {
+    on_and_off("newest-only", |switches, on| {
+        let scene = Scene::small();
+        let killed = [("QUAY_DOCTOR_KILL_AT", "before-activation")];
+        scene.run_with(&killed, &policy(&CREATE)).expect_status(-1);
+        scene.bury();
+        // An administrator takes one off; then another creation marks it.
+        take_off(&scene, "shop", "v1.2");
+        let mut other = CREATE;
+        other[4] = "v1.2";
+        let (hold, run) = held_at(&scene, "before-activation", &[], &other);
+        scene.run_with(switches, &["recover", "1"]).expect_status(0);
+        hold.release();
+        run.end().expect_status(0);
+        assert_eq!(immutable_in(&scene, "shop", "v1.2"), on);
     });
 }
 

@@ -1,0 +1,8 @@
+//! Every remedy of every rule: planned, applied, clean, taken back byte for byte.
+
+mod journey;
+mod of_operations;
+mod of_policies;
+mod of_tags;
+mod proposals;
+mod recreate;

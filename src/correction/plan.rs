@@ -143,8 +143,8 @@ impl Plan {
         plan
     }
 
-    /// Puts the corrections into the order of the batches: by repository and name, as four of the
-    /// tag table's indexes are, which a batch then changes in one place.
+    /// Puts the corrections into the order of the batches: tags by repository and name, as four of
+    /// the tag table's indexes are, which a batch then changes in one place.
     pub(super) fn order(&mut self) {
         self.corrections
             .sort_by(|a, b| place(&a.correction).cmp(&place(&b.correction)));

@@ -5,7 +5,7 @@ use quay_doctor::sandbox::oracle::Pushes;
 
 use super::fault::{Fault, faults};
 use super::operation::{Wanted, changes, creations, operations, repairs};
-use super::others::{ActSpec, PusherSpec, acts, pushers};
+use super::others::{ActSpec, Doing, PusherSpec, acts, pushers};
 use super::world::{WorldSpec, worlds};
 
 /// How whoever comes afterwards goes on.
@@ -142,6 +142,11 @@ impl Schedule {
         }
         if !policy || matches!(self.fault, Fault::ClockJump { .. }) {
             self.pushers.clear();
+        }
+        // The same command would begin anew, once its policy was deleted or changed to another.
+        if matches!(self.fault, Fault::Supervisor(..)) || self.then == Then::SameCommand {
+            self.acts
+                .retain(|act| !matches!(act.doing, Doing::DeletePolicy | Doing::PutPolicy));
         }
         // A jump moves every time there is, an act's own too.
         if !policy

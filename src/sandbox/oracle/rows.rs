@@ -36,7 +36,9 @@ impl Case<'_> {
         }
         let image = (is.immutable, is.end_ms);
         if after.was_pushed_over(id) && !self.must_stay(id, was, ground) {
-            let orphan = is.immutable && self.pushes == Pushes::Locked;
+            // Quay's own pass takes no lock either.
+            let raced = self.pushes == Pushes::Unlocked || self.any(&ground.added, is);
+            let orphan = is.immutable && !raced;
             return orphan.then(|| Wrong::Orphan(told("it was pushed over")));
         }
         let allowed = self.allowed(id, was, ground);
@@ -107,7 +109,7 @@ impl Case<'_> {
             return vec![(true, None)];
         }
         if taken_off {
-            let mut allowed = vec![(false, was.end_ms), (false, None)];
+            let mut allowed = vec![(false, was.end_ms), (false, tag.end_ms), (false, None)];
             allowed.extend(was.known_end_ms.map(|end| (false, Some(end))));
             // It was immutable without us: the mark may have come after the act.
             let again = was.immutable
@@ -181,7 +183,8 @@ impl Case<'_> {
     ) -> Option<Wrong> {
         let told = || format!("{id} {}: pushed meanwhile; {is:?}", is.name);
         if after.was_pushed_over(id) {
-            return (is.immutable && self.pushes == Pushes::Locked).then(|| Wrong::Orphan(told()));
+            let raced = self.pushes == Pushes::Unlocked || self.any(&ground.added, is);
+            return (is.immutable && !raced).then(|| Wrong::Orphan(told()));
         }
         for act in self.acts {
             match act {

@@ -212,8 +212,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_written_is_read_however_it_is_spaced(
-            names in prop::collection::vec((".{0,12}", prop::option::of(any::<i64>())), 0..6)
+            mut names in prop::collection::vec((".{0,12}", prop::option::of(any::<i64>())), 0..6)
         ) {
+            // As a plan has its tags.
+            names.sort();
             let all: Vec<Planned> = (0..)
                 .zip(&names)
                 .map(|(id, (name, end))| planned(id, name, *end))

@@ -16,6 +16,8 @@ pub(super) struct Final<'c> {
     pub(super) releases: Vec<(Scope, PolicyText)>,
     /// Texts whose tags may stay immutable although no policy is there: kept, or Quay's own way.
     pub(super) may_stay: Vec<(Scope, PolicyText)>,
+    /// Texts whose tags may have been released before somebody deleted the updated policy.
+    pub(super) may_go: Vec<(Scope, PolicyText)>,
     /// Policies that Quay's users added: what was pushed under them is Quay's own affair.
     pub(super) added: Vec<(Scope, PolicyText)>,
     pub(super) mends: bool,
@@ -215,6 +217,7 @@ impl Case<'_> {
             marks: Vec::new(),
             releases: Vec::new(),
             may_stay: Vec::new(),
+            may_go: Vec::new(),
             added: Vec::new(),
             mends: false,
             orphans: false,
@@ -261,12 +264,20 @@ impl Case<'_> {
             match act {
                 Act::PolicyDeleted { uuid, was, .. } => {
                     ground.may_stay.push(was.clone());
-                    // An update's text may have been in force for a while.
+                    // An update's text may have been in force for a while, and what it released
+                    // then stays released.
                     for operation in self.operations {
-                        if let Operation::Update { policy, text, .. } = operation
+                        if let Operation::Update {
+                            policy,
+                            text,
+                            unmatched,
+                        } = operation
                             && policy == uuid
                         {
                             ground.may_stay.push((was.0, text.clone()));
+                            if *unmatched == TagsChoice::Release {
+                                ground.may_go.push(was.clone());
+                            }
                         }
                     }
                 }

@@ -78,6 +78,7 @@ impl Case<'_> {
     fn must_stay(&self, id: TagId, was: &Tag, ground: &Final<'_>) -> bool {
         was.immutable
             && !self.any(&ground.releases, was)
+            && !self.any(&ground.may_go, was)
             && !ground.orphans
             && ground.restored.is_none()
             && !self
@@ -153,19 +154,23 @@ impl Case<'_> {
             || tag.set_by_user
             || self.any(&self.before.kept, tag);
         let released = self.any(&ground.releases, tag) || ground.orphans;
+        let end = tag.end_ms.or(tag.known_end_ms);
+        let mut mutable = vec![(false, end)];
+        if end.is_some_and(|end| end <= ground.now_ms) {
+            // A past expiry is not written.
+            mutable.push((false, None));
+        }
         if !released || held {
             let mut allowed = vec![(true, tag.end_ms)];
             if marked {
                 allowed.push((true, None));
             }
+            if !held && self.any(&ground.may_go, tag) {
+                allowed.extend(mutable);
+            }
             return allowed;
         }
-        let end = tag.end_ms.or(tag.known_end_ms);
-        let mut allowed = vec![(false, end)];
-        if end.is_some_and(|end| end <= ground.now_ms) {
-            // A past expiry is not written.
-            allowed.push((false, None));
-        }
+        let mut allowed = mutable;
         if self.any(&ground.may_stay, tag) {
             allowed.push((true, tag.end_ms));
         }

@@ -11,6 +11,7 @@
 mod campaign;
 mod checker;
 mod connection;
+mod deploy;
 mod floors;
 mod line;
 mod migrate;

@@ -1,0 +1,4 @@
+//! What an operator installs: the roles, and whatever else `deploy/` holds.
+
+mod estate;
+mod roles;

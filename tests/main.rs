@@ -12,6 +12,7 @@ mod campaign;
 mod checker;
 mod connection;
 mod deploy;
+mod documents;
 mod floors;
 mod line;
 mod migrate;

@@ -12,8 +12,8 @@ use crate::journal::{JournalError, OperationRow, TagChange, unfinished_operation
 use crate::pg::{Statements, Streams, WriteTransaction};
 use crate::quay::{OperationId, RepositoryId, TagId, UnixMillis};
 use crate::relations::{
-    MarkedChange, PoliciesOf, PolicySchema, accounts, lock_policy_tables, lock_repository,
-    policies, registry_of, server_clock,
+    MarkedChange, PoliciesOf, PolicySchema, Trail, accounts, accounts_by, lock_policy_tables,
+    lock_repository, policies, registry_of, server_clock,
 };
 
 /// Whether a batch takes somebody's protection away.
@@ -108,14 +108,39 @@ impl Ground {
         rows: &[TagRow],
         ours: OperationId,
     ) -> Result<HashMap<TagId, Account>, JournalError> {
-        let others: Vec<OperationRow> = self
-            .operations
+        let journal = self.journal == JournalKept::Kept;
+        accounts(pg, &self.registry, rows, &self.others(ours), journal)
+    }
+
+    /// The same by users' acts that are remembered from batch to batch. All rows are of one
+    /// repository.
+    ///
+    /// # Errors
+    /// [`JournalError`] where a row cannot be understood or the server does not answer.
+    pub fn accounts_by(
+        &self,
+        pg: &mut impl Streams,
+        rows: &[TagRow],
+        ours: OperationId,
+        trail: &mut Trail,
+    ) -> Result<HashMap<TagId, Account>, JournalError> {
+        let Some(first) = rows.first() else {
+            return Ok(HashMap::new());
+        };
+        let journal = self.journal == JournalKept::Kept;
+        let others = self.others(ours);
+        match trail.on(pg, first.repository)? {
+            Some(acts) => accounts_by(pg, &self.registry, rows, &others, journal, acts),
+            None => accounts(pg, &self.registry, rows, &others, journal),
+        }
+    }
+
+    fn others(&self, ours: OperationId) -> Vec<OperationRow> {
+        self.operations
             .iter()
             .filter(|operation| operation.id != ours)
             .cloned()
-            .collect();
-        let journal = self.journal == JournalKept::Kept;
-        accounts(pg, &self.registry, rows, &others, journal)
+            .collect()
     }
 
     /// The audit entry of a change, where the repository has a namespace to log it under.

@@ -10,7 +10,7 @@ use super::{ApplyError, ApplyOptions, policies};
 use crate::correction::Planned;
 use crate::journal::{FixRun, Phase, liveness_held, record_policy_change};
 use crate::pg::{FaultClass, WriteSession};
-use crate::relations::{PolicySchema, lock_policy_tables, lock_policy_tables_alone};
+use crate::relations::{PolicySchema, Trail, lock_policy_tables, lock_policy_tables_alone};
 use crate::rules::Catalogue;
 
 /// Rows that one statement takes; the transaction holds all of them in the end.
@@ -78,7 +78,7 @@ fn attempt(
         options,
         schema,
     };
-    let mut sum = BatchOutcome::default();
+    let (mut sum, mut trail) = (BatchOutcome::default(), Trail::default());
     let (mut held, mut done) = (0, 0);
     for chunk in corrections.chunk_by(|a, b| repository(a) == repository(b)) {
         let Some(repository) = chunk.first().and_then(repository) else {
@@ -96,7 +96,7 @@ fn attempt(
             continue;
         };
         for batch in chunk.chunks(ROWS) {
-            let outcome = in_transaction(&mut tx, &site, repository, batch)?;
+            let outcome = in_transaction(&mut tx, &site, &mut trail, repository, batch)?;
             held += outcome.held.len() as u64;
             add(&mut sum.totals, &outcome.totals);
             sum.past_expiries += outcome.past_expiries;

@@ -1,6 +1,6 @@
 //! One batch of corrections in one repository.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::guard::Guard;
@@ -14,7 +14,7 @@ use crate::journal::{
 };
 use crate::pg::{WriteSession, WriteTransaction};
 use crate::quay::{Expiry, Immutability, RepositoryId, TagId, UnixMillis};
-use crate::relations::{RowLock, names_alive_twice, tags_by_id};
+use crate::relations::{RowLock, Trail, names_alive_twice, tags_by_id};
 
 /// What became of a batch.
 #[derive(Debug, Default)]
@@ -39,12 +39,13 @@ enum Step {
 pub(super) fn carry_out(
     session: &mut WriteSession,
     site: &Site<'_>,
+    trail: &mut Trail,
     repository: RepositoryId,
     planned: &[Planned],
 ) -> Result<BatchOutcome, ApplyError> {
     let begun = Instant::now();
     let mut tx = session.begin()?;
-    let mut outcome = in_transaction(&mut tx, site, repository, planned)?;
+    let mut outcome = in_transaction(&mut tx, site, trail, repository, planned)?;
     if !liveness_held(&mut tx, site.run.id)? {
         return Err(ApplyError::LivenessLost(site.run.id));
     }
@@ -60,6 +61,7 @@ pub(super) fn carry_out(
 pub(super) fn in_transaction(
     tx: &mut WriteTransaction<'_>,
     site: &Site<'_>,
+    trail: &mut Trail,
     repository: RepositoryId,
     planned: &[Planned],
 ) -> Result<BatchOutcome, ApplyError> {
@@ -80,16 +82,16 @@ pub(super) fn in_transaction(
         .iter()
         .filter_map(|p| p.correction.tag().map(|tag| tag.id()))
         .collect();
-    let there = tags_by_id(tx, &ids, RowLock::None)?;
     let locked = tags_by_id(tx, &ids, RowLock::SkipLocked)?;
-    let accounts = guard.accounts(tx, &locked)?;
+    let held = held(tx, &ids, &locked)?;
+    let accounts = guard.accounts(tx, &locked, trail)?;
     let violated = guard.violated(site.rules, &locked, &accounts);
     let look = Look {
         site,
         now: UnixMillis(guard.moment.now.timestamp_millis()),
-        there: there.into_iter().map(|row| row.id).collect(),
-        twins: names_alive_twice(tx, &ids, guard.moment.millis())?,
-        expiries: known_expiries(tx, &ids)?,
+        held,
+        twins: names_alive_twice(tx, &losing_their_end(planned), guard.moment.millis())?,
+        expiries: known_expiries(tx, &without_an_end(planned))?,
         rows: locked.into_iter().map(|row| (row.id, row)).collect(),
     };
 
@@ -108,13 +110,49 @@ pub(super) fn in_transaction(
             Step::Held => outcome.held.push(planned.clone()),
         }
     }
-    guard.write(tx, &look.rows, &changes)?;
+    let written = guard.write(tx, &look.rows, &changes)?;
     record_kept(tx, site.run.id, repository, &kept, &site.options.who)?;
-    guard.judge_again(tx, site.rules, &changes, &violated, &accounts)?;
+    guard.judge_again(site.rules, &written, &violated, &accounts)?;
     let totals = &mut outcome.totals;
     totals.applied = (changes.len() + kept.len()) as u64;
     totals.expirations_cleared = changes.iter().filter(|c| clears_expiry(c)).count() as u64;
     Ok(outcome)
+}
+
+/// Rows that are there and were not locked: somebody else holds them.
+pub(super) fn held(
+    tx: &mut WriteTransaction<'_>,
+    ids: &[TagId],
+    locked: &[TagRow],
+) -> Result<HashSet<TagId>, ApplyError> {
+    if locked.len() == ids.len() {
+        return Ok(HashSet::new());
+    }
+    let had: HashSet<TagId> = locked.iter().map(|row| row.id).collect();
+    let missing: Vec<TagId> = ids.iter().copied().filter(|id| !had.contains(id)).collect();
+    let there = tags_by_id(tx, &missing, RowLock::None)?;
+    Ok(there.into_iter().map(|row| row.id).collect())
+}
+
+/// The tags that are to be released and have no end: the journal may know one.
+fn without_an_end(planned: &[Planned]) -> Vec<TagId> {
+    let released = planned
+        .iter()
+        .filter_map(|planned| match &planned.correction {
+            Correction::Release(tag) if tag.subject.ends().is_none() => Some(tag.id()),
+            _ => None,
+        });
+    released.collect()
+}
+
+/// The tags whose end may be cleared.
+fn losing_their_end(planned: &[Planned]) -> Vec<TagId> {
+    let losing = planned.iter().filter_map(|planned| {
+        let tag = planned.correction.tag()?;
+        let released = planned.correction.takes_protection_away();
+        (!released && tag.subject.ends().is_some()).then(|| tag.id())
+    });
+    losing.collect()
 }
 
 fn clears_expiry(change: &TagChange) -> bool {
@@ -125,8 +163,8 @@ fn clears_expiry(change: &TagChange) -> bool {
 struct Look<'a> {
     site: &'a Site<'a>,
     now: UnixMillis,
-    there: std::collections::HashSet<TagId>,
-    twins: std::collections::HashSet<TagId>,
+    held: HashSet<TagId>,
+    twins: HashSet<TagId>,
     expiries: HashMap<TagId, UnixMillis>,
     rows: HashMap<TagId, TagRow>,
 }
@@ -139,7 +177,7 @@ impl Look<'_> {
         };
         let Some(row) = self.rows.get(&target.id()) else {
             // Gone for good, or in somebody else's hands for now.
-            return if self.there.contains(&target.id()) {
+            return if self.held.contains(&target.id()) {
                 Step::Held
             } else {
                 Step::Skip

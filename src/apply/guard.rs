@@ -9,7 +9,7 @@ use crate::journal::{FixRun, TagChange, record_tag_changes};
 use crate::pg::WriteTransaction;
 use crate::quay::{RepositoryId, TagId};
 use crate::relations::{
-    MarkedChange, PolicySchema, RowLock, tags_by_id, write_marked_changes, write_tags,
+    MarkedChange, PolicySchema, Trail, write_marked_changes, write_tags_and_read,
 };
 use crate::rules::{Catalogue, RuleId};
 
@@ -51,8 +51,9 @@ impl<'a> Guard<'a> {
         &self,
         tx: &mut WriteTransaction<'_>,
         rows: &[TagRow],
+        trail: &mut Trail,
     ) -> Result<HashMap<TagId, Account>, ApplyError> {
-        Ok(self.ground.accounts(tx, rows, self.run.id)?)
+        Ok(self.ground.accounts_by(tx, rows, self.run.id, trail)?)
     }
 
     /// The rules that each row violates, evidence considered.
@@ -65,13 +66,17 @@ impl<'a> Guard<'a> {
         violated(&self.ground, self.moment, rules, rows, accounts)
     }
 
-    /// Writes changes: before-images, the rows, marked audit entries. One transaction holds all.
+    /// Writes changes: before-images, the rows, marked audit entries. One transaction holds all. The
+    /// rows as they are then.
     pub(super) fn write(
         &self,
         tx: &mut WriteTransaction<'_>,
         rows: &HashMap<TagId, TagRow>,
         changes: &[TagChange],
-    ) -> Result<(), ApplyError> {
+    ) -> Result<Vec<TagRow>, ApplyError> {
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
         record_tag_changes(tx, self.run.id, changes)?;
         self.write_rows(tx, rows, changes)
     }
@@ -82,32 +87,30 @@ impl<'a> Guard<'a> {
         tx: &mut WriteTransaction<'_>,
         rows: &HashMap<TagId, TagRow>,
         changes: &[TagChange],
-    ) -> Result<(), ApplyError> {
-        write_tags(tx, changes)?;
+    ) -> Result<Vec<TagRow>, ApplyError> {
+        let written = write_tags_and_read(tx, changes)?;
         let mut entries: Vec<MarkedChange> = Vec::new();
         let of = |change: &TagChange| self.ground.entry(rows.get(&change.tag)?, change);
         match self.options.audit {
             AuditDetail::PerTag => entries.extend(changes.iter().filter_map(of)),
             AuditDetail::Summary => entries.extend(in_sum(changes, of)),
-            AuditDetail::None => return Ok(()),
+            AuditDetail::None => return Ok(written),
         }
         write_marked_changes(tx, self.run.id, &self.options.who.actor, &entries)?;
-        Ok(())
+        Ok(written)
     }
 
-    /// Judges the rows that were touched once more; an error where one violates a rule that it did
-    /// not violate before. The transaction is then dropped, and with it the batch.
+    /// Judges the rows that were touched once more, as the write left them; an error where one
+    /// violates a rule that it did not violate before. The transaction is then dropped, and with it
+    /// the batch.
     pub(super) fn judge_again(
         &self,
-        tx: &mut WriteTransaction<'_>,
         rules: &Catalogue,
-        changes: &[TagChange],
+        rows: &[TagRow],
         before: &HashMap<TagId, BTreeSet<RuleId>>,
         accounts: &HashMap<TagId, Account>,
     ) -> Result<(), ApplyError> {
-        let ids: Vec<TagId> = changes.iter().map(|change| change.tag).collect();
-        let rows = tags_by_id(tx, &ids, RowLock::None)?;
-        for (tag, rules_now) in self.violated(rules, &rows, accounts) {
+        for (tag, rules_now) in self.violated(rules, rows, accounts) {
             let was = before.get(&tag);
             let fresh = rules_now
                 .iter()

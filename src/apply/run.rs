@@ -1,5 +1,6 @@
 //! A fix run: its row in the journal, its batches, what becomes of faults in between.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::thread::sleep;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::journal::{
 };
 use crate::pg::{FaultClass, Statements, WriteSession, WriteTransaction};
 use crate::quay::{RepositoryId, RunId};
-use crate::relations::PolicySchema;
+use crate::relations::{PolicySchema, Trail};
 use crate::rules::Catalogue;
 
 /// Limits on everything: no statement, no wait and no idle transaction is for ever.
@@ -35,6 +36,12 @@ pub(super) struct Site<'a> {
     pub(super) rules: &'a Catalogue,
     pub(super) options: &'a ApplyOptions,
     pub(super) schema: PolicySchema,
+}
+
+/// What a run learns from batch to batch.
+struct Learnt {
+    pace: Pace,
+    trail: Trail,
 }
 
 /// What a run did.
@@ -216,7 +223,10 @@ fn carry_all_out(
     reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<BatchOutcome, ApplyError> {
     let mut sum = BatchOutcome::default();
-    let mut pace = Pace::new(site.options.batch_time);
+    let mut learnt = Learnt {
+        pace: Pace::new(site.options.batch_time),
+        trail: Trail::default(),
+    };
     let mut done = 0;
     let of_same_repository = |a: &Planned, b: &Planned| repository(a) == repository(b);
     for chunk in corrections.chunk_by(of_same_repository) {
@@ -230,7 +240,7 @@ fn carry_all_out(
             }
             continue;
         };
-        let mut rest = chunk.to_vec();
+        let mut rest = Cow::Borrowed(chunk);
         let mut rounds = 0;
         while !rest.is_empty() {
             let held = one_round(
@@ -238,7 +248,7 @@ fn carry_all_out(
                 site,
                 repository,
                 &rest,
-                &mut pace,
+                &mut learnt,
                 &mut sum,
                 &mut |more| reached(done + more),
             )?;
@@ -253,7 +263,7 @@ fn carry_all_out(
             if !held.is_empty() {
                 sleep(back_off(rounds));
             }
-            rest = held;
+            rest = Cow::Owned(held);
         }
     }
     Ok(sum)
@@ -265,7 +275,7 @@ fn one_round(
     site: &Site<'_>,
     repository: RepositoryId,
     planned: &[Planned],
-    pace: &mut Pace,
+    learnt: &mut Learnt,
     sum: &mut BatchOutcome,
     reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Vec<Planned>, ApplyError> {
@@ -273,11 +283,11 @@ fn one_round(
     let mut next = 0;
     let mut attempts = 0;
     while next < planned.len() {
-        let batch = &planned[next..planned.len().min(next + pace.rows())];
-        match carry_out(session, site, repository, batch) {
+        let batch = &planned[next..planned.len().min(next + learnt.pace.rows())];
+        match carry_out(session, site, &mut learnt.trail, repository, batch) {
             Ok(outcome) => {
                 let took = Duration::from_millis(outcome.totals.longest_batch_ms);
-                pace.learn(batch.len(), took);
+                learnt.pace.learn(batch.len(), took);
                 next += batch.len();
                 attempts = 0;
                 add(&mut sum.totals, &outcome.totals);
@@ -285,7 +295,7 @@ fn one_round(
                 held.extend(outcome.held);
                 go_on(reached(next as u64))?;
             }
-            Err(error) if too_much_at_once(&error) && batch.len() > 1 => pace.halve(),
+            Err(error) if too_much_at_once(&error) && batch.len() > 1 => learnt.pace.halve(),
             Err(error) if error.is_duplicate_key() => {
                 // One row, and its expiry is another row's of the same name: left as it is.
                 sum.totals.skipped += 1;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use super::batch::held;
 use super::guard::Guard;
 use super::pace::Pace;
 use super::restore::restore;
@@ -18,7 +19,7 @@ use crate::journal::{
 };
 use crate::pg::WriteSession;
 use crate::quay::{Expiry, RepositoryId, RunId, TagId, UnixMillis};
-use crate::relations::{PolicySchema, RowLock, tags_by_id};
+use crate::relations::{PolicySchema, RowLock, Trail, tags_by_id};
 
 /// Rows of the journal that are read at once.
 const PAGE: u32 = 5_000;
@@ -83,6 +84,7 @@ pub fn undo(
         options,
         schema: PolicySchema::from(&schema),
         pace: Pace::new(options.batch_time),
+        trail: Trail::default(),
         outcome: Undone {
             run: id,
             undone: 0,
@@ -160,6 +162,7 @@ struct Work<'a> {
     options: &'a ApplyOptions,
     schema: PolicySchema,
     pace: Pace,
+    trail: Trail,
     outcome: Undone,
     reached: &'a mut dyn FnMut(u64) -> ControlFlow<()>,
 }
@@ -275,12 +278,11 @@ impl Work<'_> {
             self.options,
         )?;
         let ids: Vec<TagId> = entries.iter().map(|(_, change)| change.tag).collect();
-        let there = tags_by_id(&mut tx, &ids, RowLock::None)?;
         let locked = tags_by_id(&mut tx, &ids, RowLock::SkipLocked)?;
-        if locked.len() < there.len() {
+        if !held(&mut tx, &ids, &locked)?.is_empty() {
             return Ok(true);
         }
-        let accounts = guard.accounts(&mut tx, &locked)?;
+        let accounts = guard.accounts(&mut tx, &locked, &mut self.trail)?;
         let rows: HashMap<TagId, TagRow> = locked.into_iter().map(|row| (row.id, row)).collect();
         let (mut changes, mut marks, mut refused, mut past) = (vec![], vec![], vec![], 0);
         for (entry, change) in entries {

@@ -76,7 +76,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Makes a plan. Tags are ordered by repository and id, which is the order of the batches;
+    /// Makes a plan. Tags are ordered by repository and name, which is the order of the batches;
     /// policies' rows come after tags, and operations last.
     pub fn new(
         violations: Vec<Violation>,
@@ -143,10 +143,11 @@ impl Plan {
         plan
     }
 
-    /// Puts the corrections into the order of the batches.
+    /// Puts the corrections into the order of the batches: tags by repository and name, as four of
+    /// the tag table's indexes are, which a batch then changes in one place.
     pub(super) fn order(&mut self) {
         self.corrections
-            .sort_by_key(|planned| place(&planned.correction));
+            .sort_by(|a, b| place(&a.correction).cmp(&place(&b.correction)));
     }
 
     /// What is created again, under the rule that asked for it.
@@ -162,12 +163,30 @@ impl Plan {
         self.corrections.extend(planned);
     }
 
-    /// Takes a correction out that would be refused, and says why.
+    /// Takes an operation out that would be refused, and says why: what it was to settle waits for
+    /// another decision.
     pub fn refuse(&mut self, index: usize, why: String) {
-        if index < self.corrections.len() {
-            self.corrections.remove(index);
-            self.notes.push(why);
-        }
+        let planned = self.corrections.get(index);
+        let Some(operation) = planned.and_then(|planned| planned.correction.operation()) else {
+            return;
+        };
+        let (namespace, repository) = operation.place();
+        let (namespace, repository) = (namespace.to_owned(), repository.to_owned());
+        let subjects = match operation {
+            Operation::Recreate(recreation) => recreation.explains,
+            _ => 1,
+        };
+        let rule = self.corrections.remove(index).rule;
+        self.notes.push(why);
+        self.decisions.push(OpenDecision {
+            rule,
+            namespace,
+            repository,
+            subjects,
+            options: Vec::new(),
+            doable: Vec::new(),
+            examples: Vec::new(),
+        });
     }
 
     /// What is recovered is not left to `recover`.
@@ -251,15 +270,17 @@ impl Plan {
 /// Questions by rule, namespace and repository.
 type Open = BTreeMap<(RuleId, String, String), OpenDecision>;
 
-/// Tags by repository and id, then policies' rows, then operations.
-fn place(correction: &Correction) -> (u8, i64, i64) {
+/// Tags by repository and name, then policies' rows, then operations.
+fn place(correction: &Correction) -> (u8, i64, &str, i64) {
     if let Some(tag) = correction.tag() {
-        return (0, i64::from(tag.repository().0), i64::from(tag.id().0));
+        let (repository, name) = (i64::from(tag.repository().0), &tag.subject.row.name);
+        return (0, repository, name, i64::from(tag.id().0));
     }
+    let row = |policy: Option<&PolicySubject>| policy.map_or(0, |policy| i64::from(policy.id.0));
     match (correction, correction.policy()) {
-        (Correction::Operation(Operation::Recover(operation, _)), _) => (2, operation.id.0, 0),
-        (Correction::Operation(_), policy) => (3, 0, policy.map_or(0, |p| i64::from(p.id.0))),
-        (_, policy) => (1, 0, policy.map_or(0, |policy| i64::from(policy.id.0))),
+        (Correction::Operation(Operation::Recover(operation, _)), _) => (2, operation.id.0, "", 0),
+        (Correction::Operation(_), policy) => (3, row(policy), "", 0),
+        (_, policy) => (1, row(policy), "", 0),
     }
 }
 

@@ -112,6 +112,9 @@ pub fn record_kept(
     tags: &[TagId],
     who: &Identity,
 ) -> Result<(), JournalError> {
+    if tags.is_empty() {
+        return Ok(());
+    }
     let tags: Vec<i32> = tags.iter().map(|id| id.0).collect();
     tx.execute(
         r"

@@ -83,13 +83,21 @@ pub fn known_expiries(
     pg: &mut impl Statements,
     tags: &[TagId],
 ) -> Result<HashMap<TagId, UnixMillis>, JournalError> {
+    if tags.is_empty() {
+        return Ok(HashMap::new());
+    }
     let ids: Vec<i32> = tags.iter().map(|id| id.0).collect();
     let rows = pg.query(
         r"
-        SELECT DISTINCT ON (tag_id) tag_id, lifetime_end_ms_before, immutable_after
-        FROM quay_doctor.tag_change
-        WHERE tag_id = ANY ($1) AND undone_at IS NULL
-        ORDER BY tag_id, id DESC
+        SELECT tag.id, newest.lifetime_end_ms_before, newest.immutable_after
+        FROM unnest($1::int[]) AS tag (id)
+        CROSS JOIN LATERAL (
+            SELECT lifetime_end_ms_before, immutable_after
+            FROM quay_doctor.tag_change
+            WHERE tag_id = tag.id AND undone_at IS NULL
+            ORDER BY id DESC
+            LIMIT 1
+        ) newest
         ",
         &[&ids],
     )?;
@@ -113,10 +121,15 @@ pub fn newest_changes(
     let ids: Vec<i32> = tags.iter().map(|id| id.0).collect();
     let rows = pg.query(
         r"
-        SELECT DISTINCT ON (tag_id) tag_id, operation_id, immutable_after
-        FROM quay_doctor.tag_change
-        WHERE tag_id = ANY ($1) AND undone_at IS NULL
-        ORDER BY tag_id, id DESC
+        SELECT tag.id, newest.operation_id, newest.immutable_after
+        FROM unnest($1::int[]) AS tag (id)
+        CROSS JOIN LATERAL (
+            SELECT operation_id, immutable_after
+            FROM quay_doctor.tag_change
+            WHERE tag_id = tag.id AND undone_at IS NULL
+            ORDER BY id DESC
+            LIMIT 1
+        ) newest
         ",
         &[&ids],
     )?;

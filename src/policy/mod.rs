@@ -40,7 +40,7 @@ pub use evaluate::{Evaluated, PolicyEvaluator, evaluate};
 pub use outcome::{Ended, Outcome, PastExpiries};
 pub use preflight::{Checked, Preflight};
 pub use recover::{Found, How, interrupted, recover};
-pub use request::{Create, NewPattern, OnFault, Pick, PolicyOptions, Strategy, Update};
+pub use request::{Create, NewPattern, OnFault, Pick, PolicyOptions, Strategy, UndoRule, Update};
 pub use take_back::take_back;
 pub use validate::refuse_pattern;
 pub use view::{Impact, PolicyState, PolicyView, list, preview};

@@ -23,7 +23,9 @@ impl Worker<'_> {
     /// Releases what only the policy as it was made immutable; then the operation is done.
     pub(super) fn release(&mut self) -> Result<(), PolicyError> {
         point("before-release");
-        self.settle()?;
+        if Safeguard::SettleBeforeRelease.is_on() {
+            self.settle()?;
+        }
         let text: PolicyText = self.operation.before.clone().ok_or_else(|| {
             crate::journal::JournalError::Unreadable(format!(
                 "operation {} has no text to release by",
@@ -172,13 +174,17 @@ pub(super) fn is_held(ground: &Ground, row: &TagRow, accounts: &HashMap<TagId, A
         ground.policies.decide(row.repository, namespace, &row.name),
         Decision::Mutable
     );
-    by_policy
-        || accounts.get(&row.id).into_iter().flatten().any(|found| {
-            matches!(
-                found,
-                Found::Label | Found::SetByUser(_) | Found::Kept { .. }
-            )
-        })
+    by_policy || is_evident(row, accounts)
+}
+
+/// Whether a label, a user's act or a declaration makes the tag immutable.
+pub(super) fn is_evident(row: &TagRow, accounts: &HashMap<TagId, Account>) -> bool {
+    accounts.get(&row.id).into_iter().flatten().any(|found| {
+        matches!(
+            found,
+            Found::Label | Found::SetByUser(_) | Found::Kept { .. }
+        )
+    })
 }
 
 /// The expiry of a tag that is released: its own, or the one that the journal knows; and whether

@@ -86,6 +86,15 @@ pub enum OnFault {
     Stop,
 }
 
+/// What keeps a tag immutable that an operation made so, when the operation is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UndoRule {
+    /// It was rolled back: nobody asked for the tag to lose the protection of another policy.
+    ByItself,
+    /// Somebody takes it back with its run: only a label, a user's act or a declaration counts.
+    AsAsked,
+}
+
 /// How an operation is carried out.
 #[derive(Clone, Debug)]
 pub struct PolicyOptions {
@@ -117,6 +126,8 @@ pub struct PolicyOptions {
     pub max_active: Option<u32>,
     /// The fix run that conducts it: `fix undo` takes both back.
     pub parent: Option<RunId>,
+    /// What keeps a mark from being taken back.
+    pub undo: UndoRule,
 }
 
 impl PolicyOptions {
@@ -137,6 +148,7 @@ impl PolicyOptions {
             max_lag: None,
             max_active: None,
             parent: None,
+            undo: UndoRule::ByItself,
         }
     }
 }

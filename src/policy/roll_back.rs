@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::PolicyError;
 use super::activate::forward;
-use super::release::{expiry_restored, is_held, lock_rows, protection, write};
+use super::release::{expiry_restored, is_evident, is_held, lock_rows, protection, write};
 use super::safeguard::{Safeguard, point};
 use super::worker::{Worker, back_off};
+use super::{PolicyError, UndoRule};
 use crate::evaluate::{Activity, Decision, Found, TagRow};
 use crate::ground::{Ground, Protection};
 use crate::journal::{
@@ -159,7 +159,12 @@ impl Worker<'_> {
             let as_we_left_it = is == change.after || !Safeguard::AsWeLeftIt.is_on();
             // What it released stays released: the policy that made the tag immutable is gone.
             let gave = change.after.immutability == Immutability::Immutable;
-            if !as_we_left_it || !gave || is_held(&ground, row, &accounts) {
+            // Somebody asked for the tag to be as it was, whatever another policy says of it.
+            let stays = match self.options.undo {
+                UndoRule::ByItself => is_held(&ground, row, &accounts),
+                UndoRule::AsAsked => is_evident(row, &accounts),
+            };
+            if !as_we_left_it || !gave || stays {
                 continue;
             }
             let known = change.before.expiry.0;

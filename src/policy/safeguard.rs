@@ -10,6 +10,8 @@ pub(super) enum Safeguard {
     SettleAtActivation,
     /// Rule 1: the same after a roll-back has deleted the row.
     SettleAtRollBack,
+    /// Rule 1: the same before tags are released that a policy covered until now.
+    SettleBeforeRelease,
     /// Rule 1: whoever is waited for is seen in pg_locks, not in pg_stat_activity.
     SettleByLocks,
     /// Rule 2: a before-image comes from a locking read.
@@ -60,6 +62,7 @@ impl Safeguard {
         match self {
             Self::SettleAtActivation => "settle-at-activation",
             Self::SettleAtRollBack => "settle-at-roll-back",
+            Self::SettleBeforeRelease => "settle-before-release",
             Self::SettleByLocks => "settle-by-locks",
             Self::JournalWithChange => "journal-with-change",
             Self::Liveness => "liveness",

@@ -10,9 +10,10 @@ use serde_json::Value;
 use super::change::activate_after;
 use super::load::can_be_seen;
 use super::recover::{How, recover};
+use super::safeguard::point;
 use super::target::target_of_scope;
 use super::worker::{Watcher, Worker, open};
-use super::{PolicyError, PolicyOptions};
+use super::{PolicyError, PolicyOptions, UndoRule};
 use crate::config::ConnectionSettings;
 use crate::evaluate::Activity;
 use crate::journal::{
@@ -36,6 +37,10 @@ pub fn take_back(
     options: &PolicyOptions,
     watcher: &mut dyn Watcher,
 ) -> Result<u64, PolicyError> {
+    let options = &PolicyOptions {
+        undo: UndoRule::AsAsked,
+        ..options.clone()
+    };
     let (mut session, schema) = open(settings)?;
     can_be_seen(&mut session, options)?;
     let Some(mut row) = operation(&mut session, id)? else {
@@ -128,7 +133,9 @@ fn withdraw(
     }
     undo_images(&mut tx, row)?;
     let fence = open_again(&mut tx, row, &options.who)?;
+    point("before-withdrawal-commits");
     tx.commit()?;
+    point("after-withdrawal");
     Ok(fence)
 }
 
@@ -149,6 +156,7 @@ fn put_back(session: &mut WriteSession, row: &PolicyOperation) -> Result<(), Pol
         return Err(PolicyError::Gone(row.policy.clone()));
     }
     tx.commit()?;
+    point("after-put-back");
     Ok(())
 }
 
@@ -179,6 +187,7 @@ fn close(session: &mut WriteSession, row: &PolicyOperation) -> Result<(), Policy
     withdraw_kept(&mut tx, row.id)?;
     undo_images(&mut tx, row)?;
     close_as_taken_back(&mut tx, row)?;
+    point("before-close-commits");
     tx.commit()?;
     Ok(())
 }

@@ -1,19 +1,23 @@
 //! Quay's audit log, read: users' acts on tags, and pushes that a policy made immutable.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use chrono::{Duration, NaiveDateTime};
 
 use crate::evaluate::{Act, Found, TagRow};
-use crate::pg::{Columns, PgError, Statements, Streams, ToSql};
+use crate::pg::{Columns, PgError, Row, Statements, Streams, ToSql};
 use crate::quay::{
-    AuditEntryId, AuditKind, AuditedChange, ImmutabilityChange, NamespaceId, RepositoryId,
-    UnixMillis,
+    AuditEntryId, AuditKind, AuditedChange, ImmutabilityChange, MARK_KEY, NamespaceId,
+    RepositoryId, UnixMillis,
 };
 
 /// The tables of the audit log, the one in use first. The others hold what older versions wrote.
-const TABLES: [&str; 3] = ["logentry3", "logentry2", "logentry"];
+const TABLES: [&str; 3] = [LOG_IN_USE, "logentry2", "logentry"];
+
+/// The table that every Quay with immutability writes into.
+pub(super) const LOG_IN_USE: &str = "logentry3";
 
 /// An entry's time is naive and in the application server's zone; against a tag's own start, which
 /// is UTC, that leaves up to a day of doubt. In doubt an entry counts.
@@ -61,6 +65,9 @@ pub fn audit_log(pg: &mut impl Statements) -> Result<AuditLog, PgError> {
 /// An act on a tag, as an entry has it.
 type AuditedAct = (ImmutabilityChange, Act);
 
+/// A tag by its repository and name.
+type NamedTag = (RepositoryId, String);
+
 /// Entries that are read together.
 const AT_ONCE: i32 = 1_000;
 
@@ -87,7 +94,7 @@ const ABOUT_NAMES: &str = r#"
 /// What users did to some tags: the newest act on each that says something.
 #[derive(Debug, Default)]
 pub struct AuditTrail {
-    newest: HashMap<(RepositoryId, String), AuditedAct>,
+    newest: HashMap<NamedTag, AuditedAct>,
 }
 
 impl AuditTrail {
@@ -99,17 +106,82 @@ impl AuditTrail {
     pub fn about(pg: &mut impl Streams, tags: &[TagRow]) -> Result<Self, PgError> {
         let asked: HashSet<(RepositoryId, &str)> =
             tags.iter().map(|t| (t.repository, &*t.name)).collect();
-        let mut newest: HashMap<(RepositoryId, String), AuditedAct> = HashMap::new();
+        let mut newest: HashMap<NamedTag, AuditedAct> = HashMap::new();
         entries(pg, &asked, earliest(tags), |tag, act| {
-            // An entry by which nothing changed and nothing is immutable says nothing.
-            if act.0 != ImmutabilityChange::StayedOff {
-                let known = newest.entry(tag).or_insert_with(|| act.clone());
-                if (known.1.at, known.1.entry) < (act.1.at, act.1.entry) {
-                    *known = act;
-                }
+            if says_something(&act) {
+                keep_newest(&mut newest, tag, act);
             }
         })?;
         Ok(Self { newest })
+    }
+
+    /// Reads every entry about tags of a repository that we did not write, from after `after` on:
+    /// then only those of the log in use, for nobody writes into the others any more. Ends early
+    /// where there are more than `most` names.
+    ///
+    /// # Errors
+    /// [`PgError`] where the server does not answer with rows.
+    pub(super) fn read_on(
+        &mut self,
+        pg: &mut impl Streams,
+        repository: RepositoryId,
+        after: Option<AuditEntryId>,
+        most: usize,
+    ) -> Result<(), PgError> {
+        if after.is_some() {
+            return self.read_table_on(pg, LOG_IN_USE, repository, after, most);
+        }
+        for table in TABLES {
+            let there = pg.query_one("SELECT to_regclass($1::text)::oid", &[&table])?;
+            if there.read::<Option<u32>>(0)?.is_some() {
+                self.read_table_on(pg, table, repository, None, most)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_table_on(
+        &mut self,
+        pg: &mut impl Streams,
+        table: &str,
+        repository: RepositoryId,
+        after: Option<AuditEntryId>,
+        most: usize,
+    ) -> Result<(), PgError> {
+        let kind = AuditKind::ChangeTagImmutability.name();
+        let mark = format!("\"{MARK_KEY}\":");
+        let after = after.map_or(0, |entry| entry.0);
+        // Of our own entries there can be as many as tags of a run; the server leaves them out.
+        let sql = format!(
+            r"
+            SELECT e.id::bigint, e.repository_id, e.datetime, e.metadata_json
+            FROM {table} e
+            JOIN logentrykind k ON k.id = e.kind_id AND k.name = $1
+            WHERE e.repository_id = $2 AND e.id > $3::bigint
+                AND left(split_part(e.metadata_json, $4, 2), 1) NOT BETWEEN '1' AND '9'
+            "
+        );
+        let params: [&(dyn ToSql + Sync); 4] = [&kind, &repository.0, &after, &mark];
+        let newest = &mut self.newest;
+        pg.stream(&sql, &params, AT_ONCE, |rows| {
+            for row in &rows {
+                if let Some((tag, act)) = audited(row)?
+                    && says_something(&act)
+                {
+                    keep_newest(newest, tag, act);
+                }
+            }
+            Ok::<_, PgError>(if newest.len() > most {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        })
+    }
+
+    /// How many names have acts.
+    pub(super) fn names(&self) -> usize {
+        self.newest.len()
     }
 
     /// What the newest act on this row says.
@@ -151,7 +223,7 @@ fn entries(
     pg: &mut impl Streams,
     asked: &HashSet<(RepositoryId, &str)>,
     since: Option<NaiveDateTime>,
-    mut take: impl FnMut((RepositoryId, String), AuditedAct),
+    mut take: impl FnMut(NamedTag, AuditedAct),
 ) -> Result<(), PgError> {
     let repositories: BTreeSet<i32> = asked.iter().map(|(id, _)| id.0).collect();
     let repositories: Vec<i32> = repositories.into_iter().collect();
@@ -177,23 +249,50 @@ fn entries(
         let params: [&(dyn ToSql + Sync); 4] = [&kind, &repositories, &names, &since];
         pg.stream(&sql, &params, AT_ONCE, |rows| {
             for row in &rows {
-                let Some(read) = AuditedChange::from_metadata(row.read(3)?) else {
-                    continue;
-                };
-                let repository = RepositoryId(row.read(1)?);
-                if asked.contains(&(repository, &*read.tag)) {
-                    let act = Act {
-                        entry: AuditEntryId(row.read(0)?),
-                        at: row.read(2)?,
-                        user: read.user,
-                    };
-                    take((repository, read.tag), (read.change, act));
+                if let Some((tag, act)) = audited(row)?
+                    && asked.contains(&(tag.0, &*tag.1))
+                {
+                    take(tag, act);
                 }
             }
             Ok::<_, PgError>(ControlFlow::Continue(()))
         })?;
     }
     Ok(())
+}
+
+/// The act that an entry tells of, and on which tag; none where it is one of ours, or nobody's.
+fn audited(row: &Row) -> Result<Option<(NamedTag, AuditedAct)>, PgError> {
+    let Some(read) = AuditedChange::from_metadata(row.read(3)?) else {
+        return Ok(None);
+    };
+    let act = Act {
+        entry: AuditEntryId(row.read(0)?),
+        at: row.read(2)?,
+        user: read.user,
+    };
+    let tag = (RepositoryId(row.read(1)?), read.tag);
+    Ok(Some((tag, (read.change, act))))
+}
+
+/// An entry by which nothing changed and nothing is immutable says nothing.
+fn says_something(act: &AuditedAct) -> bool {
+    act.0 != ImmutabilityChange::StayedOff
+}
+
+/// Keeps the newer of two acts on a tag.
+fn keep_newest(newest: &mut HashMap<NamedTag, AuditedAct>, tag: NamedTag, act: AuditedAct) {
+    match newest.entry(tag) {
+        Entry::Vacant(place) => {
+            place.insert(act);
+        }
+        Entry::Occupied(mut place) => {
+            let known = &place.get().1;
+            if (known.at, known.entry) < (act.1.at, act.1.entry) {
+                place.insert(act);
+            }
+        }
+    }
 }
 
 /// From when on an entry can be about a row; none where that cannot be said.

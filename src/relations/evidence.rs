@@ -24,6 +24,25 @@ pub fn accounts(
     operations: &[OperationRow],
     journal: bool,
 ) -> Result<HashMap<TagId, Account>, JournalError> {
+    if rows.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let trail = AuditTrail::about(pg, rows)?;
+    accounts_by(pg, registry, rows, operations, journal, &trail)
+}
+
+/// The same by users' acts that have been read already.
+///
+/// # Errors
+/// [`JournalError`] where a row cannot be understood or the server does not answer.
+pub fn accounts_by(
+    pg: &mut impl Streams,
+    registry: &Registry,
+    rows: &[TagRow],
+    operations: &[OperationRow],
+    journal: bool,
+    trail: &AuditTrail,
+) -> Result<HashMap<TagId, Account>, JournalError> {
     let mut accounts: HashMap<TagId, Account> = HashMap::new();
     if rows.is_empty() {
         return Ok(accounts);
@@ -33,7 +52,6 @@ pub fn accounts(
     let manifests: Vec<ManifestId> = rows.iter().filter_map(|row| row.manifest).collect();
 
     let labelled = labels::labelled(pg, &manifests)?;
-    let trail = AuditTrail::about(pg, rows)?;
     let mut declared = Declared::default();
     if journal {
         let namespaces: BTreeSet<NamespaceId> = repositories

@@ -20,13 +20,14 @@ mod readers;
 mod scope;
 mod tags;
 mod taken_off;
+mod trail;
 
 pub use audit::{AuditLog, AuditTrail, acts_on, audit_log, made_immutable_at_push};
 pub use audit_entry::{MarkedChange, PolicyEntry, write_marked_changes, write_policy_entry};
 pub use blocks::{LARGEST_MARKED, Pages, TagsAt, marked_tags_named, tag_pages, tags_of_pages};
 pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
-pub use evidence::accounts;
+pub use evidence::{accounts, accounts_by};
 pub use left::left_mutable;
 pub use load::{Load, load};
 pub use marking::{Marks, mark_plain};
@@ -46,6 +47,7 @@ pub use scope::{
 };
 pub use tags::{
     RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, tags_named,
-    write_tags,
+    write_tags, write_tags_and_read,
 };
 pub use taken_off::{TakenOff, last_log_entry};
+pub use trail::Trail;

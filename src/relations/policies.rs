@@ -129,10 +129,12 @@ impl From<&SchemaState> for PolicySchema {
 /// # Errors
 /// [`PgError`], of class lock time-out where somebody writes policies for longer than we wait.
 pub fn lock_policy_tables(tx: &mut WriteTransaction<'_>) -> Result<(), PgError> {
-    for table in PolicyTable::IN_LOCK_ORDER {
-        tx.run(&format!("LOCK TABLE {} IN SHARE MODE", table.name()))?;
-    }
-    Ok(())
+    // One message; to the server they are statements one after the other.
+    let locks = PolicyTable::IN_LOCK_ORDER.map(|table| {
+        let name = table.name();
+        format!("LOCK TABLE {name} IN SHARE MODE;")
+    });
+    tx.run(&locks.concat())
 }
 
 /// The same, for a transaction that also writes them: no other one that holds them comes beside it,

@@ -111,6 +111,9 @@ pub fn names_alive_twice(
     ids: &[TagId],
     now: UnixMillis,
 ) -> Result<HashSet<TagId>, PgError> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
     let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
     let rows = pg.query(
         r"
@@ -153,6 +156,40 @@ pub fn write_tags(tx: &mut WriteTransaction<'_>, changes: &[TagChange]) -> Resul
         ",
         &[&ids, &immutable, &ends],
     )
+}
+
+/// The same, in the order of the changes; the rows as they are then.
+///
+/// # Errors
+/// [`PgError`] where the statement fails.
+pub fn write_tags_and_read(
+    tx: &mut WriteTransaction<'_>,
+    changes: &[TagChange],
+) -> Result<Vec<TagRow>, PgError> {
+    let ids: Vec<i32> = changes.iter().map(|c| c.tag.0).collect();
+    let immutable: Vec<bool> = changes
+        .iter()
+        .map(|c| c.after.immutability.as_column())
+        .collect();
+    let ends: Vec<Option<i64>> = changes
+        .iter()
+        .map(|c| c.after.expiry.0.map(|end| end.0))
+        .collect();
+    tx.query(
+        r"
+        UPDATE tag
+        SET immutable = change.immutable, lifetime_end_ms = change.lifetime_end_ms
+        FROM unnest($1::int[], $2::bool[], $3::bigint[])
+            AS change (id, immutable, lifetime_end_ms)
+        WHERE tag.id = change.id
+        RETURNING tag.id, tag.repository_id, tag.name, tag.manifest_id, tag.lifetime_start_ms,
+            tag.lifetime_end_ms, tag.immutable, tag.hidden
+        ",
+        &[&ids, &immutable, &ends],
+    )?
+    .iter()
+    .map(tag_row)
+    .collect()
 }
 
 /// Takes the lock with which Quay serialises changes of a repository's tags, until the transaction

@@ -159,7 +159,10 @@ fn decisions(out: &mut String, decisions: &[OpenDecision]) {
             );
             break;
         }
-        let options: Vec<String> = decision.options.iter().map(ToString::to_string).collect();
+        let mut options: Vec<String> = decision.options.iter().map(ToString::to_string).collect();
+        if options.is_empty() {
+            options.push("another remedy than the one that was chosen".to_owned());
+        }
         let examples: Vec<String> = decision
             .examples
             .iter()

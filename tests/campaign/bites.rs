@@ -14,7 +14,7 @@ use super::fault::Fault;
 use super::operation::Wanted;
 use super::others::{ActSpec, Doing, PusherSpec};
 use super::run::ours;
-use super::schedule::{Schedule, Then, schedules};
+use super::schedule::{Of, Schedule, Then};
 use super::world::Arena;
 
 /// A pattern that every tag matches.
@@ -79,7 +79,7 @@ fn bites(protection: &Protection) {
     let arena = Arena::prepare(&db.tcp_url(), false).expect("a registry");
     let begun = Instant::now();
     for seed in 0..protection.tries {
-        let mut schedule = drawn(&schedules(), seed).current();
+        let mut schedule = drawn(&Of::Every.schedules(), seed).current();
         let mut random = fastrand::Rng::with_seed(seed);
         creation(&mut schedule);
         (protection.schedule)(&mut random, &mut schedule);

@@ -1,8 +1,8 @@
 //! The campaign: operations under faults, drawn at random, judged by the oracle.
 //!
 //! A schedule that ends inconsistently is shrunk and printed with its seed:
-//! `QUAY_DOCTOR_CAMPAIGN_SEED=n cargo test --test integration campaign::one -- --ignored` runs it
-//! again. `make campaign N=10000` runs many, and writes docs/faults.md.
+//! `QUAY_DOCTOR_CAMPAIGN_OF=… QUAY_DOCTOR_CAMPAIGN_SEED=n cargo test --test integration campaign::one
+//! -- --ignored` runs it again. `make campaign N=10000` runs many, and writes docs/faults.md.
 
 mod befall;
 mod bites;
@@ -26,16 +26,19 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use quay_doctor::sandbox::shared::TestDatabase;
 
 use self::run::{Came, ours};
-use self::schedule::{Schedule, schedules, schedules_for_everybody};
+use self::schedule::{Of, Schedule, schedules_for_everybody};
 use self::table::{Column, Table};
 use self::world::Arena;
 use crate::scale::cases;
 
-/// Schedules of every operation, and schedules that Quay's ways are put to as well, by default.
-const SCHEDULES: u32 = 300;
+/// Schedules of each kind of operation, and schedules that Quay's ways are put to as well, by default.
+const SCHEDULES: u32 = 100;
 const BESIDE: u32 = 60;
-/// How many databases are worked on at a time: most of a schedule is waiting.
-const ARENAS: u64 = 3;
+/// How many databases are worked on at a time, where `QUAY_DOCTOR_CAMPAIGN_ARENAS` does not say: a
+/// good part of a schedule is waiting.
+const ARENAS: u64 = 2;
+/// A campaign draws no more after so many minutes, where `QUAY_DOCTOR_CAMPAIGN_MINUTES` does not say.
+const MINUTES: u64 = 24 * 60;
 /// Steps of shrinking: each is a schedule of its own.
 const SHRINKING: u64 = 60;
 /// A schedule that takes longer is told.
@@ -106,10 +109,13 @@ fn shrunk(arena: &Arena, seed: u64, mut tree: impl ValueTree<Value = Schedule>) 
 }
 
 /// Runs schedules by their seeds in several databases at once.
-fn campaign(seed: u64, schedules_wanted: u64, beside: u64) -> (Table, Vec<Failure>) {
+fn campaign(of: Of, seed: u64, schedules: u64, beside: u64) -> (Table, Vec<Failure>) {
     let next = AtomicU64::new(0);
+    let arenas = number("QUAY_DOCTOR_CAMPAIGN_ARENAS").unwrap_or(ARENAS);
+    let minutes = number("QUAY_DOCTOR_CAMPAIGN_MINUTES").unwrap_or(MINUTES);
+    let begun = Instant::now();
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..ARENAS)
+        let workers: Vec<_> = (0..arenas)
             .map(|_| {
                 scope.spawn(|| {
                     let db = TestDatabase::quay().expect("a database");
@@ -117,13 +123,14 @@ fn campaign(seed: u64, schedules_wanted: u64, beside: u64) -> (Table, Vec<Failur
                     let (mut table, mut failures) = (Table::default(), Vec::new());
                     loop {
                         let nth = next.fetch_add(1, Ordering::Relaxed);
-                        if nth >= schedules_wanted + beside {
+                        let late = begun.elapsed().as_secs() >= minutes * 60;
+                        if late || nth >= schedules + beside {
                             return (table, failures);
                         }
                         if nth < beside {
                             side_by_side(&arena, seed + nth, &mut table, &mut failures);
                         } else {
-                            alone(&arena, seed + nth, &mut table, &mut failures);
+                            alone(&arena, (of, seed + nth), &mut table, &mut failures);
                         }
                     }
                 })
@@ -173,8 +180,8 @@ fn judged(
     });
 }
 
-fn alone(arena: &Arena, seed: u64, table: &mut Table, failures: &mut Vec<Failure>) {
-    let tree = drawn(&schedules(), seed);
+fn alone(arena: &Arena, (of, seed): (Of, u64), table: &mut Table, failures: &mut Vec<Failure>) {
+    let tree = drawn(&of.schedules(), seed);
     judged(arena, (seed, tree), Column::Ours, table, failures);
 }
 
@@ -222,23 +229,38 @@ fn seed() -> u64 {
     seed
 }
 
-#[test]
-fn under_every_fault_an_operation_is_whole_in_the_end() {
+fn whole_in_the_end(of: Of) {
     let (begun, seed) = (Instant::now(), seed());
-    let (table, failures) = campaign(seed, cases(SCHEDULES).into(), 0);
+    let (table, failures) = campaign(of, seed, cases(SCHEDULES).into(), 0);
     eprintln!(
-        "{}\n{}",
-        table.page(seed, begun.elapsed().as_secs()),
+        "{of:?} {:?} in {} s\n{}",
+        table.of(Column::Ours),
+        begun.elapsed().as_secs(),
         table.times()
     );
     assert_none(&failures);
 }
 
 #[test]
+fn under_every_fault_a_creation_is_whole_in_the_end() {
+    whole_in_the_end(Of::Creations);
+}
+
+#[test]
+fn under_every_fault_a_change_of_a_policy_is_whole_in_the_end() {
+    whole_in_the_end(Of::Changes);
+}
+
+#[test]
+fn under_every_fault_a_fix_a_recovery_and_a_migration_are_whole_in_the_end() {
+    whole_in_the_end(Of::Repairs);
+}
+
+#[test]
 fn quays_ways_are_inconsistent_where_ours_is_not() {
     let beside = cases(BESIDE).into();
-    let (table, failures) = campaign(seed(), 0, beside);
-    eprintln!("{}", table.page(0, 0));
+    let (table, failures) = campaign(Of::Every, seed(), 0, beside);
+    eprintln!("{}", table.page("beside each other"));
     assert_none(&failures);
     if beside >= u64::from(BESIDE) {
         for column in [Column::Present, Column::RecommendedFix] {
@@ -258,11 +280,18 @@ fn at_length() {
     let begun = Instant::now();
     let seed = seed();
     let wanted = number("QUAY_DOCTOR_CAMPAIGN").unwrap_or(3_000);
-    let beside = wanted / 6;
-    let (mut table, mut failures) = campaign(seed, wanted - beside, beside);
-    let mut of_servers = server::restarts(seed, wanted / 100);
-    of_servers.extend(server::full_disks(seed, wanted / 100));
-    of_servers.extend((0..wanted / 300).map(|nth| server::failover(seed + nth)));
+    let beside = wanted / 8;
+    let (of_schedules, of_servers) = thread::scope(|scope| {
+        let of_servers = scope.spawn(|| {
+            let mut all = server::restarts(seed, wanted / 150);
+            all.extend(server::full_disks(seed, wanted / 150));
+            all.extend((0..wanted / 500).map(|nth| server::failover(seed + nth)));
+            all
+        });
+        let of_schedules = campaign(Of::Every, seed, wanted - beside, beside);
+        (of_schedules, of_servers.join().expect("no panic"))
+    });
+    let (mut table, mut failures) = of_schedules;
     for one in of_servers {
         let consistent = one.came.verdict.is_consistent();
         table.add(one.fault, Column::Ours, consistent);
@@ -271,12 +300,32 @@ fn at_length() {
             eprintln!("{} {}: {}", one.fault, one.seed, one.came.verdict);
             failures.push(Failure {
                 seed: one.seed,
-                schedule: drawn(&schedules(), one.seed).current(),
+                schedule: drawn(&Of::Every.schedules(), one.seed).current(),
                 told: format!("{}: {}", one.fault, one.came.verdict),
             });
         }
     }
-    let page = table.page(seed, begun.elapsed().as_secs());
+    let mut runs = Vec::new();
+    if wanted > 0 {
+        runs.push(format!(
+            "from seed {seed} in {} s",
+            begun.elapsed().as_secs()
+        ));
+    }
+    // The figures of earlier runs, from the pages that they wrote.
+    for page in std::env::var("QUAY_DOCTOR_CAMPAIGN_ADD")
+        .unwrap_or_default()
+        .split(':')
+    {
+        let Ok(text) = std::fs::read_to_string(page) else {
+            continue;
+        };
+        table.merge(Table::read(&text));
+        let told = text.split("beside Quay's ways)").nth(1).unwrap_or_default();
+        let told = told.split(".\n").next().unwrap_or_default();
+        runs.push(told.replace(',', "").trim().to_owned());
+    }
+    let page = table.page(&runs.join(" and "));
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md");
     std::fs::write(path, page).expect("docs/faults.md");
     assert_none(&failures);
@@ -291,11 +340,12 @@ fn one() {
     };
     let db = TestDatabase::quay().expect("a database");
     let arena = Arena::prepare(&db.tcp_url(), false).expect("a registry");
-    let beside = std::env::var_os("QUAY_DOCTOR_CAMPAIGN_BESIDE").is_some();
-    let schedule = if beside {
-        drawn(&schedules_for_everybody(), seed).current()
-    } else {
-        drawn(&schedules(), seed).current()
+    let schedule = match std::env::var("QUAY_DOCTOR_CAMPAIGN_OF").as_deref() {
+        Ok("Beside") => drawn(&schedules_for_everybody(), seed).current(),
+        Ok("Creations") => drawn(&Of::Creations.schedules(), seed).current(),
+        Ok("Changes") => drawn(&Of::Changes.schedules(), seed).current(),
+        Ok("Repairs") => drawn(&Of::Repairs.schedules(), seed).current(),
+        _ => drawn(&Of::Every.schedules(), seed).current(),
     };
     eprintln!("{schedule:#?}");
     let (came, told) = wrong_with(&arena, &schedule);

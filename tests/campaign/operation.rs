@@ -93,14 +93,20 @@ pub fn creations() -> impl Strategy<Value = Wanted> {
         })
 }
 
-pub fn operations() -> impl Strategy<Value = Wanted> {
+/// Changes of a policy that is there.
+pub fn changes() -> impl Strategy<Value = Wanted> {
     prop_oneof![
-        6 => creations(),
         3 => (0..PATTERNS.len(), prop::bool::weighted(0.3))
             .prop_map(|(pattern, keep)| Wanted::Update { pattern, keep }),
         3 => prop::bool::weighted(0.2).prop_map(|keep| Wanted::Delete { keep }),
         2 => Just(Wanted::Activate),
         2 => prop::bool::weighted(0.2).prop_map(|keep| Wanted::Deactivate { keep }),
+    ]
+}
+
+/// What mends a registry, and its schema.
+pub fn repairs() -> impl Strategy<Value = Wanted> {
+    prop_oneof![
         2 => any::<bool>().prop_map(|orphans| Wanted::Fix { orphans }),
         1 => Just(Wanted::Undo),
         2 => (0..PATTERNS.len(), 2_u32..20)
@@ -108,6 +114,11 @@ pub fn operations() -> impl Strategy<Value = Wanted> {
         1 => Just(Wanted::MigrateUp),
         1 => Just(Wanted::MigrateDown),
     ]
+}
+
+/// Every operation.
+pub fn operations() -> impl Strategy<Value = Wanted> {
+    prop_oneof![6 => creations(), 10 => changes(), 7 => repairs()]
 }
 
 /// What to type, and what the oracle is told.

@@ -131,7 +131,8 @@ pub fn ours_under(
         jump(arena, days * 86_400_000);
         before.jumped_ahead(days * 86_400_000);
     }
-    let stable = recovered(arena, schedule, &asked, off, &mut ended, &mut acts);
+    let own = own_policy(&asked.operation, &before);
+    let stable = recovered(arena, (schedule, &asked, own), off, &mut ended, &mut acts);
     let after = arena.state();
     let case = Case {
         before: &before,
@@ -181,7 +182,7 @@ fn disturbed(
     let mut variables = environment(&schedule.fault, &hold.display().to_string());
     variables.extend(off.map(|off| ("QUAY_DOCTOR_SWITCH_OFF", off.to_owned())));
     let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
-    let own = own_policy(arena, &asked.operation, before);
+    let own = own_policy(&asked.operation, before);
     let held = format!("{}.held", hold.display());
     // What is to be done meanwhile is done at a pause, where there is one.
     let statements = || {
@@ -247,7 +248,7 @@ pub fn untrap(arena: &Arena) {
 }
 
 /// The policy that an operation is about.
-fn own_policy(arena: &Arena, operation: &Operation, before: &State) -> Option<OwnPolicy> {
+fn own_policy(operation: &Operation, before: &State) -> Option<OwnPolicy> {
     let there = |uuid: &String| {
         before.policies.get(uuid).map(|policy| OwnPolicy {
             uuid: Some(uuid.clone()),
@@ -255,7 +256,6 @@ fn own_policy(arena: &Arena, operation: &Operation, before: &State) -> Option<Ow
             text: policy.text.clone(),
         })
     };
-    let _ = arena;
     match operation {
         Operation::Create { scope, text, .. } => Some(OwnPolicy {
             uuid: None,
@@ -306,8 +306,7 @@ fn second(arena: &Arena, schedule: &Schedule) -> Option<Asked> {
 /// Recovers until nothing is left; whether a second recovery changed nothing.
 fn recovered(
     arena: &Arena,
-    schedule: &Schedule,
-    asked: &Asked,
+    (schedule, asked, own): (&Schedule, &Asked, Option<OwnPolicy>),
     off: SwitchedOff<'_>,
     ended: &mut Vec<Ended>,
     acts: &mut Vec<Act>,
@@ -329,6 +328,8 @@ fn recovered(
     if schedule.then == Then::SameCommand
         && schedule.wanted.is_policy()
         && arena.count(unfinished) > 0
+        // Whose policy was changed to another, the same command would begin anew.
+        && !is_put(&arena.state())
     {
         ended.push(run(&arena.role_url(), &asked.args));
     }
@@ -340,16 +341,22 @@ fn recovered(
         if arena.count(unfinished) == 0 {
             break;
         }
-        let own = own_policy(arena, &asked.operation, &arena.state());
         if is_put(&arena.state())
-            && let Some(own) = own
+            && let Some(own) = &own
         {
             // Whoever changed our policy is told, and deletes it.
-            let deleted = delete_policy(&mut arena.session(), &own).expect("a deletion");
+            let deleted = delete_policy(&mut arena.session(), own).expect("a deletion");
             acts.extend(deleted);
         }
         bury(arena);
         ended.push(end(start(&arena.role_url(), &recover, &variables)));
+    }
+    // Somebody may have changed our policy at the very moment at which the operation ended.
+    if is_put(&arena.state())
+        && let Some(own) = &own
+    {
+        let deleted = delete_policy(&mut arena.session(), own).expect("a deletion");
+        acts.extend(deleted);
     }
     let once = arena.state();
     run(&arena.role_url(), &recover);

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use quay_doctor::sandbox::oracle::Pushes;
 
 use super::fault::{Fault, faults};
-use super::operation::{Wanted, creations, operations};
-use super::others::{ActSpec, PusherSpec, acts, pushers};
+use super::operation::{Wanted, changes, creations, operations, repairs};
+use super::others::{ActSpec, Doing, PusherSpec, acts, pushers};
 use super::world::{WorldSpec, worlds};
 
 /// How whoever comes afterwards goes on.
@@ -38,11 +38,31 @@ fn then() -> impl Strategy<Value = Then> {
     ]
 }
 
-/// Schedules of every operation.
-pub fn schedules() -> impl Strategy<Value = Schedule> {
+/// Which operations schedules are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    Every,
+    Creations,
+    Changes,
+    Repairs,
+}
+
+impl Of {
+    /// The schedules.
+    pub fn schedules(self) -> BoxedStrategy<Schedule> {
+        match self {
+            Self::Every => schedules(operations()).boxed(),
+            Self::Creations => schedules(creations()).boxed(),
+            Self::Changes => schedules(changes()).boxed(),
+            Self::Repairs => schedules(repairs()).boxed(),
+        }
+    }
+}
+
+fn schedules(operations: impl Strategy<Value = Wanted>) -> impl Strategy<Value = Schedule> {
     let some_acts = prop_oneof![3 => Just(Vec::new()), 1 => acts(2)];
     (
-        (worlds(), operations(), faults()),
+        (worlds(), operations, faults()),
         (pushers(2), some_acts, acts(4)),
         (then(), prop::bool::weighted(0.8)),
     )
@@ -123,6 +143,11 @@ impl Schedule {
         if !policy || matches!(self.fault, Fault::ClockJump { .. }) {
             self.pushers.clear();
         }
+        // The same command would begin anew, once its policy was deleted or changed to another.
+        if matches!(self.fault, Fault::Supervisor(..)) || self.then == Then::SameCommand {
+            self.acts
+                .retain(|act| !matches!(act.doing, Doing::DeletePolicy | Doing::PutPolicy));
+        }
         // A jump moves every time there is, an act's own too.
         if !policy
             || matches!(
@@ -141,6 +166,12 @@ impl Schedule {
                     seed: nth as u64,
                 });
             }
+        }
+        // The state before the run that is undone is told by times that do not jump.
+        if matches!(self.wanted, Wanted::Undo)
+            && let Fault::ClockJump { point, .. } = self.fault
+        {
+            self.fault = Fault::KilledAtPoint(point);
         }
         // What a fix has done stays with --resume: its plan is not stored.
         if matches!(self.wanted, Wanted::Fix { .. } | Wanted::Undo) && self.then == Then::Resume {

@@ -15,7 +15,7 @@ use super::befall::AtWork;
 use super::fault::{After, Fault};
 use super::operation::Wanted;
 use super::run::{Came, ours_under};
-use super::schedule::{Schedule, schedules};
+use super::schedule::{Of, Schedule};
 use super::world::Arena;
 use super::{drawn, seed};
 use crate::scale::cases;
@@ -36,7 +36,7 @@ pub struct OfServer {
 
 /// A schedule whose operation is stopped by a black hole, in which the server's fault befalls it.
 fn schedule(seed: u64) -> Schedule {
-    let mut schedule = drawn(&schedules(), seed).current();
+    let mut schedule = drawn(&Of::Every.schedules(), seed).current();
     let mut random = fastrand::Rng::with_seed(seed);
     schedule.fault = Fault::BlackHole {
         statement: random.u64(20..110),

@@ -3,7 +3,7 @@
 //! ```text
 //! cargo build --release
 //! QUAY_DOCTOR_PROGRAM=target/release/quay-doctor cargo test --test integration \
-//!     -- --ignored --nocapture ten_million_tags
+//!     -- --ignored --nocapture ten_million_tags_are_scanned
 //! ```
 //!
 //! `QUAY_DOCTOR_TAGS` is another number of tags, `QUAY_DOCTOR_RUNS` another number of pairs,

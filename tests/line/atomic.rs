@@ -144,7 +144,8 @@ fn the_audit_log_gets_an_entry_a_tag_one_a_batch_or_none() {
     for (audit, least, most) in [("per-tag", 520, 520), ("summary", 2, 20), ("none", 0, 0)] {
         let stage = stage();
         let mut args = ATOMIC.to_vec();
-        args.extend(["--audit", audit]);
+        // On a slow machine, too, a batch is to have many tags.
+        args.extend(["--audit", audit, "--batch-time", "10s"]);
         stage.run(&args).expect_status(0);
         let marked = "SELECT count(*) FROM logentry3
                       WHERE metadata_json LIKE '%quay_doctor_operation%'";
@@ -158,7 +159,7 @@ fn the_audit_log_gets_an_entry_a_tag_one_a_batch_or_none() {
         }
         stage.run(&["check"]).expect_status(0);
         stage
-            .run(&["fix", "undo", "1", "--audit", audit])
+            .run(&["fix", "undo", "1", "--audit", audit, "--batch-time", "60s"])
             .expect_status(0);
         let undoing = stage.count(marked) - entries;
         assert!((least..=most).contains(&undoing), "{audit}: {undoing}");

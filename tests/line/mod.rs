@@ -17,4 +17,5 @@ mod prune;
 mod recheck;
 mod script;
 pub mod stage;
+mod trail;
 mod whole;

@@ -331,3 +331,25 @@ fn an_interrupted_fix_run_is_left_as_it_is_or_taken_back() {
         );
     }
 }
+
+#[test]
+fn a_tag_that_was_taken_off_under_another_policy_is_mutable_again_after_undo() {
+    let world = STALE.replace(
+        "[[namespace.repository.tags]]\n    name = \"latest\"",
+        "[[namespace.repository.policy]]\n    pattern = \"v[0-9.]+\"\n    \
+         [[namespace.repository.tags]]\n    name = \"v9.{n}\"\n    evidence = \"taken-off\"",
+    );
+    assert_ne!(world, STALE);
+    let journey = Journey::through(&world, INACTIVE, "stale-inactive-policy").with(&[
+        "--rule",
+        "stale-inactive-policy",
+        "--remedy",
+        "stale-inactive-policy=activate",
+    ]);
+    let before = journey.dump();
+    let run = journey.apply();
+    let protected = "SELECT count(*) FROM tag WHERE name LIKE 'v9%' AND immutable";
+    assert_eq!(journey.stage.count(protected), 1, "activation is asked for");
+    journey.undo(&run);
+    assert_eq!(journey.dump(), before);
+}

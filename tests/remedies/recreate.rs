@@ -145,6 +145,7 @@ fn a_scope_that_takes_no_policy_is_named_and_nothing_is_done_there() {
         .sql(r#"UPDATE "user" SET enabled = false WHERE username = 'acme'"#);
     let plan = journey.fix(&["--format", "json"]).json();
     assert_eq!(plan["corrections"].as_array().map(Vec::len), Some(0));
+    assert_eq!(plan["totals"]["undecided"], 2);
     assert!(
         plan["notes"][0]
             .as_str()

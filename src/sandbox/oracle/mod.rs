@@ -36,12 +36,14 @@
 //! # }
 //! ```
 
+mod case;
 mod model;
+mod rows;
 mod state;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
-pub use model::{Act, Case, Operation, Pushes};
+pub use case::{Act, Case, Operation, Pushes};
 pub use state::{Policy, State, Tag};
 pub use verdict::{End, Verdict, Wrong};

@@ -208,7 +208,7 @@ impl Link {
             self.state().said(ends, answer);
         }
         if let Some(effect) = itself
-            && !self.suffer(effect)
+            && !self.suffer(effect, shared)
         {
             return false;
         }
@@ -248,24 +248,27 @@ impl Link {
         if !ready {
             return true;
         }
-        self.suffer(effect)
+        self.suffer(effect, shared)
             && withheld
                 .drain(..)
                 .all(|message| self.hand_on(Way::ToProgram, &message.bytes, shared))
     }
 
     /// Lets an effect befall the connection; false where it has ended.
-    fn suffer(&self, effect: Effect) -> bool {
+    fn suffer(&self, effect: Effect, shared: &Shared) -> bool {
         match effect {
             Effect::Cut => {
+                shared.has_struck();
                 self.end();
                 false
             }
             Effect::BlackHole => {
                 self.sink();
+                shared.has_struck();
                 self.comes_through()
             }
             Effect::Delay(time) => {
+                shared.has_struck();
                 thread::sleep(time);
                 self.comes_through()
             }
@@ -281,7 +284,7 @@ impl Link {
             return self.write(way, bytes);
         };
         let (first, rest) = bytes.split_at(at.min(bytes.len()));
-        self.write(way, first) && self.suffer(effect) && self.write(way, rest)
+        self.write(way, first) && self.suffer(effect, shared) && self.write(way, rest)
     }
 
     fn write(&self, way: Way, bytes: &[u8]) -> bool {

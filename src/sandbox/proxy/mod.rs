@@ -127,6 +127,10 @@ impl Shared {
         lock(&self.rules).statement(text)
     }
 
+    fn has_struck(&self) {
+        lock(&self.rules).has_struck();
+    }
+
     fn each_link(&self, act: impl Fn(&Link)) {
         let mut links = lock(&self.links);
         links.retain(|link| !link.has_ended());

@@ -108,6 +108,31 @@ fn rule_1_a_role_that_sees_nothing_of_others_waits_all_the_same() {
 }
 
 #[test]
+fn rule_1_a_push_that_read_a_policy_is_waited_for_before_its_tags_are_released() {
+    on_and_off("settle-before-release", |switches, on| {
+        let scene = Scene::small();
+        let mut pusher = scene.session();
+        pusher
+            .run(READS_POLICIES)
+            .expect("a push that has evaluated");
+        let delete = policy(&["delete", crate::policy::scene::GLOBEX, "--tags", "release"]);
+        let run = scene.start(switches, &delete);
+        scene.wait_for(
+            "SELECT count(*) FROM quay_doctor.operation WHERE phase IN ('releasing', 'done')",
+        );
+        if !on {
+            // It waits for nobody: it is over before the push is.
+            scene.wait_for("SELECT count(*) FROM quay_doctor.operation WHERE phase = 'done'");
+        }
+        insert(&mut pusher, "portal", "v99", true);
+        log_push(&mut pusher, "v99");
+        pusher.run("COMMIT").expect("the end");
+        run.end().expect_status(0);
+        assert_eq!(immutable(&scene, "v99"), !on, "an orphan without it");
+    });
+}
+
+#[test]
 fn rule_1_a_push_that_read_a_pending_policy_is_waited_for_before_a_roll_back_looks() {
     on_and_off("settle-at-roll-back", |switches, on| {
         let scene = Scene::small();

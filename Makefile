@@ -4,7 +4,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(abspath $(TARGET))/skipped.log
 
-.PHONY: help setup demo test campaign lint test-matrix python-venv
+.PHONY: help setup demo test campaign lint test-matrix python-venv deny dist
 
 help:
 	@echo 'make demo         the whole story on a throw-away PostgreSQL'
@@ -12,6 +12,8 @@ help:
 	@echo 'make campaign N=10000  so many operations under faults; writes docs/faults.md'
 	@echo 'make lint         format and lints only'
 	@echo 'make test-matrix  the tests on each version of PostgreSQL that can be had'
+	@echo 'make deny         licences, advisories and sources of what we build on (needs cargo-deny)'
+	@echo 'make dist         a release: the stripped program and what belongs to it, in one archive'
 	@echo 'make setup        only bring what the others need'
 
 setup:
@@ -46,3 +48,12 @@ campaign: setup
 
 test-matrix: setup
 	@.ci/matrix
+
+# Not a part of `make test`: it asks for the latest advisories, and cargo-deny has to be there.
+deny: setup
+	@cargo deny --version >/dev/null 2>&1 || \
+		{ echo 'cargo-deny is not installed: cargo install --locked cargo-deny' >&2; exit 1; }
+	cargo deny --locked check
+
+dist: setup
+	@.ci/dist

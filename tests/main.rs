@@ -11,6 +11,8 @@
 mod campaign;
 mod checker;
 mod connection;
+mod deploy;
+mod documents;
 mod floors;
 mod line;
 mod migrate;

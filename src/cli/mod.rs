@@ -30,7 +30,7 @@ pub use globals::{Format, Globals, WantedFormat};
 
 /// Checks and repairs the tag-immutability data of a Quay registry.
 #[derive(Parser)]
-#[command(name = "quay-doctor", version, propagate_version = true)]
+#[command(name = "quay-doctor", version = env!("QUAY_DOCTOR_VERSION"), propagate_version = true)]
 struct Cli {
     #[command(flatten)]
     globals: Globals,

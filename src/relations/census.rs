@@ -56,7 +56,8 @@ pub fn census(pg: &mut impl Statements, selection: &Selection) -> Result<Registr
 }
 
 /// Adds where organisations' images come from, for the namespaces that are there. A Quay that has
-/// no such table has no such organisation; a role that may not read one leaves it unknown.
+/// no such table has no such organisation; a role that may not read one leaves it unknown. One
+/// column is all that it has to read: the others hold credentials of upstream registries.
 ///
 /// # Errors
 /// [`PgError`] where the server does not answer with rows.
@@ -69,7 +70,7 @@ pub fn add_sources(pg: &mut impl Statements, registry: &mut Registry) -> Result<
         let row = pg.query_one(
             r"
             SELECT to_regclass($1) IS NOT NULL,
-                coalesce(has_table_privilege(to_regclass($1), 'SELECT'), false)
+                coalesce(has_column_privilege(to_regclass($1), 'organization_id', 'SELECT'), false)
             ",
             &[&table],
         )?;

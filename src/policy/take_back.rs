@@ -3,7 +3,8 @@
 //! What came into force goes the way of a roll back: the policy's row first, then whoever read it
 //! is waited for, then the marks. What went out of force comes back the way of an activation.
 
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -25,6 +26,9 @@ use crate::quay::{OperationId, PolicyText};
 use crate::relations::{
     OwnRow, change_policy, delete_policy, hold_policy, lock_scope, restore_policy,
 };
+
+/// How often a lock is asked for that somebody still holds.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Takes an operation back; how many tags were left without an expiry that has passed.
 ///
@@ -56,11 +60,16 @@ pub fn take_back(
     if row.phase == Phase::RolledBack {
         return Ok(past_expiries);
     }
-    if !hold_liveness(&mut session, id)? {
-        return Err(PolicyError::Live {
-            operation: id,
-            worker: row.worker,
-        });
+    // The server may not have noticed yet that the worker before, our own perhaps, is gone.
+    let since = Instant::now();
+    while !hold_liveness(&mut session, id)? {
+        if since.elapsed() > wait {
+            return Err(PolicyError::Live {
+                operation: id,
+                worker: row.worker,
+            });
+        }
+        sleep(POLL);
     }
     match (row.kind, row.options.tags) {
         (Kind::Create | Kind::Activate, _) => {

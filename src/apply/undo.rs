@@ -14,8 +14,9 @@ use crate::config::ConnectionSettings;
 use crate::evaluate::{Account, Found, TagRow};
 use crate::ground::Protection;
 use crate::journal::{
-    FixRun, FixTotals, JournalError, Phase, TagChange, TagImage, changed_policies, changed_tags,
-    fix_run, hold_liveness, liveness_held, mark_undone, run_state, withdraw_kept,
+    FixRun, FixTotals, JournalError, LINGERING, Phase, TagChange, TagImage, changed_policies,
+    changed_tags, fix_run, hold_liveness_within, liveness_held, mark_undone, run_state,
+    withdraw_kept,
 };
 use crate::pg::WriteSession;
 use crate::quay::{Expiry, RepositoryId, RunId, TagId, UnixMillis};
@@ -122,7 +123,7 @@ pub fn leave_as_is(
 ) -> Result<(), ApplyError> {
     let (mut session, _) = open(settings)?;
     let state = run_state(&mut session, id)?;
-    if !hold_liveness(&mut session, id)? {
+    if !hold_liveness_within(&mut session, id, LINGERING)? {
         return Err(JournalError::Live {
             id,
             worker: state.worker,
@@ -142,7 +143,7 @@ fn take_over(
     options: &ApplyOptions,
 ) -> Result<FixRun, ApplyError> {
     let state = run_state(session, id)?;
-    if !hold_liveness(session, id)? {
+    if !hold_liveness_within(session, id, LINGERING)? {
         return Err(JournalError::Live {
             id,
             worker: state.worker,

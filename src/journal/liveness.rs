@@ -3,6 +3,9 @@
 //! The lock dies with the connection, so a killed worker holds nothing. Each batch looks in
 //! `pg_locks` that its own backend still holds it: a pooler may have given the connection another.
 
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use crate::pg::{Columns, PgError, Statements};
 use crate::quay::OperationId;
 
@@ -24,6 +27,33 @@ pub fn hold_liveness(pg: &mut impl Statements, operation: OperationId) -> Result
         &[&LIVENESS_CLASS, &key(operation)],
     )?;
     row.read(0)
+}
+
+/// How long the server may take to notice that a worker is gone; its backend then lets go of the lock.
+pub const LINGERING: Duration = Duration::from_secs(5);
+
+/// How often a lock is asked for that somebody still holds.
+const POLL: Duration = Duration::from_millis(50);
+
+/// The same, where the worker before may have ended a moment ago: asks again for so long.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn hold_liveness_within(
+    pg: &mut impl Statements,
+    operation: OperationId,
+    patience: Duration,
+) -> Result<bool, PgError> {
+    let since = Instant::now();
+    loop {
+        if hold_liveness(pg, operation)? {
+            return Ok(true);
+        }
+        if since.elapsed() > patience {
+            return Ok(false);
+        }
+        sleep(POLL);
+    }
 }
 
 /// Whether this very backend holds the liveness lock.

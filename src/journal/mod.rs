@@ -25,7 +25,9 @@ pub use fix_run::{FixRun, FixTotals, RunRow, begin_fix, fix_run, run_state};
 pub use history::{HistoryChange, HistoryOf, HistoryRow, TagPath, changes, history};
 pub use kept::{Kept, KeptWhat, kept, kept_since, record_kept, record_kept_policy, withdraw_kept};
 pub use linked::{Linked, close_as_taken_back, link, linked_to, open_again, was_activated};
-pub use liveness::{LIVENESS_CLASS, hold_liveness, holder_of, liveness_held};
+pub use liveness::{
+    LINGERING, LIVENESS_CLASS, hold_liveness, hold_liveness_within, holder_of, liveness_held,
+};
 pub use operation::{Identity, Kind, OperationRow, Phase, policy_standings, unfinished_operations};
 pub use policy_change::{PolicyChange, changed_policies, mark_policy_undone, record_policy_change};
 pub use policy_operation::{

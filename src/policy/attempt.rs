@@ -1,7 +1,7 @@
 //! Attempts at an operation's first transaction, until it is known to have begun or cannot begin.
 
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -13,14 +13,11 @@ use super::worker::{Watcher, Worker, back_off, open, standby};
 use super::{OnFault, PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
 use crate::journal::{
-    JournalError, Phase, PolicyOperation, hold_liveness, operation, operation_by_fence, take_over,
+    JournalError, LINGERING, Phase, PolicyOperation, hold_liveness, hold_liveness_within,
+    operation, operation_by_fence, take_over,
 };
 use crate::pg::WriteSession;
 use crate::relations::PolicySchema;
-
-/// How long a worker of the same command is waited for: the server may not have noticed yet that
-/// it is gone.
-const LINGERING: Duration = Duration::from_secs(5);
 
 /// What the first transaction of a command came to.
 pub(super) enum First {
@@ -161,15 +158,11 @@ fn take(
     mut found: PolicyOperation,
     options: &PolicyOptions,
 ) -> Result<PolicyOperation, PolicyError> {
-    let since = Instant::now();
-    while !hold_liveness(session, found.id)? {
-        if since.elapsed() > LINGERING {
-            return Err(PolicyError::Live {
-                operation: found.id,
-                worker: found.worker,
-            });
-        }
-        sleep(Duration::from_millis(100));
+    if !hold_liveness_within(session, found.id, LINGERING)? {
+        return Err(PolicyError::Live {
+            operation: found.id,
+            worker: found.worker,
+        });
     }
     let mut tx = session.begin()?;
     found.fence = take_over(&mut tx, &found, &options.who.worker)?;

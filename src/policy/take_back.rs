@@ -3,8 +3,7 @@
 //! What came into force goes the way of a roll back: the policy's row first, then whoever read it
 //! is waited for, then the marks. What went out of force comes back the way of an activation.
 
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -18,17 +17,14 @@ use super::{PolicyError, PolicyOptions, UndoRule};
 use crate::config::ConnectionSettings;
 use crate::evaluate::Activity;
 use crate::journal::{
-    Kind, Phase, PolicyOperation, TagsChoice, changed_policies, close_as_taken_back, hold_liveness,
-    mark_policy_undone, open_again, operation, withdraw_kept,
+    Kind, Phase, PolicyOperation, TagsChoice, changed_policies, close_as_taken_back,
+    hold_liveness_within, mark_policy_undone, open_again, operation, withdraw_kept,
 };
 use crate::pg::{WriteSession, WriteTransaction};
 use crate::quay::{OperationId, PolicyText};
 use crate::relations::{
     OwnRow, change_policy, delete_policy, hold_policy, lock_scope, restore_policy,
 };
-
-/// How often a lock is asked for that somebody still holds.
-const POLL: Duration = Duration::from_millis(50);
 
 /// Takes an operation back; how many tags were left without an expiry that has passed.
 ///
@@ -61,15 +57,11 @@ pub fn take_back(
         return Ok(past_expiries);
     }
     // The server may not have noticed yet that the worker before, our own perhaps, is gone.
-    let since = Instant::now();
-    while !hold_liveness(&mut session, id)? {
-        if since.elapsed() > wait {
-            return Err(PolicyError::Live {
-                operation: id,
-                worker: row.worker,
-            });
-        }
-        sleep(POLL);
+    if !hold_liveness_within(&mut session, id, wait)? {
+        return Err(PolicyError::Live {
+            operation: id,
+            worker: row.worker,
+        });
     }
     match (row.kind, row.options.tags) {
         (Kind::Create | Kind::Activate, _) => {

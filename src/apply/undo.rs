@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::batch::held;
 use super::guard::Guard;
@@ -123,7 +123,7 @@ pub fn leave_as_is(
 ) -> Result<(), ApplyError> {
     let (mut session, _) = open(settings)?;
     let state = run_state(&mut session, id)?;
-    if !hold_liveness_within(&mut session, id, LINGERING)? {
+    if !hold_liveness_within(&mut session, id, patience(state.phase))? {
         return Err(JournalError::Live {
             id,
             worker: state.worker,
@@ -137,13 +137,21 @@ pub fn leave_as_is(
     Ok(())
 }
 
+/// A run that has ended may still hold its lock for a moment; one that has not is at work.
+fn patience(phase: Phase) -> Duration {
+    match phase {
+        Phase::Done | Phase::RolledBack => LINGERING,
+        _ => Duration::ZERO,
+    }
+}
+
 fn take_over(
     session: &mut WriteSession,
     id: RunId,
     options: &ApplyOptions,
 ) -> Result<FixRun, ApplyError> {
     let state = run_state(session, id)?;
-    if !hold_liveness_within(session, id, LINGERING)? {
+    if !hold_liveness_within(session, id, patience(state.phase))? {
         return Err(JournalError::Live {
             id,
             worker: state.worker,

@@ -48,6 +48,13 @@ pub fn write_plan_file(
         undecided_rules: report.undecided_rules.clone(),
     };
     let write = || -> std::io::Result<PlanDigest> {
+        // What is no plain file, a device or a pipe, is written to and never replaced.
+        if std::fs::metadata(file).is_ok_and(|there| !there.is_file()) {
+            let mut out = BufWriter::new(std::fs::OpenOptions::new().write(true).open(file)?);
+            let digest = write_plan(&mut out, &head, &report.plan.corrections, &rest)?;
+            out.flush()?;
+            return Ok(digest);
+        }
         // Beside the file, so that the last step is a renaming.
         let folder = file.parent().filter(|folder| *folder != Path::new(""));
         let beside = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;

@@ -214,3 +214,29 @@ fn a_plan_that_is_larger_than_it_may_be_is_refused_and_a_look_at_it_changes_noth
     assert_eq!(looked["totals"]["corrections"], 520);
     assert_eq!(stage.dump(), before);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_plan_goes_into_a_pipe_or_a_full_disk_without_replacing_it() {
+    let stage = Stage::migrated(BOTH_FAILURES);
+    let folder = tempfile::tempdir().expect("a folder");
+    let full = folder.path().join("full");
+    // A link, so that nothing of the machine can be replaced where this fails.
+    std::os::unix::fs::symlink("/dev/full", &full).expect("a link");
+    let full = full.display().to_string();
+    let args = [
+        "fix",
+        "--immutable-tags-can-expire",
+        "false",
+        "--out",
+        &full,
+    ];
+    let ended = stage.run(&args);
+    assert_ne!(ended.status, 1, "{ended:#?}");
+    assert!(
+        ended.stderr.contains("No space left on device"),
+        "{ended:#?}"
+    );
+    let kind = std::fs::symlink_metadata(&full).expect("the link");
+    assert!(kind.file_type().is_symlink(), "it was replaced");
+}

@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM: the first asks for an end after the current batch, the second ends at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -13,9 +13,16 @@ const NOT_FINISHED: i32 = 3;
 pub struct Signals(Arc<AtomicBool>);
 
 impl Signals {
-    /// Listens from here on. Where that cannot be had a signal ends the process at once, which
-    /// leaves nothing half done either: transactions roll back, and `recover` knows the rest.
+    /// Listens from the first call on, for the whole process: what came while a plan was made also
+    /// ends what would have followed from it.
     pub fn listen() -> Self {
+        static OF_PROCESS: OnceLock<Signals> = OnceLock::new();
+        OF_PROCESS.get_or_init(Self::registered).clone()
+    }
+
+    /// Where listening cannot be had a signal ends the process at once, which
+    /// leaves nothing half done either: transactions roll back, and `recover` knows the rest.
+    fn registered() -> Self {
         let wanted = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             let _ = signal_hook::flag::register_conditional_shutdown(

@@ -40,6 +40,7 @@ impl Worker<'_> {
         let begun = Instant::now();
         let mut tx = self.session.begin()?;
         lock_repository(&mut tx, batch.repository)?;
+        point("repository-locked");
         own_row::compare(&mut tx, &self.operation)?;
         let marked = mark(&mut tx, &self.operation, self.options, work, batch.tags)?;
         let mut sums = marked.sums;
@@ -286,5 +287,6 @@ pub(super) fn lock_all(
     for repository in repositories {
         lock_repository(tx, *repository)?;
     }
+    point("repository-locked");
     Ok(())
 }

@@ -8,8 +8,8 @@ use quay_doctor::sandbox::proxy::{FaultProxy, Heal};
 
 use super::fault::{After, Fault, Held};
 use super::operation::stated;
+use super::run::{SwitchedOff, end, start, switched_off};
 use super::world::{Arena, open};
-use crate::program::run_on;
 
 /// The longest that a schedule waits for its operation.
 pub const PATIENCE: Duration = Duration::from_secs(100);
@@ -50,6 +50,7 @@ pub fn befall(
     fault: &Fault,
     work: &mut dyn AtWork,
     (hold, acted): (&Path, &dyn Fn() -> bool),
+    off: SwitchedOff<'_>,
 ) {
     match fault {
         Fault::LockTimeout { what, ms } => hold_locks(arena, *what, Duration::from_millis(*ms)),
@@ -60,7 +61,7 @@ pub fn befall(
         }
         Fault::BlackHole { after, .. } => {
             if until(work, || proxy.struck() > 0) {
-                come_out(arena, proxy, *after);
+                come_out(arena, proxy, *after, off);
             }
         }
         Fault::KilledAtStatement { .. } => {
@@ -85,7 +86,7 @@ pub fn befall(
                 }
             }
         }
-        Fault::Paused { .. } => {
+        Fault::Paused { .. } | Fault::PausedUnderLock(_) => {
             let held = format!("{}.held", hold.display());
             if until(work, || Path::new(&held).exists()) {
                 let begun = Instant::now();
@@ -95,11 +96,11 @@ pub fn befall(
                 std::fs::write(hold, "").expect("a file");
             }
         }
-        Fault::Frozen(_) => {
+        Fault::Frozen { .. } => {
             let held = format!("{}.held", hold.display());
             if until(work, || Path::new(&held).exists()) {
                 work.signal("STOP");
-                take_over(arena);
+                take_over(arena, off);
                 std::fs::write(hold, "").expect("a file");
                 work.signal("CONT");
             }
@@ -122,7 +123,7 @@ fn terminate(arena: &Arena) {
     ));
 }
 
-fn come_out(arena: &Arena, proxy: &FaultProxy, after: After) {
+fn come_out(arena: &Arena, proxy: &FaultProxy, after: After, off: SwitchedOff<'_>) {
     match after {
         After::Delivered => {
             std::thread::sleep(Duration::from_millis(30));
@@ -130,22 +131,21 @@ fn come_out(arena: &Arena, proxy: &FaultProxy, after: After) {
         }
         After::Ended => proxy.heal(Heal::End),
         After::TakenOver => {
-            take_over(arena);
+            take_over(arena, off);
             proxy.heal(Heal::Deliver);
         }
     }
 }
 
 /// Time passes in which nothing is heard of the worker, and somebody recovers.
-fn take_over(arena: &Arena) {
+fn take_over(arena: &Arena, off: SwitchedOff<'_>) {
     if !has_journal(arena) {
         return;
     }
     end_idle_transactions(arena);
     age(arena, "10 min");
     let args = stated(&["recover", "--wait", "5s"]);
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    run_on(&arena.role_url(), &args);
+    end(start(&arena.role_url(), &args, &switched_off(off)));
 }
 
 pub fn has_journal(arena: &Arena) -> bool {

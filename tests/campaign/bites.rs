@@ -1,8 +1,8 @@
 //! Every protection is needed: with one of them switched off, the campaign finds what goes wrong.
 //!
 //! Schedules are drawn as ever, but where the protection lies; the first that ends inconsistently
-//! without it has to end well with it. What no end can show, since a second protection stands behind
-//! the first, is shown by the tests of the rule itself: the fence (`tests/policy/rules/liveness.rs`).
+//! without it has to end well with it. Where another protection stands before it, that one is off in
+//! both.
 
 use std::time::Instant;
 
@@ -23,8 +23,20 @@ const EVERYTHING: usize = 4;
 /// A protection, and schedules that lie where it is needed.
 struct Protection {
     name: &'static str,
+    /// What is off in the comparison as well: protections that stand before it.
+    behind: Option<&'static str>,
     tries: u64,
     schedule: fn(&mut fastrand::Rng, &mut Schedule),
+}
+
+impl Protection {
+    /// What is switched off to show that it is needed.
+    fn off(&self) -> String {
+        match self.behind {
+            None => self.name.to_owned(),
+            Some(behind) => format!("{},{behind}", self.name),
+        }
+    }
 }
 
 /// A creation over the whole namespace, in batches.
@@ -83,7 +95,8 @@ fn bites(protection: &Protection) {
         let mut random = fastrand::Rng::with_seed(seed);
         creation(&mut schedule);
         (protection.schedule)(&mut random, &mut schedule);
-        let came = ours(&arena, &schedule, Some(protection.name));
+        let off = protection.off();
+        let came = ours(&arena, &schedule, Some(&off));
         if came.verdict.is_consistent() {
             continue;
         }
@@ -94,7 +107,7 @@ fn bites(protection: &Protection) {
             begun.elapsed().as_secs_f64(),
             came.verdict
         );
-        let with = ours(&arena, &schedule, None);
+        let with = ours(&arena, &schedule, protection.behind);
         assert!(
             with.verdict.is_consistent(),
             "it is inconsistent with it as well: {schedule:#?}\n{}\n{:#?}",
@@ -110,7 +123,8 @@ fn bites(protection: &Protection) {
 fn without_the_journal_in_the_transaction_of_the_change_a_kill_leaves_orphans() {
     bites(&Protection {
         name: "journal-with-change",
-        tries: 40,
+        behind: None,
+        tries: 100,
         schedule: |random, schedule| {
             schedule.fault = Fault::KilledAtPoint(random.u32(3..16));
         },
@@ -121,7 +135,8 @@ fn without_the_journal_in_the_transaction_of_the_change_a_kill_leaves_orphans() 
 fn without_a_lock_on_the_before_image_a_stale_expiry_is_restored() {
     bites(&Protection {
         name: "locked-image",
-        tries: 80,
+        behind: None,
+        tries: 160,
         schedule: |random, schedule| {
             let point = random.u32(3..14);
             schedule.fault = Fault::Paused {
@@ -137,7 +152,8 @@ fn without_a_lock_on_the_before_image_a_stale_expiry_is_restored() {
 fn without_settling_at_activation_a_late_push_is_unprotected() {
     bites(&Protection {
         name: "settle-at-activation",
-        tries: 40,
+        behind: None,
+        tries: 100,
         schedule: |random, schedule| {
             schedule.fault = Fault::Pushers;
             slow_pushers(random, schedule, 500);
@@ -149,7 +165,8 @@ fn without_settling_at_activation_a_late_push_is_unprotected() {
 fn settling_by_what_pg_stat_activity_shows_a_plain_role_waits_for_nobody() {
     bites(&Protection {
         name: "settle-by-locks",
-        tries: 40,
+        behind: None,
+        tries: 100,
         schedule: |random, schedule| {
             schedule.fault = Fault::Pushers;
             slow_pushers(random, schedule, 500);
@@ -161,7 +178,8 @@ fn settling_by_what_pg_stat_activity_shows_a_plain_role_waits_for_nobody() {
 fn without_settling_at_a_roll_back_a_late_push_is_an_orphan() {
     bites(&Protection {
         name: "settle-at-roll-back",
-        tries: 60,
+        behind: None,
+        tries: 120,
         schedule: |random, schedule| {
             schedule.fault = Fault::WorkFails {
                 row: random.u32(2..14),
@@ -176,7 +194,8 @@ fn without_settling_at_a_roll_back_a_late_push_is_an_orphan() {
 fn undoing_before_the_policy_row_is_deleted_leaves_what_was_pushed_under_it() {
     bites(&Protection {
         name: "delete-before-undo",
-        tries: 60,
+        behind: None,
+        tries: 120,
         schedule: |random, schedule| {
             schedule.fault = Fault::WorkFails {
                 row: random.u32(2..14),
@@ -191,7 +210,8 @@ fn undoing_before_the_policy_row_is_deleted_leaves_what_was_pushed_under_it() {
 fn without_a_look_at_our_own_row_a_policy_that_was_deleted_leaves_its_tags() {
     bites(&Protection {
         name: "own-row",
-        tries: 40,
+        behind: None,
+        tries: 100,
         schedule: |random, schedule| {
             schedule.fault = paused(random, 12..30);
             schedule.acts = vec![ActSpec {
@@ -206,7 +226,8 @@ fn without_a_look_at_our_own_row_a_policy_that_was_deleted_leaves_its_tags() {
 fn without_share_mode_a_policy_that_is_added_while_tags_are_released_covers_nothing() {
     bites(&Protection {
         name: "share-mode",
-        tries: 60,
+        behind: None,
+        tries: 120,
         schedule: |random, schedule| {
             schedule.world.policies = vec![super::world::PolicySpec {
                 repository: None,
@@ -227,7 +248,8 @@ fn without_share_mode_a_policy_that_is_added_while_tags_are_released_covers_noth
 fn without_a_clock_margin_a_tag_that_a_fast_clock_deleted_comes_back() {
     bites(&Protection {
         name: "clock-margin",
-        tries: 60,
+        behind: None,
+        tries: 120,
         schedule: |random, schedule| {
             schedule.fault = paused(random, 2..10);
             schedule.acts = many(|_| Doing::Delete(random.usize(..40)));
@@ -239,13 +261,18 @@ fn without_a_clock_margin_a_tag_that_a_fast_clock_deleted_comes_back() {
 fn waiting_for_rows_under_the_repositorys_lock_deadlocks_with_quays_delete() {
     bites(&Protection {
         name: "skip-locked",
-        tries: 80,
+        behind: None,
+        tries: 160,
         schedule: |random, schedule| {
-            schedule.fault = Fault::Users;
+            // One batch of everything: whichever tag is deleted, its row is in it.
+            schedule.wanted = Wanted::Create {
+                repository: None,
+                pattern: EVERYTHING,
+                inactive: false,
+                atomic: true,
+            };
+            schedule.fault = Fault::PausedUnderLock(1);
             schedule.acts = many(|_| Doing::Delete(random.usize(..40)));
-            for act in &mut schedule.acts {
-                act.after = random.u64(25..80);
-            }
         },
     });
 }
@@ -254,7 +281,8 @@ fn waiting_for_rows_under_the_repositorys_lock_deadlocks_with_quays_delete() {
 fn a_sweep_of_new_rows_only_misses_a_push_with_an_old_id() {
     bites(&Protection {
         name: "whole-sweep",
-        tries: 40,
+        behind: None,
+        tries: 100,
         schedule: |random, schedule| {
             schedule.fault = paused(random, 6..24);
             schedule.acts = many(|nth| Doing::LatePush(nth % 5, nth));
@@ -267,10 +295,29 @@ fn without_the_word_of_journal_and_log_a_sweep_marks_what_an_administrator_took_
     bites(&Protection {
         // Two words for it, of which either would be enough here.
         name: "taken-off,taken-off-by-log",
-        tries: 60,
+        behind: None,
+        tries: 120,
         schedule: |random, schedule| {
             schedule.fault = paused(random, 6..22);
             schedule.acts = many(|_| Doing::TakeOff(random.usize(..40)));
+        },
+    });
+}
+
+#[test]
+fn without_the_fence_a_frozen_worker_that_was_taken_over_goes_on_writing() {
+    bites(&Protection {
+        name: "fence",
+        // They stand before it: whoever lives is not taken over, and whoever was stops at the row
+        // of the policy, which is gone.
+        behind: Some("liveness,own-row"),
+        tries: 120,
+        schedule: |random, schedule| {
+            let point = random.u32(3..20);
+            schedule.fault = Fault::Frozen {
+                point,
+                killed: Some(point + random.u32(1..8)),
+            };
         },
     });
 }

@@ -77,9 +77,15 @@ pub enum Fault {
         point: u32,
         killed: Option<u32>,
     },
+    /// Held at the nth batch that has its repository's lock and has not yet read a row.
+    PausedUnderLock(u32),
     TwoWorkers,
-    /// Stopped at the nth point, taken over, and set going again.
-    Frozen(u32),
+    /// Stopped at the nth point, taken over, and set going again; killed at a later one, where that
+    /// is said.
+    Frozen {
+        point: u32,
+        killed: Option<u32>,
+    },
     /// Killed at the nth point, and started again by the same command, which is killed as well.
     Supervisor(u32, u32),
     Pushers,
@@ -96,6 +102,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether others act while the operation is held.
+    pub fn pauses(&self) -> bool {
+        matches!(self, Self::Paused { .. } | Self::PausedUnderLock(_))
+    }
+
     /// Its name in the table.
     pub fn name(&self) -> &'static str {
         match self {
@@ -113,9 +124,11 @@ impl Fault {
             Self::KilledAtPoint(_) => "SIGKILL at a named point",
             Self::KilledAtStatement { .. } => "SIGKILL at a statement, or at the answer to it",
             Self::WorkFails { .. } => "an error of the work itself",
-            Self::Paused { .. } => "a pause at a named point while others act",
+            Self::Paused { .. } | Self::PausedUnderLock(_) => {
+                "a pause at a named point while others act"
+            }
             Self::TwoWorkers => "two workers on one operation",
-            Self::Frozen(_) => "SIGSTOP, taken over, SIGCONT",
+            Self::Frozen { .. } => "SIGSTOP, taken over, SIGCONT",
             Self::Supervisor(..) => "a supervisor starts the same command again",
             Self::Pushers => "pushers, clocks up to 5 s apart",
             Self::ClockJump { .. } => "clock jumps past expiries",
@@ -129,6 +142,7 @@ impl Fault {
         !matches!(
             self,
             Self::Paused { .. }
+                | Self::PausedUnderLock(_)
                 | Self::TwoWorkers
                 | Self::Supervisor(..)
                 | Self::SecondOperation { .. }
@@ -144,7 +158,7 @@ const BYTES: u64 = 24_000;
 
 pub fn faults() -> impl Strategy<Value = Fault> {
     let at = || 1..STATEMENTS;
-    let point = || 1_u32..26;
+    let point = || 1_u32..34;
     let held = prop_oneof![
         (0..REPOSITORIES).prop_map(Held::Rows),
         (0..REPOSITORIES).prop_map(Held::Repository),
@@ -181,8 +195,11 @@ pub fn faults() -> impl Strategy<Value = Fault> {
             point,
             killed: later.map(|later| point + later),
         }),
+        1 => (1_u32..6).prop_map(Fault::PausedUnderLock),
         1 => Just(Fault::TwoWorkers),
-        2 => point().prop_map(Fault::Frozen),
+        2 => (point(), prop::option::weighted(0.3, 1_u32..10)).prop_map(|(point, later)| {
+            Fault::Frozen { point, killed: later.map(|later| point + later) }
+        }),
         1 => (point(), point()).prop_map(|(one, two)| Fault::Supervisor(one, two)),
         1 => Just(Fault::Pushers),
         1 => (point(), 1_i64..70).prop_map(|(point, days)| Fault::ClockJump { point, days }),
@@ -278,8 +295,13 @@ pub fn environment(fault: &Fault, hold: &str) -> Vec<(&'static str, String)> {
             vec![("QUAY_DOCTOR_KILL_AT", format!("any:{nth}"))]
         }
         Fault::Supervisor(nth, _) => vec![("QUAY_DOCTOR_KILL_AT", format!("any:{nth}"))],
-        Fault::Frozen(nth) => vec![("QUAY_DOCTOR_HOLD_AT", format!("any:{nth}={hold}"))],
-        Fault::Paused { point, killed } => {
+        Fault::PausedUnderLock(nth) => {
+            vec![(
+                "QUAY_DOCTOR_HOLD_AT",
+                format!("repository-locked:{nth}={hold}"),
+            )]
+        }
+        Fault::Paused { point, killed } | Fault::Frozen { point, killed } => {
             let kill = killed.map(|nth| ("QUAY_DOCTOR_KILL_AT", format!("any:{nth}")));
             let mut all = vec![("QUAY_DOCTOR_HOLD_AT", format!("any:{point}={hold}"))];
             all.extend(kill);

@@ -59,7 +59,7 @@ fn for_quay(fault: &Fault) -> Fault {
             statement: at(statement),
             answer,
         },
-        Fault::Frozen(nth) | Fault::Paused { point: nth, .. } => Fault::BlackHole {
+        Fault::Frozen { point: nth, .. } | Fault::Paused { point: nth, .. } => Fault::BlackHole {
             statement: at(nth.into()),
             answer: nth % 2 == 0,
             after: After::Delivered,
@@ -142,7 +142,7 @@ pub fn quays(arena: &Arena, schedule: &Schedule, present: bool) -> Verdict {
         };
         let folder = tempfile::tempdir().expect("a folder");
         let hold = folder.path().join("go");
-        befall(arena, &proxy, &fault, &mut worker, (&hold, &|| true));
+        befall(arena, &proxy, &fault, &mut worker, (&hold, &|| true), None);
         if let Some(thread) = worker.thread.take() {
             // How it ended, it may have told nobody.
             let _ = thread.join();

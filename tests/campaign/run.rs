@@ -21,7 +21,7 @@ use crate::program::{Ended, command, run_on};
 const RECOVERIES: u32 = 5;
 
 /// The program at work.
-struct Program(Child);
+pub struct Program(Child);
 
 impl AtWork for Program {
     fn has_ended(&mut self) -> bool {
@@ -41,7 +41,7 @@ impl AtWork for Program {
     }
 }
 
-fn start(url: &str, args: &[String], variables: &[(&str, String)]) -> Program {
+pub fn start(url: &str, args: &[String], variables: &[(&str, String)]) -> Program {
     let mut command = command(&[]);
     command.args(["--database-url", url]).args(args);
     for (name, value) in variables {
@@ -55,7 +55,7 @@ fn start(url: &str, args: &[String], variables: &[(&str, String)]) -> Program {
     Program(child)
 }
 
-fn end(program: Program) -> Ended {
+pub fn end(program: Program) -> Ended {
     let output = program.0.wait_with_output().expect("an end");
     Ended {
         status: output.status.code().unwrap_or(-1),
@@ -81,10 +81,17 @@ pub struct Came {
 /// What a schedule switches off in the program: the protections of the protocol, by name.
 pub type SwitchedOff<'s> = Option<&'s str>;
 
+/// As the program's environment says it.
+pub fn switched_off(off: SwitchedOff<'_>) -> Vec<(&'static str, String)> {
+    off.map(|off| ("QUAY_DOCTOR_SWITCH_OFF", off.to_owned()))
+        .into_iter()
+        .collect()
+}
+
 /// Runs a schedule.
 pub fn ours(arena: &Arena, schedule: &Schedule, off: SwitchedOff<'_>) -> Came {
     ours_under(arena, schedule, off, &mut |proxy, work, pause| {
-        befall(arena, proxy, &schedule.fault, work, pause);
+        befall(arena, proxy, &schedule.fault, work, pause, off);
     })
 }
 
@@ -180,13 +187,13 @@ fn disturbed(
     let folder = tempfile::tempdir().expect("a folder");
     let hold = folder.path().join("go");
     let mut variables = environment(&schedule.fault, &hold.display().to_string());
-    variables.extend(off.map(|off| ("QUAY_DOCTOR_SWITCH_OFF", off.to_owned())));
+    variables.extend(switched_off(off));
     let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let own = own_policy(&asked.operation, before);
     let held = format!("{}.held", hold.display());
     // What is to be done meanwhile is done at a pause, where there is one.
     let statements = || {
-        if matches!(schedule.fault, Fault::Paused { .. }) && Path::new(&held).exists() {
+        if schedule.fault.pauses() && Path::new(&held).exists() {
             return u64::MAX;
         }
         proxy.statements()
@@ -333,10 +340,7 @@ fn recovered(
     {
         ended.push(run(&arena.role_url(), &asked.args));
     }
-    let variables: Vec<(&str, String)> = off
-        .map(|off| ("QUAY_DOCTOR_SWITCH_OFF", off.to_owned()))
-        .into_iter()
-        .collect();
+    let variables = switched_off(off);
     for _ in 0..RECOVERIES {
         if arena.count(unfinished) == 0 {
             break;
@@ -382,7 +386,7 @@ fn belied(schedule: &Schedule, ended: &[Ended], acts: &[Act], verdict: &Verdict)
         .any(|act| matches!(act, Act::PolicyDeleted { .. }));
     let alone = !matches!(
         schedule.fault,
-        Fault::TwoWorkers | Fault::Frozen(_) | Fault::BlackHole { .. }
+        Fault::TwoWorkers | Fault::Frozen { .. } | Fault::BlackHole { .. }
     );
     let of_policy =
         schedule.wanted.is_policy() && !matches!(schedule.wanted, Wanted::Recover { .. });

@@ -68,7 +68,7 @@ fn schedules(operations: impl Strategy<Value = Wanted>) -> impl Strategy<Value =
     )
         .prop_map(
             |((world, wanted, fault), (pushers, some, many), (then, aware))| {
-                let at_length = matches!(fault, Fault::Users | Fault::Paused { .. });
+                let at_length = fault.pauses() || matches!(fault, Fault::Users);
                 let acts = if at_length { many } else { some };
                 Schedule {
                     world,

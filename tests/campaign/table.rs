@@ -228,7 +228,7 @@ within some dozens; with it, the same schedule ends well (`tests/campaign/bites.
 | rows that are not waited for | Quay's delete is the victim of a deadlock |
 | the sweep over the whole scope | a push with an old id is unprotected |
 | the journal's word on what an administrator took off | it is immutable again |
-| the fence | no end shows it, since liveness stands before it: `tests/policy/rules/liveness.rs` |
+| the fence (the liveness lock and the look at our own row stand before it, and are off in both) | a frozen worker that was taken over goes on, and its changes are nobody's |
 ";
 
 const PAGE: &str = "# Faults

@@ -25,6 +25,20 @@ const NAMESPACES: [(i32, u32, u32); 4] = [
 const EVALUATIONS: u32 = 500;
 
 fn seed(session: &mut WriteSession) {
+    // 20,000 policies of others, one in ten active, as where many teams have theirs.
+    session
+        .run(
+            r#"
+            INSERT INTO "user" (id, username, email, verified, organization, robot, invoice_email,
+                last_invalid_login)
+            SELECT n, 'ns' || n, 'ns' || n, true, true, false, false, now()
+            FROM generate_series(10001, 12000) n;
+            INSERT INTO namespaceimmutabilitypolicy (uuid, namespace_id, policy, active)
+            SELECT gen_random_uuid(), n, '{"tag_pattern": "x' || k || '"}', k = 5
+            FROM generate_series(10001, 12000) n, generate_series(1, 10) k ORDER BY md5(concat(n, k));
+            "#,
+        )
+        .expect("others");
     for (id, policies, active) in NAMESPACES {
         session
             .run(&format!(

@@ -37,8 +37,9 @@ test: lint python-venv
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
 	cargo test --doc
 	@mkdir -p $(TARGET) && rm -f $(SKIPPED)
-	@bin=$$(.ci/setup-postgres) && \
-		QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_SKIPPED=$(SKIPPED) .ci/tests
+	@bin=$$(.ci/setup-postgres) && bouncer=$$(.ci/setup-pgbouncer) && promtool=$$(.ci/setup-promtool) && \
+		QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_PGBOUNCER=$$bouncer QUAY_DOCTOR_PROMTOOL=$$promtool \
+		QUAY_DOCTOR_SKIPPED=$(SKIPPED) .ci/tests
 	@if [ -s $(SKIPPED) ]; then echo 'Without effect on this machine:'; sort -u $(SKIPPED); fi
 
 # Schedules of faults drawn at random; the page of figures is from such a run.

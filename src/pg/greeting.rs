@@ -65,7 +65,7 @@ mod tests {
     /// As a server speaks that wants no password: admitted, two parameters, key, ready, and an answer
     /// that looks like a key.
     const SPOKEN: &[u8] = b"R\0\0\0\x08\0\0\0\0\
-        S\0\0\0\x0dTimeZoneK\0\
+        S\0\0\0\x0fTimeZone\0K\0\
         S\0\0\0\x06K\0\
         K\0\0\0\x0c\0\0\x30\x39abcd\
         Z\0\0\0\x05I\

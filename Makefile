@@ -54,7 +54,8 @@ test-matrix: setup
 deny: setup
 	@cargo deny --version >/dev/null 2>&1 || \
 		{ echo 'cargo-deny is not installed: cargo install --locked cargo-deny' >&2; exit 1; }
-	cargo deny --locked check
+	cargo deny --locked check licenses bans sources
+	cargo deny --locked check advisories # last: it alone needs the network
 
 dist: setup
 	@.ci/dist

@@ -38,8 +38,9 @@ test: lint python-venv
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
 	cargo test --doc
 	@mkdir -p $(TARGET) && rm -f $(SKIPPED)
-	@bin=$$(.ci/setup-postgres) && \
-		QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_SKIPPED=$(SKIPPED) .ci/tests
+	@bin=$$(.ci/setup-postgres) && bouncer=$$(.ci/setup-pgbouncer) && promtool=$$(.ci/setup-promtool) && \
+		QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_PGBOUNCER=$$bouncer QUAY_DOCTOR_PROMTOOL=$$promtool \
+		QUAY_DOCTOR_SKIPPED=$(SKIPPED) .ci/tests
 	@if [ -s $(SKIPPED) ]; then echo 'Without effect on this machine:'; sort -u $(SKIPPED); fi
 
 # Schedules of faults drawn at random; the page of figures is from such a run.
@@ -60,7 +61,8 @@ test-matrix: setup
 deny: setup
 	@cargo deny --version >/dev/null 2>&1 || \
 		{ echo 'cargo-deny is not installed: cargo install --locked cargo-deny' >&2; exit 1; }
-	cargo deny --locked check
+	cargo deny --locked check licenses bans sources
+	cargo deny --locked check advisories # last: it alone needs the network
 
 dist: setup
 	@.ci/dist

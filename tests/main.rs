@@ -20,6 +20,7 @@ mod migrate;
 mod model;
 mod pattern;
 mod policy;
+mod pooler;
 mod program;
 mod remedies;
 mod sandbox;

@@ -146,16 +146,17 @@ impl fmt::Display for Rest {
 impl ApplyError {
     /// Whether usage or configuration is wrong.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
+        match self {
+            Self::Pg(error) | Self::Journal(JournalError::Pg(error)) => error.is_configuration(),
             Self::ExpiryNotStated { .. }
-                | Self::NotAtomic { .. }
-                | Self::TooMany { .. }
-                | Self::PlanFile(_)
-                | Self::Journal(
-                    JournalError::Absent | JournalError::NoSuchRun(_) | JournalError::NotAFix(_)
-                )
-        )
+            | Self::NotAtomic { .. }
+            | Self::TooMany { .. }
+            | Self::PlanFile(_)
+            | Self::Journal(
+                JournalError::Absent | JournalError::NoSuchRun(_) | JournalError::NotAFix(_),
+            ) => true,
+            _ => false,
+        }
     }
 
     /// The class of the database's failure, where it is one.

@@ -17,6 +17,8 @@ mod pattern;
 mod policy;
 mod progress;
 mod recover;
+#[cfg(test)]
+mod reference;
 mod rules;
 mod signals;
 mod tag;

@@ -288,7 +288,8 @@ impl MigrateError {
             | Self::Export { .. }
             | Self::JournalStays { .. } => Blame::Setup,
             Self::Database(error)
-                if matches!(error.class(), FaultClass::Privilege | FaultClass::ReadOnly) =>
+                if error.is_configuration()
+                    || matches!(error.class(), FaultClass::Privilege | FaultClass::ReadOnly) =>
             {
                 Blame::Setup
             }

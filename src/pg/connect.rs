@@ -14,7 +14,7 @@ use rustls::pki_types::ServerName;
 
 use super::handshake::{Handshake, Progress, Protection};
 use super::refusal::{Next, Refusal};
-use super::{PgError, tls};
+use super::{PgError, pooler, tls};
 use crate::config::{
     ChannelBinding, ConnectionSettings, Host, HostOrder, Target, TargetSession, TlsMode, TlsStart,
 };
@@ -107,7 +107,7 @@ impl Opening<'_> {
                 Err(refusal) => refusal,
             };
             tracing::debug!(server = %target, reason = %refusal.sentence, "no session");
-            let stop = refusal.next == Next::Nothing;
+            let stop = matches!(refusal.next, Next::Nothing | Next::Never);
             refusals.push((target.clone(), refusal));
             if stop {
                 break;
@@ -164,21 +164,30 @@ impl Opening<'_> {
             Ok(_) => name.to_owned(),
             Err(_) => address.to_string(),
         };
+        let limit = self.settings.connect_timeout;
         let attempt = |protection: &Protection| {
             let progress = Arc::new(Progress::default());
             let handshake = Handshake {
                 protection: protection.clone(),
                 server_name: server_name.clone(),
-                deadline: self
-                    .settings
-                    .connect_timeout
-                    .map(|limit| Instant::now() + limit),
+                deadline: limit.map(|limit| Instant::now() + limit),
                 progress: Arc::clone(&progress),
+            };
+            let again = {
+                let (config, progress) = (config.clone(), Arc::default());
+                let handshake = Handshake {
+                    progress,
+                    ..handshake.clone()
+                };
+                move || config.connect(handshake)
             };
             let opened = config
                 .connect(handshake)
                 .map_err(|error| Refusal::of_driver(&error, target))
-                .and_then(|client| prepare(client, target, wanted));
+                .and_then(|mut client| {
+                    pooler::refuse_shared(&mut client, target, progress.backend(), limit, again)?;
+                    prepare(client, target, wanted)
+                });
             let encrypted = progress.is_encrypted();
             if opened.is_ok() {
                 progress.finish();
@@ -234,11 +243,19 @@ impl Opening<'_> {
         config.host_path(folder).ssl_mode(SslMode::Disable);
         let (sender, receiver) = mpsc::sync_channel(1);
         let owned = target.clone();
+        let limit = self.settings.connect_timeout;
         let open = move || {
+            let again = {
+                let config = config.clone();
+                move || config.connect(NoTls)
+            };
             let opened = config
                 .connect(NoTls)
                 .map_err(|error| Refusal::of_driver(&error, &owned))
-                .and_then(|client| prepare(client, &owned, wanted));
+                .and_then(|mut client| {
+                    pooler::refuse_shared(&mut client, &owned, None, limit, again)?;
+                    prepare(client, &owned, wanted)
+                });
             // Nobody waits any more: the session ends with the thread.
             let _ = sender.send(opened);
         };
@@ -246,9 +263,8 @@ impl Opening<'_> {
             .name("pg-connect".into())
             .spawn(open)
             .map_err(|error| Refusal::no_thread(&error))?;
-        let limit = self.settings.connect_timeout.unwrap_or(Duration::MAX);
         let client = receiver
-            .recv_timeout(limit)
+            .recv_timeout(limit.unwrap_or(Duration::MAX))
             .unwrap_or_else(|_| Err(Refusal::timed_out()))?;
         tracing::debug!(server = %target, encrypted = false, "session opened");
         Ok(client)

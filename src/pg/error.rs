@@ -7,6 +7,7 @@ use postgres::error::SqlState;
 use thiserror::Error;
 
 use super::connect::Refusals;
+use super::refusal::Next;
 use crate::config::ConnectionSettings;
 
 /// How many servers a complaint lists.
@@ -26,6 +27,19 @@ pub enum PgError {
         reasons: Box<str>,
         /// SQLSTATE of the last server's refusal, where it gave one.
         sqlstate: Option<Box<str>>,
+        /// What to do.
+        #[help]
+        help: Box<str>,
+    },
+    /// No session that is of use to us can be had this way: a matter of configuration.
+    #[error("cannot use database {database} as {user}: {reasons}")]
+    Unfit {
+        /// The database that was asked for.
+        database: Box<str>,
+        /// The role.
+        user: Box<str>,
+        /// Each server, and why its session is of no use.
+        reasons: Box<str>,
         /// What to do.
         #[help]
         help: Box<str>,
@@ -95,12 +109,24 @@ impl PgError {
             reasons.push(format!("and {more} more"));
         }
         let last = refusals.last().map(|(_, refusal)| refusal);
+        let database = settings.database.as_str().into();
+        let user = settings.user.as_str().into();
+        let reasons = reasons.join("; ").into();
+        let help = last.map_or("", |refusal| refusal.help.as_str()).into();
+        if last.is_some_and(|refusal| refusal.next == Next::Never) {
+            return Self::Unfit {
+                database,
+                user,
+                reasons,
+                help,
+            };
+        }
         Self::Connect {
-            database: settings.database.as_str().into(),
-            user: settings.user.as_str().into(),
-            reasons: reasons.join("; ").into(),
+            database,
+            user,
+            reasons,
             sqlstate: last.and_then(|refusal| refusal.sqlstate.as_deref().map(Into::into)),
-            help: last.map_or("", |refusal| refusal.help.as_str()).into(),
+            help,
         }
     }
 
@@ -119,9 +145,9 @@ impl PgError {
         }
     }
 
-    /// Whether the configuration is at fault and no server was asked: exit status 2, not 3.
+    /// Whether the configuration is at fault and nothing was read: exit status 2, not 3.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::TlsFile { .. })
+        matches!(self, Self::TlsFile { .. } | Self::Unfit { .. })
     }
 
     /// The five characters of SQLSTATE, where the server gave one.
@@ -129,7 +155,7 @@ impl PgError {
         match self {
             Self::Connect { sqlstate, .. } => sqlstate.as_deref(),
             Self::Statement { driver, .. } => driver.code().map(SqlState::code),
-            Self::TlsFile { .. } | Self::Copy { .. } => None,
+            Self::TlsFile { .. } | Self::Unfit { .. } | Self::Copy { .. } => None,
         }
     }
 
@@ -137,7 +163,7 @@ impl PgError {
     pub fn class(&self) -> FaultClass {
         match self {
             Self::Connect { .. } | Self::Copy { .. } => FaultClass::Connection,
-            Self::TlsFile { .. } => FaultClass::Other,
+            Self::TlsFile { .. } | Self::Unfit { .. } => FaultClass::Other,
             Self::Statement { driver, .. } => classify(driver),
         }
     }

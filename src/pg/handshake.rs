@@ -9,7 +9,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::task::{Context, Poll};
 
 use postgres::Socket;
@@ -18,6 +18,8 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::greeting::Greeting;
 
 /// The message that asks for TLS: its length, then PostgreSQL's code for the question.
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -51,10 +53,25 @@ pub(super) enum HandshakeError {
 }
 
 /// What the opener learns while the driver holds the stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Progress {
     done: AtomicBool,
     encrypted: AtomicBool,
+    /// The process that greeted us; wider than an id, so that one number is none.
+    backend: AtomicI64,
+}
+
+/// No process has greeted us.
+const NOBODY: i64 = i64::MIN;
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            done: AtomicBool::default(),
+            encrypted: AtomicBool::default(),
+            backend: AtomicI64::new(NOBODY),
+        }
+    }
 }
 
 impl Progress {
@@ -66,6 +83,11 @@ impl Progress {
     /// Whether TLS was agreed on.
     pub fn is_encrypted(&self) -> bool {
         self.encrypted.load(Ordering::Acquire)
+    }
+
+    /// The process that the other side named when it admitted us.
+    pub fn backend(&self) -> Option<i32> {
+        i32::try_from(self.backend.load(Ordering::Acquire)).ok()
     }
 }
 
@@ -103,11 +125,11 @@ impl Handshake {
     async fn shake(self, socket: Socket) -> Result<Wire, HandshakeError> {
         let mut stream = Timed::new(socket, self.deadline, Arc::clone(&self.progress));
         let mut tls = match self.protection {
-            Protection::Plain => return Ok(Wire::plain(stream)),
+            Protection::Plain => return Ok(Wire::plain(stream, self.progress)),
             Protection::Direct(tls) => tls,
             Protection::Preferred(tls) => match ask(&mut stream).await? {
                 Answer::Yes => tls,
-                Answer::No => return Ok(Wire::plain(stream)),
+                Answer::No => return Ok(Wire::plain(stream, self.progress)),
             },
             Protection::Required(tls) => match ask(&mut stream).await? {
                 Answer::Yes => tls,
@@ -120,7 +142,7 @@ impl Handshake {
             &self.server_name,
         );
         let stream = connect.connect(stream).await.map_err(timed_out_or_stream)?;
-        Ok(Wire::encrypted(stream))
+        Ok(Wire::encrypted(stream, self.progress))
     }
 }
 
@@ -230,6 +252,8 @@ pub(super) struct Wire {
     channel: Channel,
     /// Whether the peer's first byte has been seen to be one of PostgreSQL's.
     recognised: bool,
+    greeting: Greeting,
+    progress: Arc<Progress>,
 }
 
 enum Channel {
@@ -238,17 +262,20 @@ enum Channel {
 }
 
 impl Wire {
-    fn plain(stream: TimedSocket) -> Self {
-        Self {
-            channel: Channel::Plain(stream),
-            recognised: false,
-        }
+    fn plain(stream: TimedSocket, progress: Arc<Progress>) -> Self {
+        Self::over(Channel::Plain(stream), progress)
     }
 
-    fn encrypted(stream: Encrypted) -> Self {
+    fn encrypted(stream: Encrypted, progress: Arc<Progress>) -> Self {
+        Self::over(Channel::Encrypted(Box::new(stream)), progress)
+    }
+
+    fn over(channel: Channel, progress: Arc<Progress>) -> Self {
         Self {
-            channel: Channel::Encrypted(Box::new(stream)),
+            channel,
             recognised: false,
+            greeting: Greeting::default(),
+            progress,
         }
     }
 
@@ -277,10 +304,14 @@ impl AsyncRead for Wire {
             Channel::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Channel::Encrypted(stream) => Pin::new(stream.as_mut()).poll_read(cx, buffer),
         };
+        let arrived = buffer.filled().get(before..).unwrap_or_default();
+        if let Some(backend) = self.greeting.read(arrived) {
+            self.progress
+                .backend
+                .store(backend.into(), Ordering::Release);
+        }
         match read {
-            Poll::Ready(Ok(())) if !self.recognised => {
-                Poll::Ready(self.recognise(buffer.filled().get(before)))
-            }
+            Poll::Ready(Ok(())) if !self.recognised => Poll::Ready(self.recognise(arrived.first())),
             read => read,
         }
     }

@@ -6,7 +6,9 @@
 
 mod connect;
 mod error;
+mod greeting;
 mod handshake;
+mod pooler;
 mod prepared;
 mod refusal;
 mod session;

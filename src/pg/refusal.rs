@@ -32,6 +32,8 @@ pub(super) enum Next {
     /// Nothing: the server has spoken. Trying a password at one server after the other would hide
     /// the fault and lock the role out.
     Nothing,
+    /// Nothing, and later neither: it is a matter of configuration.
+    Never,
 }
 
 impl Refusal {
@@ -86,6 +88,15 @@ impl Refusal {
         )
     }
 
+    /// The session's transactions are carried out by one backend or another.
+    pub fn shared_backend() -> Self {
+        Self::new(
+            Next::Never,
+            "a pooler stands before the server that gives each transaction another backend, so no session keeps its locks and settings",
+            "nothing was read or changed; connect to the server itself, or to a pool in session mode (PgBouncer: pool_mode = session, for this database or user alone if you like)",
+        )
+    }
+
     /// What the driver reports.
     pub fn of_driver(error: &postgres::Error, target: &Target) -> Self {
         if let Some(answer) = error.as_db_error() {
@@ -112,7 +123,7 @@ impl Refusal {
         Self::new(
             Next::Nothing,
             "the server closed the connection without a word",
-            "look at the server's log; a proxy without a server behind it does the same",
+            "look at the server's log; a proxy without a server behind it does the same, and so may a pooler with no connection left in its pool (pool_size)",
         )
     }
 
@@ -157,6 +168,13 @@ fn help_for(answer: &DbError, target: &Target) -> String {
         "28000" => "the server's pg_hba.conf does not admit this user, database and address".into(),
         "3D000" => "check the database's name, the part behind the last / of the URL".into(),
         "42501" => "the role lacks the CONNECT privilege on this database".into(),
+        // PgBouncer's words.
+        "08P01" if says.contains("startup parameter") => {
+            "a pooler stands before the server and does not pass this setting on: leave `options` out, or name it in PgBouncer's ignore_startup_parameters, which drops it".into()
+        }
+        "08P01" if says == "query_wait_timeout" => {
+            "the pooler has no connection left: try again later, or raise its pool_size for this database".into()
+        }
         "53300" => "the server has no connection left: try again later, or raise max_connections or the role's limit".into(),
         "57P03" => "wait until the server is ready, and run the same command again".into(),
         _ => "look at the server's log".into(),

@@ -121,6 +121,9 @@ impl RunError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Rule(_) | Self::Plan(_) | Self::PlanFile(_) => true,
+            Self::Scan(ScanError::Pg(error) | ScanError::Journal(JournalError::Pg(error))) => {
+                error.is_configuration()
+            }
             Self::Scan(error) => matches!(
                 error,
                 ScanError::NotQuay { .. }

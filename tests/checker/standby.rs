@@ -12,6 +12,8 @@ use quay_doctor::sandbox::{Cluster, Program, Programs, Standby, fixture, skipped
 use quay_doctor::{CheckReport, CheckRequest, Event, Progress, RunError, check_telling};
 
 use crate::line::stage::BOTH_FAILURES;
+use crate::policy::scene::Running;
+use crate::program;
 
 /// The longest that a conflict is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -79,6 +81,24 @@ impl Pair {
                 .expect("an update");
             session.run("VACUUM tag").expect("a vacuum");
             self.standby.wait_until_caught_up().expect("caught up");
+        }
+    }
+
+    /// Waits until a query of the standby's is asleep.
+    fn wait_for_sleeper(&self) {
+        let settings = self.standby.settings("postgres").expect("settings");
+        let mut watching = ReadSession::open(&settings).expect("a session");
+        let begun = Instant::now();
+        let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        while watching
+            .query_one(asleep, &[])
+            .expect("a row")
+            .read::<i64>(0)
+            .expect("a count")
+            == 0
+        {
+            assert!(begun.elapsed() < PATIENCE, "the rule's query never began");
+            thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -207,20 +227,7 @@ fn a_rule_of_ones_own_that_a_standby_cancels_is_no_failed_rule() {
                 },
             )
         });
-        let watching = pair.standby.settings("postgres").expect("settings");
-        let mut watching = ReadSession::open(&watching).expect("a session");
-        let begun = Instant::now();
-        let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
-        while watching
-            .query_one(asleep, &[])
-            .expect("a row")
-            .read::<i64>(0)
-            .expect("a count")
-            == 0
-        {
-            assert!(begun.elapsed() < PATIENCE, "the rule's query never began");
-            thread::sleep(Duration::from_millis(10));
-        }
+        pair.wait_for_sleeper();
         pair.conflict();
         let ended = check.join().expect("no panic");
         let error = ended.expect_err("begun anew, and not wanted");
@@ -230,4 +237,34 @@ fn a_rule_of_ones_own_that_a_standby_cancels_is_no_failed_rule() {
             "{error:?}"
         );
     });
+}
+
+#[test]
+fn the_program_ends_with_3_where_a_standby_cancels_it_once_more_than_it_begins_anew() {
+    let Some(pair) = Pair::new() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("slow.toml"), SLOW).expect("a rule");
+    let url = pair.standby.url("quay");
+    let checks = folder.path().display().to_string();
+    let args = [
+        "--database-url",
+        &url,
+        "check",
+        "--checks",
+        &checks,
+        "--rule",
+        "slow",
+    ];
+    let mut run = Running::start(program::command(&args));
+    for conflict in 0..4 {
+        assert!(!run.has_ended(), "after {conflict} conflicts");
+        pair.wait_for_sleeper();
+        pair.conflict();
+    }
+    let ended = run.end().expect_status(3);
+    assert!(ended.stdout.is_empty(), "{ended:?}");
+    assert!(
+        ended.stderr.contains("max_standby_streaming_delay"),
+        "{ended:?}"
+    );
 }

@@ -2,4 +2,5 @@
 
 mod estate;
 mod files;
+mod release;
 mod roles;

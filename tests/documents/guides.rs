@@ -9,7 +9,7 @@ use crate::program;
 
 /// The world of the guides: acme has orphans `v…` and no policy, globex a policy and tags that it
 /// does not protect.
-fn registry() -> Stage {
+pub fn registry() -> Stage {
     let stage = Stage::of(BOTH_FAILURES);
     stage.sql(
         "UPDATE namespaceimmutabilitypolicy SET uuid = '11111111-1111-4111-8111-111111111111'",
@@ -19,11 +19,16 @@ fn registry() -> Stage {
 
 /// Follows a guide from its beginning to its end.
 fn follow(name: &str, stage: &Stage) {
-    let folder = tempfile::tempdir().expect("a folder");
     let commands = of_page(&root().join("docs/guides").join(name));
     assert!(commands.len() > 2, "{name}");
-    for typed in &commands {
-        let status = type_it(typed, stage, folder.path());
+    type_all(&commands, &stage.db.url());
+}
+
+/// Types commands one after the other against a database; each ends as its document says.
+pub fn type_all(commands: &[Typed], url: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for typed in commands {
+        let status = type_it(typed, url, folder.path());
         assert!(typed.status.is_some(), "{} says no status", typed.place);
         assert_eq!(
             Some(status.0),
@@ -35,11 +40,11 @@ fn follow(name: &str, stage: &Stage) {
     }
 }
 
-fn type_it(typed: &Typed, stage: &Stage, folder: &std::path::Path) -> (i32, String) {
+fn type_it(typed: &Typed, url: &str, folder: &std::path::Path) -> (i32, String) {
     let args: Vec<&str> = typed.args.iter().map(String::as_str).collect();
     let output = program::command(&args)
         .current_dir(folder)
-        .env("DATABASE_URL", stage.db.url())
+        .env("DATABASE_URL", url)
         .env("QUAY_DOCTOR_IMMUTABLE_TAGS", "true")
         .env("QUAY_DOCTOR_IMMUTABLE_TAGS_CAN_EXPIRE", "false")
         .env("QUAY_DOCTOR_ACTOR", "reader of the guide")

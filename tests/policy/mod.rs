@@ -2,6 +2,7 @@
 
 mod basics;
 mod evaluation;
+mod failover;
 mod faults;
 mod holes;
 mod kills;

@@ -2,10 +2,9 @@
 
 use quay_doctor::ConnectionSettings;
 use quay_doctor::pg::{Columns, Statements, WriteSession};
-use quay_doctor::sandbox::world::World;
-use quay_doctor::sandbox::{Cluster, StopMode, fixture};
+use quay_doctor::sandbox::{Cluster, StopMode};
 
-use super::scene::{Hold, SMALL, policy};
+use super::scene::{Hold, SMALL, policy, registry_in};
 use crate::program;
 
 const CREATE: [&str; 9] = [
@@ -43,18 +42,8 @@ fn a_server_that_is_stopped_at_once_and_comes_back_finds_the_worker_going_on() {
     .enumerate()
     {
         let database = format!("quay{nth}");
-        cluster.create_database(&database).expect("a database");
+        registry_in(&cluster, &database, SMALL);
         let url = cluster.url(&database);
-        {
-            let mut session = WriteSession::open(&cluster.settings(&database).expect("settings"))
-                .expect("a session");
-            fixture::load_schema(&mut session).expect("Quay's tables");
-            World::parse(SMALL)
-                .expect("a world")
-                .seed(&mut session, chrono::Utc::now())
-                .expect("rows");
-        }
-        program::run_on(&url, &["migrate", "up"]).expect_status(0);
         let hold = Hold::at(point);
         let variable = hold.variable();
         let mut args = vec!["--database-url", &url];

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use quay_doctor::pg::{Columns, Statements, WriteSession};
 use quay_doctor::sandbox::shared::TestDatabase;
 use quay_doctor::sandbox::world::World;
+use quay_doctor::sandbox::{Cluster, fixture};
 
 use crate::program::{self, Ended};
 
@@ -132,11 +133,7 @@ impl Scene {
     /// A world as Quay leaves it.
     pub fn unmigrated(world: &str) -> Self {
         let db = TestDatabase::quay().expect("a database");
-        let mut session = db.write_session().expect("a session");
-        World::parse(world)
-            .expect("a description")
-            .seed(&mut session, chrono::Utc::now())
-            .expect("a seeded world");
+        seed(&mut db.write_session().expect("a session"), world);
         Self { db }
     }
 
@@ -170,13 +167,7 @@ impl Scene {
 
     /// Starts it, and does not wait.
     pub fn start(&self, variables: &[(&str, &str)], args: &[&str]) -> Running {
-        let child = self
-            .command(variables, args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        Running(Some(child))
+        Running::start(self.command(variables, args))
     }
 
     /// `policy …` with what is [`STATED`].
@@ -292,6 +283,23 @@ impl Scene {
     }
 }
 
+fn seed(session: &mut WriteSession, world: &str) {
+    World::parse(world)
+        .expect("a description")
+        .seed(session, chrono::Utc::now())
+        .expect("a seeded world");
+}
+
+/// A migrated world in a database of a cluster of a test's own.
+pub fn registry_in(cluster: &Cluster, database: &str, world: &str) {
+    cluster.create_database(database).expect("a database");
+    let settings = cluster.settings(database).expect("settings");
+    let mut session = WriteSession::open(&settings).expect("a session");
+    fixture::load_schema(&mut session).expect("Quay's tables");
+    seed(&mut session, world);
+    program::run_on(&cluster.url(database), &["migrate", "up"]).expect_status(0);
+}
+
 /// The arguments of `policy …` with what is [`STATED`].
 pub fn policy<'a>(args: &[&'a str]) -> Vec<&'a str> {
     let mut all = vec!["policy"];
@@ -304,6 +312,16 @@ pub fn policy<'a>(args: &[&'a str]) -> Vec<&'a str> {
 pub struct Running(Option<Child>);
 
 impl Running {
+    /// Starts a command, and does not wait.
+    pub fn start(mut command: Command) -> Self {
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        Self(Some(child))
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.0.as_ref().expect("running").id()

@@ -1,0 +1,84 @@
+//! Hosts that change their roles in the middle of an operation: a URL that names both is followed to
+//! whichever accepts writes.
+
+use quay_doctor::sandbox::{Cluster, Program, Programs, Standby, StopMode, skipped};
+
+use super::scene::{Hold, MATCHING, Running, SMALL, policy, registry_in};
+use crate::program::{self, run_on};
+
+/// A primary with a registry, and its standby; none where this package of PostgreSQL makes none.
+fn pair() -> Option<(Cluster, Standby)> {
+    if !Programs::find()
+        .expect("programs")
+        .has(Program::PgBasebackup)
+    {
+        skipped("this package of PostgreSQL has no pg_basebackup");
+        return None;
+    }
+    let mut primary = Cluster::start().expect("a cluster");
+    registry_in(&primary, "quay", SMALL);
+    let standby = primary.standby().expect("a standby");
+    Some((primary, standby))
+}
+
+/// Both hosts in one URL, in this order.
+fn both(first: &str, second: &str) -> String {
+    let host = |url: &str| {
+        let url = url::Url::parse(url).expect("a URL");
+        format!("127.0.0.1:{}", url.port().expect("a port"))
+    };
+    let hosts = [host(first), host(second)].join(",");
+    format!("postgresql://postgres@{hosts}/quay?target_session_attrs=read-write")
+}
+
+/// When the standby takes over: before the worker notices that the primary is gone, or after.
+#[derive(Clone, Copy, PartialEq)]
+enum Promoted {
+    Before,
+    After,
+}
+
+fn followed(point: &str, promoted: Promoted) {
+    let Some((mut primary, standby)) = pair() else {
+        return;
+    };
+    let url = both(&primary.tcp_url("quay"), &standby.tcp_url("quay"));
+    let hold = Hold::at(point);
+    let create = ["create", "--namespace", "acme", "--pattern", "v.*"];
+    let phased = ["--strategy", "phased", "--batch-time", "1us"];
+    let args = policy(&[&create[..], &phased].concat());
+    let mut command = program::command(&[&["--database-url", &url][..], &args].concat());
+    command.env("QUAY_DOCTOR_HOLD_AT", hold.variable());
+    let run = Running::start(command);
+    hold.wait();
+    standby.wait_until_caught_up().expect("the same rows");
+    primary.stop(StopMode::Immediate).expect("a stop");
+    match promoted {
+        Promoted::Before => {
+            standby.promote().expect("a promotion");
+            hold.release();
+        }
+        Promoted::After => {
+            hold.release();
+            standby.promote().expect("a promotion");
+        }
+    }
+    let created = run.end().expect_status(0).json();
+    assert_eq!(created["tags_changed"], MATCHING, "{point}: {created}");
+    // The other way round leads to the same server.
+    let url = both(&standby.tcp_url("quay"), &primary.tcp_url("quay"));
+    run_on(&url, &["recover", "--list"]).expect_status(0);
+    run_on(&url, &["check"]).expect_status(0);
+}
+
+#[test]
+fn an_operation_in_the_middle_follows_its_hosts_through_a_failover() {
+    followed("before-commit:3", Promoted::Before);
+    followed("after-commit:3", Promoted::Before);
+}
+
+#[test]
+fn an_operation_waits_for_a_standby_that_is_promoted_later() {
+    followed("after-commit:4", Promoted::After);
+    followed("after-activation", Promoted::After);
+}

@@ -1,0 +1,113 @@
+//! What is known at a moment, and why nothing is where nothing is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::board::{Facts, Outcome, Role, Scan};
+
+/// A database that has answered nothing for so long, while no scan runs, does not answer.
+const SILENT_AFTER: TimeDelta = TimeDelta::seconds(60);
+
+/// What is known.
+#[derive(Clone, Debug)]
+pub(super) enum Knowledge {
+    /// The last scan was complete, and nothing has put it in doubt since.
+    Known(Arc<Scan>),
+    /// Nothing; a scan before may be shown as what it is, past.
+    NotKnown(Why),
+}
+
+/// Why nothing is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// No scan has ended yet.
+    Starting,
+    /// Another process scans, and knows.
+    Standby,
+    /// The database does not answer since then.
+    Unreachable(DateTime<Utc>),
+    /// The database answered, but not with a scan.
+    Failed(String),
+    /// The last scan did not see everything.
+    CutShort(String),
+    /// The last complete scan ended long ago.
+    TooOld(DateTime<Utc>),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let clock = |time: &DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+        match self {
+            Self::Starting => f.write_str("no scan has ended yet"),
+            Self::Standby => f.write_str("another process scans; this one stands by"),
+            Self::Unreachable(since) => {
+                write!(f, "database unreachable since {}", clock(since))
+            }
+            Self::Failed(why) => write!(f, "the scan failed: {why}"),
+            Self::CutShort(why) => write!(f, "the last scan was cut short: {why}"),
+            Self::TooOld(last) => write!(f, "the last complete scan ended at {}", clock(last)),
+        }
+    }
+}
+
+impl Facts {
+    /// What is known now.
+    pub(super) fn knowledge(&self, now: DateTime<Utc>) -> Knowledge {
+        match (self.doubt(now), &self.last) {
+            (None, Some(scan)) => Knowledge::Known(Arc::clone(scan)),
+            (None, None) => Knowledge::NotKnown(Why::Starting),
+            (Some(why), _) => Knowledge::NotKnown(why),
+        }
+    }
+
+    fn doubt(&self, now: DateTime<Utc>) -> Option<Why> {
+        match &self.role {
+            Role::Starting => return Some(Why::Starting),
+            Role::Standby(_) => return Some(Why::Standby),
+            Role::Cut { since, .. } => return Some(Why::Unreachable(*since)),
+            Role::Scanner => {}
+        }
+        if let Some(since) = self.silent_since(now) {
+            return Some(Why::Unreachable(since));
+        }
+        match (&self.last_outcome, &self.last) {
+            (None, _) | (_, None) => None,
+            (Some(Outcome::Failed(why)), _) => Some(Why::Failed(why.clone())),
+            (Some(Outcome::Unreachable), _) => {
+                Some(Why::Failed("the connection was lost".to_owned()))
+            }
+            (Some(Outcome::CutShort), Some(scan)) => {
+                let why = scan.report.cut_short.clone().unwrap_or_default();
+                Some(Why::CutShort(why))
+            }
+            (Some(Outcome::Complete), Some(scan)) => self.too_old(scan, now),
+        }
+    }
+
+    /// Since when the database has answered nothing, where that is too long. During a scan only its
+    /// age can tell: one statement of it may take long.
+    fn silent_since(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let answered = self.answered?;
+        let silent = self.scanning_since.is_none() && now - answered > SILENT_AFTER;
+        silent.then_some(answered)
+    }
+
+    /// Three rounds without an end, and the time that a scan takes, are too long.
+    fn too_old(&self, scan: &Scan, now: DateTime<Utc>) -> Option<Why> {
+        let took = scan.report.finished - scan.report.started;
+        let round = TimeDelta::from_std(self.every).unwrap_or(TimeDelta::MAX);
+        let bound = round
+            .checked_mul(3)?
+            .checked_add(&took)?
+            .checked_add(&SILENT_AFTER)?;
+        let finished = scan.report.finished;
+        (now - finished > bound).then_some(Why::TooOld(finished))
+    }
+
+    /// Whether the database answers, as far as is known.
+    pub(super) fn reachable(&self, now: DateTime<Utc>) -> bool {
+        matches!(self.role, Role::Scanner | Role::Standby(_)) && self.silent_since(now).is_none()
+    }
+}

@@ -23,3 +23,4 @@ mod program;
 mod remedies;
 mod sandbox;
 mod scale;
+mod watch;

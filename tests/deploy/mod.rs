@@ -1,5 +1,5 @@
 //! What an operator installs: the roles, and whatever else `deploy/` holds.
 
-mod estate;
+pub mod estate;
 mod files;
 mod roles;

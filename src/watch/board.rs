@@ -55,6 +55,9 @@ pub(super) enum Outcome {
     Unreachable,
     /// The database answered, but not with a scan.
     Failed(String),
+    /// Something has come since that may have changed everything: the connection was lost, another
+    /// process had the turn, the configuration is another.
+    Overtaken,
 }
 
 /// How often attempts ended how.

@@ -30,6 +30,10 @@ pub(super) enum Why {
     Unreachable(DateTime<Utc>),
     /// The database answered, but not with a scan.
     Failed(String),
+    /// The connection was lost during the scan.
+    Lost,
+    /// What was found before may no longer be so, and the next scan has not ended.
+    Due,
     /// The last scan did not see everything.
     CutShort(String),
     /// The last complete scan ended long ago.
@@ -45,6 +49,8 @@ impl fmt::Display for Why {
             Self::Unreachable(since) => {
                 write!(f, "database unreachable since {}", clock(since))
             }
+            Self::Lost => f.write_str("the scan lost its connection"),
+            Self::Due => f.write_str("a new scan is due"),
             Self::Failed(why) => write!(f, "the scan failed: {why}"),
             Self::CutShort(why) => write!(f, "the last scan was cut short: {why}"),
             Self::TooOld(last) => write!(f, "the last complete scan ended at {}", clock(last)),
@@ -72,17 +78,16 @@ impl Facts {
         if let Some(since) = self.silent_since(now) {
             return Some(Why::Unreachable(since));
         }
-        match (&self.last_outcome, &self.last) {
-            (None, _) | (_, None) => None,
-            (Some(Outcome::Failed(why)), _) => Some(Why::Failed(why.clone())),
-            (Some(Outcome::Unreachable), _) => {
-                Some(Why::Failed("the connection was lost".to_owned()))
-            }
-            (Some(Outcome::CutShort), Some(scan)) => {
+        match (self.last_outcome.as_ref()?, &self.last) {
+            (Outcome::Failed(why), _) => Some(Why::Failed(why.clone())),
+            (Outcome::Unreachable, _) => Some(Why::Lost),
+            (Outcome::Overtaken, _) => Some(Why::Due),
+            (Outcome::CutShort, Some(scan)) => {
                 let why = scan.report.cut_short.clone().unwrap_or_default();
                 Some(Why::CutShort(why))
             }
-            (Some(Outcome::Complete), Some(scan)) => self.too_old(scan, now),
+            (Outcome::Complete, Some(scan)) => self.too_old(scan, now),
+            (Outcome::CutShort | Outcome::Complete, None) => None,
         }
     }
 

@@ -86,6 +86,8 @@ impl Scanner {
             return;
         }
         self.plan = plan;
+        self.board
+            .note(|facts| facts.last_outcome = Some(Outcome::Overtaken));
         self.contact = None;
         self.due = Instant::now();
         self.backoff = BACKOFF.0;
@@ -127,6 +129,9 @@ impl Scanner {
         self.board.note(|facts| {
             facts.role = role.clone();
             facts.answered = Some(Utc::now());
+            if turn != (Turn::Ours { fresh: false }) && facts.last.is_some() {
+                facts.last_outcome = Some(Outcome::Overtaken);
+            }
             if !scanner {
                 facts.next = None;
             }

@@ -3,3 +3,4 @@
 pub mod estate;
 mod files;
 mod roles;
+mod watching;

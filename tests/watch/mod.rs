@@ -4,7 +4,7 @@ mod browser;
 mod door;
 mod figures;
 mod page;
-mod service;
+pub mod service;
 mod signals;
 mod soak;
 mod turns;

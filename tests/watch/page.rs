@@ -169,3 +169,43 @@ fn operations_and_policies_are_shown_as_they_stand() {
     watcher.until("ended", |watcher| watcher.figure(interrupted) == Some(0.0));
     assert!(watcher.page().contains("None is under way"));
 }
+
+/// Relative luminance after WCAG 2.1, of a colour like `#1d2129`.
+fn luminance(colour: &str) -> f64 {
+    let channel = |at: usize| {
+        let value = u8::from_str_radix(&colour[at..at + 2], 16).expect("a colour");
+        let share = f64::from(value) / 255.0;
+        if share <= 0.039_28 {
+            share / 12.92
+        } else {
+            ((share + 0.055) / 1.055).powf(2.4)
+        }
+    };
+    0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
+}
+
+#[test]
+fn every_colour_of_text_stands_out_in_the_light_and_in_the_dark() {
+    let style =
+        std::fs::read_to_string(crate::documents::commands::root().join("src/report/check.css"))
+            .expect("the style");
+    let mut themes = 0;
+    for block in style.split('{').filter(|block| block.contains("--paper:")) {
+        let colour = |name: &str| {
+            let value = block
+                .split(&format!("--{name}: "))
+                .nth(1)
+                .expect("a colour");
+            luminance(&value[..7])
+        };
+        for ground in ["paper", "head"] {
+            for text in ["ink", "faint", "good", "bad", "open", "wait"] {
+                let (one, other) = (colour(ground), colour(text));
+                let contrast = (one.max(other) + 0.05) / (one.min(other) + 0.05);
+                assert!(contrast >= 4.5, "{text} on {ground}: {contrast:.2}");
+            }
+        }
+        themes += 1;
+    }
+    assert_eq!(themes, 2, "light and dark");
+}

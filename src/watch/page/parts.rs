@@ -47,7 +47,7 @@ pub(super) fn rules(facts: &Facts, now: DateTime<Utc>) -> Markup {
             @if let Some(scan) = &facts.last {
                 div.wide tabindex="0" role="region" aria-label="Rules, a table" {
                     table {
-                        caption { "Every rule, and what the last scan found" }
+                        caption { "Every rule, and what the last scan found; what wants to be looked at stands first" }
                         thead {
                             tr {
                                 th scope="col" { "rule" }
@@ -60,7 +60,7 @@ pub(super) fn rules(facts: &Facts, now: DateTime<Utc>) -> Markup {
                                 th.n scope="col" { "looked at" }
                             }
                         }
-                        tbody { @for rule in &scan.report.rules { (rule_row(rule)) } }
+                        tbody { @for rule in by_urgency(&scan.report.rules) { (rule_row(rule)) } }
                     }
                 }
                 @if !scan.report.notes.is_empty() {
@@ -72,6 +72,24 @@ pub(super) fn rules(facts: &Facts, now: DateTime<Utc>) -> Markup {
             }
         }
     }
+}
+
+/// A number in a cell; none stands back.
+fn number(number: u64) -> Markup {
+    let class = if number == 0 { "n none" } else { "n" };
+    html! { td class=(class) { (thousands(number)) } }
+}
+
+/// What wants to be looked at stands first; otherwise the rules' own order.
+fn by_urgency(rules: &[RuleOutcome]) -> Vec<&RuleOutcome> {
+    let mut rules: Vec<&RuleOutcome> = rules.iter().collect();
+    rules.sort_by_key(|rule| match rule.status() {
+        Status::Violated | Status::Undecided => 0,
+        Status::Settling => 1,
+        Status::Held => 2,
+        Status::Skipped => 3,
+    });
+    rules
 }
 
 fn rule_row(rule: &RuleOutcome) -> Markup {
@@ -90,12 +108,12 @@ fn rule_row(rule: &RuleOutcome) -> Markup {
                 @if let Some(reason) = rule.reason() { br; small.reason { (said(reason)) } }
             }
             td { (rule.severity) }
-            td { span.status class=(word) { (sign(status)) " " (word) } }
-            td.n { (thousands(rule.violations)) }
-            td.n { (thousands(rule.explained)) }
-            td.n { (thousands(rule.undecided.subjects)) }
-            td.n { (thousands(rule.settling)) }
-            td.n { (thousands(rule.subjects)) }
+            td { span class={ "status " (word) } { (sign(status)) " " (word) } }
+            (number(rule.violations))
+            (number(rule.explained))
+            (number(rule.undecided.subjects))
+            (number(rule.settling))
+            (number(rule.subjects))
         }
     }
 }
@@ -176,7 +194,7 @@ fn policy_state(policy: &PolicyView) -> Markup {
         PolicyState::Interrupted => ("violated", "✗ interrupted"),
     };
     html! {
-        span.status class=(class) { (words) }
+        span class={ "status " (class) } { (words) }
         @if let Some(id) = policy.operation { br; small { "operation " (id) } }
     }
 }
@@ -238,7 +256,7 @@ fn life(life: WorkerLife) -> Markup {
         WorkerLife::Alive => ("settling", "… in progress"),
         WorkerLife::Gone => ("violated", "✗ interrupted"),
     };
-    html! { span.status class=(class) { (words) } }
+    html! { span class={ "status " (class) } { (words) } }
 }
 
 /// The phase, in which a whole walk is made, and how far that walk is.

@@ -93,7 +93,7 @@ fn drawing(points: &[Point]) -> Markup {
     }
     let ends = [points.first(), points.last()].map(|point| {
         point.map_or(String::new(), |point| {
-            point.finished.format("%Y-%m-%d %H:%M UTC").to_string()
+            point.finished.format("%Y-%m-%d %H:%M:%S UTC").to_string()
         })
     });
     html! {

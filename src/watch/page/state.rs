@@ -112,7 +112,7 @@ fn role(facts: &Facts, now: DateTime<Utc>) -> Markup {
     html! {
         @match (&facts.role, facts.scanning_since) {
             (Role::Scanner, Some(since)) => { "scans, at it for " (long(now - since)) },
-            (Role::Scanner, None) => "scans this database; others stand by",
+            (Role::Scanner, None) => "scans this database",
             (Role::Standby(Some(pid)), _) => { "stands by; backend " (pid) " has the lock" },
             (Role::Standby(None), _) => "stands by",
             (Role::Cut { .. }, _) => "tries to reach the database again",

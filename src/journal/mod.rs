@@ -34,7 +34,8 @@ pub use operation::{Identity, Kind, OperationRow, Phase, policy_standings, unfin
 pub use policy_change::{PolicyChange, changed_policies, mark_policy_undone, record_policy_change};
 pub use policy_operation::{
     Cursor, NewOperation, OperationOptions, PolicyOperation, Step, Sums, TagsChoice, advance,
-    begin_operation, being_undone, heartbeat, operation, operation_by_fence, owner_of, take_over,
+    begin_operation, being_undone, changed_since, heartbeat, operation, operation_by_fence,
+    owner_of, take_over,
 };
 pub use scan::{RecordedScan, latest_scan, record_scan, recorded_scans};
 pub use scanner::{scanner_held, scanner_holder, take_scanner};

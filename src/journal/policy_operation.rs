@@ -338,6 +338,29 @@ pub struct Step {
     pub error: Option<String>,
 }
 
+/// Policies that other operations have put in force, or may have, since a moment.
+///
+/// # Errors
+/// [`JournalError`] where the server does not answer with rows.
+pub fn changed_since(
+    pg: &mut impl Statements,
+    ours: OperationId,
+    since: DateTime<Utc>,
+) -> Result<Vec<PolicyUuid>, JournalError> {
+    let rows = pg.query(
+        r"
+        SELECT policy_uuid
+        FROM quay_doctor.operation
+        WHERE id <> $1 AND kind IN ('create', 'activate', 'update') AND policy_uuid IS NOT NULL
+            AND (finished_at IS NULL OR finished_at >= $2)
+        ",
+        &[&ours.0, &since],
+    )?;
+    rows.iter()
+        .map(|row| Ok(PolicyUuid(row.read(0)?)))
+        .collect()
+}
+
 /// Moves an operation on: a compare-and-set on fence, phase and cursor that ends every transaction
 /// of it. A plain read before the write would be no check: somebody may take over in between.
 ///

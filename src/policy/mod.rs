@@ -14,6 +14,7 @@ mod create;
 mod end;
 mod error;
 mod evaluate;
+mod exempt;
 mod load;
 mod mark;
 mod outcome;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::activate::forward;
+use super::exempt::Older;
 use super::release::{expiry_restored, is_evident, is_held, lock_rows, protection, write};
 use super::safeguard::{Safeguard, point};
 use super::worker::{Worker, back_off};
@@ -133,6 +134,7 @@ impl Worker<'_> {
             account.retain(|found| !matches!(found, Found::Kept { .. }));
         }
         let newest = newest_changes(&mut tx, &tags)?;
+        let older = Older::than(&mut tx, &self.operation, &ground, &rows, &accounts)?;
         let now = ground.now_millis();
         let (mut changes, mut marks) = (Vec::new(), Vec::new());
         let mut done: HashSet<TagId> = HashSet::new();
@@ -161,7 +163,13 @@ impl Worker<'_> {
             let gave = change.after.immutability == Immutability::Immutable;
             // Somebody asked for the tag to be as it was, whatever another policy says of it.
             let stays = match self.options.undo {
-                UndoRule::ByItself => is_held(&ground, row, &accounts),
+                UndoRule::ByItself => {
+                    is_held(&ground, row, &accounts)
+                        && (is_evident(row, &accounts)
+                            || change.before.immutability == Immutability::Immutable
+                            || !Safeguard::Exempted.is_on()
+                            || !older.exempted(&ground, row, &accounts))
+                }
                 UndoRule::AsAsked => is_evident(row, &accounts),
             };
             if !as_we_left_it || !gave || stays {

@@ -42,6 +42,8 @@ pub(super) enum Safeguard {
     NewestOnly,
     /// Rule 10: a tag that an administrator took immutability off is left alone.
     TakenOff,
+    /// A roll-back does not take an administrator's exemption away, whatever policy covers the tag.
+    Exempted,
     /// Rule 10: the same of a tag that was immutable from its push on, as Quay's log tells it.
     TakenOffByLog,
     /// Rule 10: the sweep walks the whole scope, not only new rows.
@@ -80,6 +82,7 @@ impl Safeguard {
             Self::Fence => "fence",
             Self::AsWeLeftIt => "as-we-left-it",
             Self::NewestOnly => "newest-only",
+            Self::Exempted => "exempted",
             Self::TakenOffByLog => "taken-off-by-log",
             Self::TakenOff => "taken-off",
             Self::WholeSweep => "whole-sweep",

@@ -49,5 +49,5 @@ pub use tags::{
     RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, tags_named,
     write_tags, write_tags_and_read,
 };
-pub use taken_off::{TakenOff, last_log_entry};
+pub use taken_off::{TakenOff, last_log_entry, policies_changed_since};
 pub use trail::Trail;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::pg::{Columns, PgError, Statements};
-use crate::quay::{AuditKind, AuditedChange, ImmutabilityChange, RepositoryId};
+use crate::quay::{AuditKind, AuditedChange, ImmutabilityChange, NamespaceId, RepositoryId};
 
 /// The newest entry of Quay's log; none where the role may not read it. An entry with a greater id
 /// was written later. Ids, for an entry's time is in a zone that nobody knows.
@@ -23,6 +23,33 @@ pub fn last_log_entry(pg: &mut impl Statements) -> Result<Option<i64>, PgError> 
     pg.query_one("SELECT coalesce(max(id), 0)::bigint FROM logentry3", &[])?
         .read(0)
         .map(Some)
+}
+
+/// Whether the log says that a policy of a namespace was made or changed since an entry.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn policies_changed_since(
+    pg: &mut impl Statements,
+    namespace: NamespaceId,
+    entry: i64,
+) -> Result<bool, PgError> {
+    pg.query_one(
+        r"
+        SELECT EXISTS (
+            SELECT FROM logentry3 e
+            JOIN logentrykind k ON k.id = e.kind_id
+            WHERE e.id > $1 AND e.account_id = $2 AND k.name IN ($3, $4)
+        )
+        ",
+        &[
+            &entry,
+            &namespace.0,
+            &AuditKind::CreateImmutabilityPolicy.name(),
+            &AuditKind::UpdateImmutabilityPolicy.name(),
+        ],
+    )?
+    .read(0)
 }
 
 /// The newest entries about one name.

@@ -44,6 +44,9 @@ pub const NAMES: [&str; 10] = [
     "v1", "v2", "v3", "v4", "v5", "w1", "w2", "w3", "x1", "latest",
 ];
 
+/// When the policies of a world were made.
+const LONG_AGO: &str = "timezone('utc', now()) - interval '1 day'";
+
 /// Patterns that policies have.
 pub const PATTERNS: [&str; 6] = ["v.*", "w.*", "[vw][12]", "v[1-3]", ".*", "(v|x).*"];
 
@@ -272,12 +275,13 @@ impl Arena {
             sql += &match self.scope(policy.repository) {
                 Scope::Repository(id) => format!(
                     "INSERT INTO repositoryimmutabilitypolicy
-                         (uuid, repository_id, namespace_id, policy, active)
-                     VALUES ('{uuid}', {id}, {namespace}, '{text}', {active});\n"
+                         (uuid, repository_id, namespace_id, policy, active, created_date)
+                     VALUES ('{uuid}', {id}, {namespace}, '{text}', {active}, {LONG_AGO});\n"
                 ),
                 Scope::Namespace(_) => format!(
-                    "INSERT INTO namespaceimmutabilitypolicy (uuid, namespace_id, policy, active)
-                     VALUES ('{uuid}', {namespace}, '{text}', {active});\n"
+                    "INSERT INTO namespaceimmutabilitypolicy
+                         (uuid, namespace_id, policy, active, created_date)
+                     VALUES ('{uuid}', {namespace}, '{text}', {active}, {LONG_AGO});\n"
                 ),
             };
         }

@@ -97,6 +97,41 @@ fn rule_9_undo_leaves_a_tag_to_the_operation_that_marked_it_last() {
 }
 
 #[test]
+fn rule_9_what_an_administrator_had_exempted_from_another_policy_is_exempt_again() {
+    on_and_off("exempted", |switches, on| {
+        for (meanwhile, exempt) in [
+            ("", true),
+            // A policy that came meanwhile covers the tag, and found it immutable.
+            ("INSERT INTO namespaceimmutabilitypolicy (uuid, namespace_id, policy)
+              SELECT gen_random_uuid(), id, '{\"tag_pattern\": \"v1.2\", \"tag_pattern_matches\": true}'
+              FROM \"user\" WHERE username = 'acme'", false),
+            // One that was there covers it only now, as Quay's log says.
+            ("INSERT INTO logentry3 (kind_id, account_id, datetime, metadata_json)
+              SELECT k.id, u.id, timezone('utc', now()), '{}' FROM logentrykind k, \"user\" u
+              WHERE k.name = 'update_immutability_policy' AND u.username = 'acme'", false),
+        ] {
+            let scene = Scene::small();
+            scene.sql(
+                "INSERT INTO namespaceimmutabilitypolicy (uuid, namespace_id, policy, created_date)
+                 SELECT gen_random_uuid(), id, '{\"tag_pattern\": \"v1.*\", \"tag_pattern_matches\": true}',
+                     timezone('utc', now()) - interval '1 hour'
+                 FROM \"user\" WHERE username = 'acme'",
+            );
+            take_off(&scene, "shop", "v1.2");
+            let killed = [("QUAY_DOCTOR_KILL_AT", "before-activation")];
+            scene.run_with(&killed, &policy(&CREATE)).expect_status(-1);
+            assert!(immutable_in(&scene, "shop", "v1.2"), "marked by the creation");
+            scene.bury();
+            if !meanwhile.is_empty() {
+                scene.sql(meanwhile);
+            }
+            scene.run_with(switches, &["recover"]).expect_status(0);
+            assert_eq!(immutable_in(&scene, "shop", "v1.2"), !(exempt && on), "{meanwhile}");
+        }
+    });
+}
+
+#[test]
 fn rule_9_an_expiry_that_has_passed_is_not_written_back_unless_asked() {
     for asked in [false, true] {
         let scene = Scene::small();

@@ -87,6 +87,7 @@ fn look(address: &str, args: &[&str]) -> Option<(String, String)> {
             "--disable-component-update",
             "--disable-sync",
             "--hide-scrollbars",
+            "--disable-lcd-text",
             "--enable-logging=stderr",
         ])
         .arg(format!("--user-data-dir={}", profile.path().display()))
@@ -127,12 +128,16 @@ fn a_browser_shows_the_page_in_the_light_and_in_the_dark_and_has_nothing_to_comp
         "--inactive",
     ];
     stage.run(&inactive).expect_status(0);
-    for released in ["v1.9", "v1.12", "v1.14"] {
+    for released in ["v1.1", "v1.3", "v1.4", "v1.9", "v1.12", "v1.14"] {
         stage.run(&["check", "--record"]).expect_status(1);
         stage.sql(&format!(
             "UPDATE tag SET immutable = false WHERE name = '{released}'"
         ));
     }
+    stage.sql(
+        "UPDATE quay_doctor.scan SET started_at = started_at - interval '15 min' * (7 - id),
+            finished_at = finished_at - interval '15 min' * (7 - id)",
+    );
     // The worker is cut off at a row of the third repository; whoever holds its lock is, to everybody
     // who looks, a worker that lives.
     let mut session = stage.session();
@@ -157,12 +162,12 @@ fn a_browser_shows_the_page_in_the_light_and_in_the_dark_and_has_nothing_to_comp
         .expect_status(3);
     let operation = stage.count("SELECT max(id) FROM quay_doctor.operation");
     assert!(hold_liveness(&mut session, OperationId(operation)).expect("an answer"));
-    let watcher = Watcher::of(&stage.db.url(), &[]);
+    let args = ["--every", "15m", "--immutable-tags", "true"];
+    let watcher = Watcher::of(&stage.db.url(), &args);
     watcher.until_known();
     watcher.until("at work", |watcher| {
         watcher.page().contains("1 of 4 repositories")
     });
-    watcher.until_scanned_again();
     let address = format!("http://{}/", watcher.address());
 
     let Some((page, complained)) = look(&address, &["--dump-dom"]) else {
@@ -188,7 +193,7 @@ fn a_browser_shows_the_page_in_the_light_and_in_the_dark_and_has_nothing_to_comp
         let file = folder.path().join(name);
         let to = format!("--screenshot={}", file.display());
         let colours = format!("--blink-settings=preferredColorScheme={scheme}");
-        look(&address, &[&to, &colours, "--window-size=1200,2650"]).expect("a look");
+        look(&address, &[&to, &colours, "--window-size=1120,2480"]).expect("a look");
         file
     };
     let (light, dark) = (picture("watch-light.png", 1), picture("watch-dark.png", 0));

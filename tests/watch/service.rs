@@ -39,9 +39,12 @@ impl Answer {
 }
 
 impl Watcher {
-    /// Watches a database on a free port, scanning every second.
+    /// Watches a database on a free port, scanning every second unless the arguments say otherwise.
     pub fn of(url: &str, args: &[&str]) -> Self {
-        let mut all = vec!["watch", "--every", "1s", "--listen", "127.0.0.1:0"];
+        let mut all = vec!["watch", "--listen", "127.0.0.1:0"];
+        if !args.contains(&"--every") {
+            all.extend(["--every", "1s"]);
+        }
         all.extend(args);
         Self::start(program::command(&all).env("DATABASE_URL", url))
     }

@@ -14,10 +14,16 @@ const RELOADED: &str = "quay_doctor_watch_config_last_reload_successful";
 /// A rule of one's own that each namespace violates.
 const RULE: &str = r#"
 id = "no-namespace"
-summary = "there is no namespace"
-reason = "A test wants a rule that everything violates."
 severity = "info"
-query = "SELECT username AS namespace, username AS name FROM \"user\" WHERE username = 'acme'"
+subject = "row"
+summary = "There is no namespace acme"
+reason = "A test wants a rule that is violated."
+message = "is there"
+
+[query]
+sql = """
+SELECT username AS namespace, username AS name FROM "user" WHERE username = 'acme'
+"""
 "#;
 
 fn watching(folder: &Path, url: &str) -> Watcher {

@@ -128,7 +128,7 @@ pub(super) fn policies(facts: &Facts, now: DateTime<Utc>) -> Markup {
                 Some(policies) => {
                     (policy_table(policies, now))
                     @if policies.len() > MOST_POLICIES {
-                        p { "… and " (thousands((policies.len() - MOST_POLICIES) as u64)) " more; `quay-doctor policy list` has them all." }
+                        p { "… and " (thousands((policies.len() - MOST_POLICIES) as u64)) " more; " code { "quay-doctor policy list" } " has them all." }
                     }
                 },
             }
@@ -216,7 +216,7 @@ fn operation_table(operations: &[OperationView], now: DateTime<Utc>) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-label="Operations, a table" {
             table {
-                caption { "Operations that have not ended; `quay-doctor recover` ends what was interrupted" }
+                caption { "Operations that have not ended; " code { "quay-doctor recover" } " ends what was interrupted" }
                 thead {
                     tr {
                         th scope="col" { "operation" }

@@ -111,7 +111,7 @@ fn notices(facts: &Facts) -> Markup {
 fn role(facts: &Facts, now: DateTime<Utc>) -> Markup {
     html! {
         @match (&facts.role, facts.scanning_since) {
-            (Role::Scanner, Some(since)) => { "scans, at it for " (long(now - since)) },
+            (Role::Scanner, Some(since)) => { "is scanning, for " (long(now - since)) " so far" },
             (Role::Scanner, None) => "scans this database",
             (Role::Standby(Some(pid)), _) => { "stands by; backend " (pid) " has the lock" },
             (Role::Standby(None), _) => "stands by",

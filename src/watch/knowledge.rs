@@ -116,3 +116,109 @@ impl Facts {
         matches!(self.role, Role::Scanner | Role::Standby(_)) && self.silent_since(now).is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::ConnectionSettings;
+    use crate::report::{CheckReport, DatabaseFacts, Settling};
+    use crate::rules::{Catalogue, Severity};
+    use crate::run::CheckRequest;
+    use crate::watch::WatchPlan;
+    use crate::watch::board::Board;
+
+    fn time(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    /// What is known by the process that scans every ten minutes, after a complete scan without a
+    /// violation that ended at the second 1000.
+    fn well() -> Facts {
+        let plan = WatchPlan {
+            settings: ConnectionSettings::resolve(Some("postgresql://nobody@nowhere/none"))
+                .unwrap(),
+            request: CheckRequest::of(Catalogue::built_in().unwrap()),
+            every: Duration::from_secs(600),
+            fail_on: Severity::Warning,
+            settling: Settling::NotKnown,
+            record: false,
+            token: None,
+        };
+        let report = CheckReport {
+            started: time(990),
+            finished: time(1000),
+            database: DatabaseFacts {
+                server_version: "15".to_owned(),
+                alembic: Vec::new(),
+                migration: 3,
+                standby: false,
+            },
+            rules: Vec::new(),
+            violations: Vec::new(),
+            truncated: false,
+            comparison: None,
+            stale: Vec::new(),
+            cut_short: None,
+            notes: Vec::new(),
+        };
+        let mut facts = Board::new(plan.clone(), time(0)).facts();
+        facts.role = Role::Scanner;
+        facts.answered = Some(time(1000));
+        facts.last_complete = Some(report.finished);
+        facts.last_outcome = Some(Outcome::Complete);
+        facts.last = Some(Arc::new(Scan::new(report, &plan, 1)));
+        facts
+    }
+
+    fn why(facts: &Facts, now: i64) -> Option<Why> {
+        match facts.knowledge(time(now)) {
+            Knowledge::Known(_) => None,
+            Knowledge::NotKnown(why) => Some(why),
+        }
+    }
+
+    #[test]
+    fn a_complete_scan_holds_until_anything_puts_it_in_doubt() {
+        assert_eq!(why(&well(), 1001), None);
+        for (role, expected) in [
+            (Role::Starting, Why::Starting),
+            (Role::Standby(None), Why::Standby),
+            (
+                Role::Cut {
+                    since: time(1002),
+                    why: String::new(),
+                },
+                Why::Unreachable(time(1002)),
+            ),
+        ] {
+            let facts = Facts { role, ..well() };
+            assert_eq!(why(&facts, 1003), Some(expected));
+        }
+        for (outcome, expected) in [
+            (Outcome::CutShort, Why::CutShort(String::new())),
+            (Outcome::Unreachable, Why::Lost),
+            (Outcome::Overtaken, Why::Due),
+            (Outcome::Failed("x".to_owned()), Why::Failed("x".to_owned())),
+        ] {
+            let facts = Facts {
+                last_outcome: Some(outcome),
+                ..well()
+            };
+            assert_eq!(why(&facts, 1003), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_database_that_is_silent_is_away_and_during_a_scan_only_age_tells() {
+        let mut facts = well();
+        assert_eq!(why(&facts, 1060), None);
+        assert_eq!(why(&facts, 1061), Some(Why::Unreachable(time(1000))));
+        facts.scanning_since = Some(time(1010));
+        assert_eq!(why(&facts, 1061), None);
+        // Three rounds of ten minutes, the scan's ten seconds, and the minute.
+        assert_eq!(why(&facts, 2870), None);
+        assert_eq!(why(&facts, 2871), Some(Why::TooOld(time(1000))));
+    }
+}

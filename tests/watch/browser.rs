@@ -193,7 +193,7 @@ fn a_browser_shows_the_page_in_the_light_and_in_the_dark_and_has_nothing_to_comp
         let file = folder.path().join(name);
         let to = format!("--screenshot={}", file.display());
         let colours = format!("--blink-settings=preferredColorScheme={scheme}");
-        look(&address, &[&to, &colours, "--window-size=1120,2480"]).expect("a look");
+        look(&address, &[&to, &colours, "--window-size=1120,2760"]).expect("a look");
         file
     };
     let (light, dark) = (picture("watch-light.png", 1), picture("watch-dark.png", 0));

@@ -55,9 +55,9 @@ impl Scale {
 fn round_up(most: u64) -> u64 {
     let mut unit = 1u64;
     loop {
-        for step in [2, 4, 10] {
+        for step in [2, 3, 4, 6, 8, 10] {
             let end = unit.saturating_mul(step);
-            if end >= most {
+            if end >= most && (end.is_multiple_of(2) || end == u64::MAX) {
                 return end;
             }
         }
@@ -181,10 +181,11 @@ mod tests {
             (0, 2),
             (2, 2),
             (3, 4),
-            (5, 10),
+            (5, 6),
+            (23, 30),
             (11, 20),
             (399, 400),
-            (4_001, 10_000),
+            (4_001, 6_000),
         ] {
             assert_eq!(round_up(most), end, "{most}");
         }

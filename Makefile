@@ -4,12 +4,13 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(abspath $(TARGET))/skipped.log
 
-.PHONY: help setup demo test campaign lint test-matrix python-venv deny dist
+.PHONY: help setup demo test bench campaign lint test-matrix python-venv deny dist
 
 help:
 	@echo 'make demo         the whole story on a throw-away PostgreSQL'
 	@echo 'make test         format, lints, tests, documentation: what CI runs'
 	@echo 'make campaign N=10000  so many operations under faults; writes docs/faults.md'
+	@echo 'make bench        the measurements, each beside its floor; writes docs/benchmarks.md'
 	@echo 'make lint         format and lints only'
 	@echo 'make test-matrix  the tests on each version of PostgreSQL that can be had'
 	@echo 'make deny         licences, advisories and sources of what we build on (needs cargo-deny)'
@@ -45,6 +46,12 @@ test: lint python-venv
 campaign: setup
 	@bin=$$(.ci/setup-postgres) && QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_CAMPAIGN=$(or $(N),3000) \
 		cargo test --test integration -- campaign::at_length --exact --ignored --nocapture
+
+# Two things in turn, medians of QUAY_DOCTOR_RUNS (5) runs; about two hours, on a machine that has
+# nothing else to do. BENCH=start names one of them (tests/bench/), and leaves the page as it is.
+bench: setup
+	cargo build --release
+	@bin=$$(.ci/setup-postgres) && QUAY_DOCTOR_PG_BIN=$$bin .ci/bench $(BENCH)
 
 test-matrix: setup
 	@.ci/matrix

@@ -8,6 +8,7 @@
     clippy::print_stderr
 )]
 
+mod bench;
 mod campaign;
 mod checker;
 mod connection;

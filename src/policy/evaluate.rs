@@ -25,12 +25,20 @@ pub struct Evaluated {
     pub why: Option<String>,
 }
 
-/// Evaluates pushes: one query a push, whatever the number of policies; compiled patterns are kept.
+/// Evaluates pushes: one query a push, whatever the number of policies; compiled patterns are kept,
+/// and the policies of the last scope are sent again only when they have changed.
 pub struct PolicyEvaluator {
     compiled: HashMap<String, Arc<Compiled>>,
-    /// The policies of the last scope, while their rows stay the same.
-    last: Option<(Vec<PolicyRow>, PolicyBook)>,
+    last: Option<Last>,
     sql: String,
+}
+
+/// The policies of the last scope.
+struct Last {
+    scopes: (RepositoryId, NamespaceId),
+    /// What the server makes of their texts: a sum of 64-bit hashes, each seeded with its row.
+    print: String,
+    book: PolicyBook,
 }
 
 /// How many compiled patterns are kept; then all are forgotten.
@@ -49,12 +57,19 @@ impl PolicyEvaluator {
             compiled: HashMap::new(),
             last: None,
             sql: format!(
-                "SELECT 0, id, uuid, policy FROM repositoryimmutabilitypolicy \
-                 WHERE repository_id = $1 {active} \
-                 UNION ALL \
-                 SELECT 1, id, uuid, policy FROM namespaceimmutabilitypolicy \
-                 WHERE namespace_id = $2 {active} \
-                 ORDER BY 1, 2"
+                "WITH policy AS MATERIALIZED ( \
+                     SELECT 0 AS level, id, uuid, policy FROM repositoryimmutabilitypolicy \
+                     WHERE repository_id = $1 {active} \
+                     UNION ALL \
+                     SELECT 1, id, uuid, policy FROM namespaceimmutabilitypolicy \
+                     WHERE namespace_id = $2 {active} \
+                 ), print AS ( \
+                     SELECT coalesce(sum(hashtextextended(uuid || policy, 2 * id::bigint + level)), 0)::text AS sum \
+                     FROM policy \
+                 ) \
+                 SELECT print.sum, policy.level, policy.id, policy.uuid, policy.policy \
+                 FROM print LEFT JOIN policy ON print.sum IS DISTINCT FROM $3 \
+                 ORDER BY 2, 3"
             ),
         }
     }
@@ -75,38 +90,51 @@ impl PolicyEvaluator {
         namespace: NamespaceId,
         tags: &[&str],
     ) -> Result<Vec<Evaluated>, PolicyError> {
+        let scopes = (repository, namespace);
+        let known = self.last.take().filter(|last| last.scopes == scopes);
+        let print = known.as_ref().map(|last| last.print.as_str());
+        let mut now = None;
         let mut rows = Vec::new();
-        for row in pg.query(&self.sql, &[&repository.0, &namespace.0])? {
+        for row in pg.query(&self.sql, &[&repository.0, &namespace.0, &print])? {
+            now = Some(row.read::<String>(0)?);
+            let Some(level) = row.read::<Option<i32>>(1)? else {
+                continue;
+            };
             rows.push(PolicyRow {
-                id: PolicyRowId(row.read(1)?),
-                uuid: PolicyUuid(row.read(2)?),
-                scope: match row.read::<i32>(0)? {
+                id: PolicyRowId(row.read(2)?),
+                uuid: PolicyUuid(row.read(3)?),
+                scope: match level {
                     0 => Scope::Repository(repository),
                     _ => Scope::Namespace(namespace),
                 },
                 namespace,
-                text: PolicyText(row.read(3)?),
+                text: PolicyText(row.read(4)?),
                 activity: Activity::Active,
                 created: None,
             });
         }
-        let book = match self.last.take() {
-            Some((same, book)) if same == rows => book,
-            _ => self.compile(&rows),
+        let now = now.unwrap_or_default();
+        let last = match known {
+            Some(same) if same.print == now => same,
+            _ => Last {
+                scopes,
+                print: now,
+                book: self.compile(rows),
+            },
         };
         let decided = tags
             .iter()
-            .map(|tag| evaluated(tag, &book.decide(repository, Some(namespace), tag)))
+            .map(|tag| evaluated(tag, &last.book.decide(repository, Some(namespace), tag)))
             .collect();
-        self.last = Some((rows, book));
+        self.last = Some(last);
         Ok(decided)
     }
 
-    fn compile(&mut self, rows: &[PolicyRow]) -> PolicyBook {
+    fn compile(&mut self, rows: Vec<PolicyRow>) -> PolicyBook {
         if self.compiled.len() > KEPT {
             self.compiled.clear();
         }
-        PolicyBook::with(rows.to_vec(), |text| {
+        PolicyBook::with(rows, |text| {
             let kept = self.compiled.entry(text.to_owned());
             Arc::clone(kept.or_insert_with_key(|text| Arc::new(pattern::compile(text))))
         })

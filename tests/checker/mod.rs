@@ -9,7 +9,6 @@ mod limits;
 mod own_rules;
 mod property;
 mod rules;
-mod speed;
 mod standby;
 mod tag;
 mod under_pushers;

@@ -7,7 +7,6 @@ mod evidence;
 mod faults;
 mod history;
 mod input;
-mod million;
 pub mod output;
 mod places;
 mod plan_file;

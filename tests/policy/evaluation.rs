@@ -48,7 +48,8 @@ fn explain(
         .expect("a path");
     let statement = statement
         .replace("$1", "1")
-        .replace("$2", &namespace.to_string());
+        .replace("$2", &namespace.to_string())
+        .replace("$3", "NULL");
     // Once before, so that what is read of the catalogue is not counted.
     session.query(&statement, &[]).expect("rows");
     let row = session
@@ -134,4 +135,44 @@ fn with_more_than_1_000_policies_each_decision_is_one_query_and_right() {
         .evaluate(&mut session, repository, namespace, &["w101.1"])
         .expect("a decision");
     assert_eq!(decided[0].immutable, Some(true));
+}
+
+#[test]
+fn an_evaluator_that_remembers_decides_as_one_that_does_not() {
+    let scene = Scene::small();
+    let mut session = scene.session();
+    let schema = SchemaState::read(&mut session).expect("a schema");
+    let mut remembers = PolicyEvaluator::new(&schema);
+    let policies = [
+        "SELECT",
+        "INSERT INTO namespaceimmutabilitypolicy (uuid, namespace_id, policy)
+         SELECT 'one', id, '{\"tag_pattern\": \"v1.*\", \"tag_pattern_matches\": true}' FROM \"user\" WHERE username = 'acme'",
+        "UPDATE namespaceimmutabilitypolicy SET policy = '{\"tag_pattern\": \"v2.*\", \"tag_pattern_matches\": true}'",
+        "INSERT INTO repositoryimmutabilitypolicy (uuid, repository_id, namespace_id, policy)
+         SELECT 'two', r.id, r.namespace_user_id, '{\"tag_pattern\": \"v1.*\", \"tag_pattern_matches\": true}'
+         FROM repository r WHERE r.name = 'shop'",
+        "UPDATE namespaceimmutabilitypolicy SET active = false",
+        "UPDATE namespaceimmutabilitypolicy SET active = true; UPDATE repositoryimmutabilitypolicy SET uuid = 'three'",
+        "DELETE FROM repositoryimmutabilitypolicy",
+        "DELETE FROM namespaceimmutabilitypolicy",
+    ];
+    let of = |column: &str| {
+        let sql = format!("SELECT {column} FROM repository WHERE name = 'shop'");
+        i32::try_from(scene.count(&sql)).expect("an id")
+    };
+    let (repository, namespace) = (RepositoryId(of("id")), NamespaceId(of("namespace_user_id")));
+    let tags = ["v1.0", "v2.0", "latest"];
+    let mut seen = std::collections::HashSet::new();
+    for sql in policies {
+        scene.sql(sql);
+        for _ in 0..2 {
+            let mut fresh = PolicyEvaluator::new(&schema);
+            let fresh = fresh.evaluate(&mut session, repository, namespace, &tags);
+            let decided = remembers.evaluate(&mut session, repository, namespace, &tags);
+            let decided = decided.expect("decisions");
+            assert_eq!(decided, fresh.expect("decisions"), "after {sql}");
+            seen.insert(format!("{decided:?}"));
+        }
+    }
+    assert!(seen.len() >= 5, "they differ: {seen:?}");
 }

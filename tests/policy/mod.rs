@@ -6,7 +6,6 @@ mod faults;
 mod holes;
 mod kills;
 mod lost;
-pub mod million;
 pub mod pushers;
 mod refusals;
 mod report;

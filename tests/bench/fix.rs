@@ -1,13 +1,6 @@
-//! A million orphans released, and the release taken back, beside one bare UPDATE of the same rows;
-//! on demand only:
+//! A million orphans released, and the release taken back, beside one bare UPDATE of the same rows.
 //!
-//! ```text
-//! cargo build --release
-//! QUAY_DOCTOR_PROGRAM=target/release/quay-doctor cargo test --test integration \
-//!     -- --ignored --nocapture million_orphans
-//! ```
-//!
-//! `QUAY_DOCTOR_TAGS` is another number of tags, `QUAY_DOCTOR_RUNS` another number of runs,
+//! `QUAY_DOCTOR_TAGS` is another number of tags, `QUAY_DOCTOR_ORDERS` other orders of names,
 //! `QUAY_DOCTOR_AUDIT` another detail of the audit log.
 
 use std::process::{Command, Stdio};
@@ -15,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::stage::RELEASE;
-use crate::policy::million::{cluster, copy, median, number, session, template};
+use super::figures::{Aim, Figure};
+use super::stage::{cluster, copy, measured, median, number, runs, session, template};
+
+const RELEASE: &str = "orphaned-immutable-tag=release";
 
 fn world(name: &str, tags: u32) -> String {
     format!(
@@ -49,10 +44,8 @@ fn bare_update(url: &str, immutable: bool) -> f64 {
 
 /// A run of the program: how long it took, how much memory it held at most, what it said.
 fn timed(url: &str, args: &[&str]) -> (f64, u64, Value) {
-    let program = std::env::var("QUAY_DOCTOR_PROGRAM")
-        .unwrap_or_else(|_| env!("CARGO_BIN_EXE_quay-doctor").to_owned());
     let begun = Instant::now();
-    let mut child = Command::new(program)
+    let mut child = Command::new(measured())
         .args(["--database-url", url, "--format", "json", "--quiet"])
         .args(args)
         .stdout(Stdio::piped())
@@ -75,14 +68,11 @@ fn timed(url: &str, args: &[&str]) -> (f64, u64, Value) {
 }
 
 #[test]
-#[ignore = "a measurement of many minutes"]
-fn million_orphans_are_released_and_taken_back_beside_one_bare_update() {
-    let (tags, runs) = (
-        number("QUAY_DOCTOR_TAGS", 1_000_000),
-        number("QUAY_DOCTOR_RUNS", 3),
-    );
-    let audit = std::env::var("QUAY_DOCTOR_AUDIT").unwrap_or_else(|_| "per-tag".to_owned());
-    let orders = std::env::var("QUAY_DOCTOR_ORDERS").unwrap_or_else(|_| "v{hex},v{n}".to_owned());
+#[ignore = "a measurement of many minutes: make bench"]
+fn bench_a_million_orphans_released_and_taken_back() {
+    let tags = number("QUAY_DOCTOR_TAGS", 1_000_000);
+    let audit = std::env::var("QUAY_DOCTOR_AUDIT").unwrap_or_else(|_| "none".to_owned());
+    let orders = std::env::var("QUAY_DOCTOR_ORDERS").unwrap_or_else(|_| "v{hex}".to_owned());
     let most = tags.to_string();
     let release = [
         "fix",
@@ -98,7 +88,8 @@ fn million_orphans_are_released_and_taken_back_beside_one_bare_update() {
         let cluster = cluster();
         template(&cluster, &world(name, tags));
         let mut times = [(); 4].map(|()| Vec::new());
-        for run in 0..runs {
+        let mut longest = Vec::new();
+        for run in 0..runs() {
             let url = copy(&cluster, "bare");
             times[0].push(bare_update(&url, false));
             session(&url).run("CHECKPOINT").expect("a checkpoint");
@@ -108,6 +99,7 @@ fn million_orphans_are_released_and_taken_back_beside_one_bare_update() {
             let (took, memory, said) = timed(&url, &release);
             assert_eq!(said["applied"], tags);
             times[2].push(took);
+            longest.push(said["longest_batch_ms"].as_f64().unwrap_or(f64::NAN));
             eprintln!("{name} run {run}: released in {took:.1} s, {memory} MB: {said}");
             session(&url).run("CHECKPOINT").expect("a checkpoint");
             let id = said["run"].to_string();
@@ -117,11 +109,21 @@ fn million_orphans_are_released_and_taken_back_beside_one_bare_update() {
             eprintln!("{name} run {run}: taken back in {took:.1} s, {memory} MB: {said}");
         }
         let [bare, bare_back, ours, undo] = times.map(|mut times| median(&mut times));
-        eprintln!(
-            "{name}, audit {audit}: {tags} tags, medians of {runs}: bare {bare:.1} s and back {bare_back:.1} s, \
-             released {ours:.1} s ({:.2} times), undone {undo:.1} s ({:.2} times)",
-            ours / bare,
-            undo / bare_back
+        let what = format!(
+            "`fix --apply` releasing {tags} orphans, the check included (`--audit {audit}`)"
         );
+        Figure::of(&what, ours, "s")
+            .beside("one bare UPDATE in id order", bare)
+            .aims(Aim::AtMost(1.0));
+        Figure::of("`fix undo` of it", undo, "s")
+            .beside("one bare UPDATE back", bare_back)
+            .aims(Aim::AtMost(1.0));
+        Figure::of(
+            "the longest batch of the release",
+            median(&mut longest),
+            "ms",
+        )
+        .beside("`--batch-time`", 50.0)
+        .aims(Aim::AtMost(2.0));
     }
 }

@@ -11,9 +11,12 @@ use super::board::{Board, Outcome, Role, Scan};
 use super::service::Orders;
 use super::session::{Contact, Turn};
 use super::trend::KEPT;
+use crate::evaluate::WorkerLife;
+use crate::journal::Phase;
 use crate::pg::FaultClass;
 use crate::policy;
-use crate::run::{Progress, RunError, ScanHistory, check};
+use crate::quay::OperationId;
+use crate::run::{OperationView, Progress, RunError, ScanHistory, check};
 
 /// How often the database is asked whether it is there and whose turn it is.
 const BEAT: Duration = Duration::from_secs(5);
@@ -167,7 +170,10 @@ impl Scanner {
             let before = std::mem::replace(&mut facts.operations, operations.clone());
             (before, facts.policies.is_some())
         });
-        if !policies || before != operations {
+        let standing = |operations: Option<Arc<Vec<OperationView>>>| {
+            operations.map(|all| all.iter().map(how_it_stands).collect::<Vec<_>>())
+        };
+        if !policies || standing(before) != standing(operations) {
             self.look_at_policies()?;
         }
         Ok(())
@@ -327,6 +333,12 @@ impl Scanner {
             std::thread::sleep(GLANCE.min(end.saturating_duration_since(Instant::now())));
         }
     }
+}
+
+/// What of an operation tells how its policy stands.
+fn how_it_stands(view: &OperationView) -> (OperationId, Phase, WorkerLife) {
+    let operation = &view.under_way.operation;
+    (operation.id, operation.phase, operation.life)
 }
 
 fn is_connection(error: &RunError) -> bool {

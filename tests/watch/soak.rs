@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use quay_doctor::sandbox::StopMode;
 
-use super::service::{Watcher, figures_of};
+use super::service::{PATIENCE, Watcher, figures_of};
 use super::turns::cluster;
 
 /// For how many minutes.
@@ -115,7 +115,8 @@ fn a_database_that_is_restarted_every_minute_costs_no_scan_no_memory_and_no_trut
         };
         cluster.stop(mode).expect("stopped");
         let down = Instant::now();
-        while down.elapsed() < Duration::from_secs(3) {
+        while down.elapsed() < Duration::from_secs(3) || window.not_known == 0 {
+            assert!(down.elapsed() < PATIENCE, "it does not notice: {window:?}");
             look(&watcher, &mut window);
             std::thread::sleep(Duration::from_millis(200));
         }

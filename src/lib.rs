@@ -49,7 +49,7 @@ pub use evaluate::{
     Activity, ExampleOutcome, Features, Stated, Strictness, WorkerLife, try_examples,
 };
 pub use journal::{
-    HistoryChange, HistoryOf, HistoryRow, Identity, Phase, TagImage, TagPath, TagsChoice,
+    HistoryChange, HistoryOf, HistoryRow, Identity, LifeSign, Phase, TagImage, TagPath, TagsChoice,
 };
 pub use migrate::{
     Blame as MigrateBlame, DownReport, Ended as MigrateEnded, Journal as JournalFate, MigrateError,

@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::Instant;
 
 use super::batch::{BatchOutcome, in_transaction};
+use super::error::Rest;
 use super::run::{ATTEMPTS, Site, add, back_off, begin_in, go_on, passes, repository};
 use super::{ApplyError, ApplyOptions, policies};
 use crate::correction::Planned;
@@ -119,6 +120,7 @@ fn attempt(
         // The answer is lost, and with it whether everything happened or nothing.
         Err(error) if error.class() == FaultClass::Connection => Err(ApplyError::CutShort {
             run: run.id,
+            rest: Rest::NotKnown(run.id),
             source: Box::new(error.into()),
         }),
         Err(error) => Err(error.into()),

@@ -1,5 +1,7 @@
 //! What keeps corrections from being carried out.
 
+use std::fmt;
+
 use miette::Diagnostic;
 use thiserror::Error;
 
@@ -77,15 +79,21 @@ pub enum ApplyError {
     /// The run was cut short; what it did so far is in the journal.
     #[error("run {run} was cut short")]
     #[diagnostic(help(
-        "every batch is done whole or not at all: `quay-doctor fix undo {run}` takes it back, `quay-doctor recover {run} --resume` lets it stand; then `fix --apply` goes on with a run of its own"
+        "every batch is done whole or not at all: `quay-doctor fix undo {run}` takes it back; {rest}, and `fix --apply` goes on with a run of its own"
     ))]
     CutShort {
         /// The run.
         run: RunId,
+        /// What is left of it.
+        rest: Rest,
         /// Why.
         #[source]
         source: Box<ApplyError>,
     },
+    /// Somebody wanted it to end before it began.
+    #[error("interrupted before the run began")]
+    #[diagnostic(help("nothing has been changed"))]
+    NotBegun,
     /// Somebody wanted it to end.
     #[error("interrupted")]
     Interrupted,
@@ -105,6 +113,34 @@ pub enum ApplyError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Pg(#[from] PgError),
+}
+
+/// What is left of a run that was cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing: it could be ended, and what it did stands.
+    Ended(RunId),
+    /// Its row: `recover` finds it.
+    Unfinished(RunId),
+    /// All of it happened or nothing: the answer to its commit was lost.
+    NotKnown(RunId),
+}
+
+impl fmt::Display for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(_) => f.write_str("what it did stands, there is nothing to recover"),
+            Self::Unfinished(run) => {
+                write!(f, "`quay-doctor recover {run} --resume` lets it stand")
+            }
+            Self::NotKnown(run) => {
+                write!(
+                    f,
+                    "`quay-doctor history {run}` tells whether all of it happened or nothing"
+                )
+            }
+        }
+    }
 }
 
 impl ApplyError {

@@ -76,6 +76,9 @@ pub struct ApplyOptions {
     pub batch_time: Duration,
     /// How far clocks may be apart.
     pub clock_margin: Duration,
+    /// How long an operation of the run waits for transactions that still read the policies as they
+    /// were.
+    pub settle_timeout: Duration,
     /// The most corrections that a run may make.
     pub max_changes: u64,
     /// How long an inactive policy may stay inactive.
@@ -95,6 +98,7 @@ impl ApplyOptions {
             past_expiry: PastExpiry::default(),
             batch_time: Duration::from_millis(50),
             clock_margin: Duration::from_secs(60),
+            settle_timeout: Duration::from_secs(30),
             max_changes: 10_000,
             stale_after: Duration::from_secs(3_600),
             origin: None,

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::atomic::all_or_nothing;
 use super::batch::{BatchOutcome, carry_out};
+use super::error::Rest;
 use super::pace::Pace;
 use super::{ApplyError, ApplyOptions, FixStrategy, PlanOrigin, policies};
 use crate::config::ConnectionSettings;
@@ -90,6 +91,10 @@ pub fn apply(
     if let Some(origin) = &options.origin {
         only_here(&mut session, origin)?;
     }
+    // Who asked for an end while the plan was made wants no beginning.
+    if reached(0).is_break() {
+        return Err(ApplyError::NotBegun);
+    }
     if options.strategy == FixStrategy::Atomic {
         let operations = plan.operations().count() as u64;
         if operations > 0 {
@@ -114,6 +119,7 @@ pub fn apply(
     };
     let cut_short = |source: ApplyError| ApplyError::CutShort {
         run: run.id,
+        rest: Rest::Unfinished(run.id),
         source: Box::new(source),
     };
     let mut outcome = match carry_all_out(&mut session, &site, &plan.corrections, reached) {
@@ -121,10 +127,18 @@ pub fn apply(
         Err(error) => {
             // Where the connection lives the run ends here, and what it did stands; where not,
             // `recover` finds it.
-            if error.fault() != Some(FaultClass::Connection) {
-                let _ = end(&mut session, &run, Phase::Done);
-            }
-            return Err(cut_short(error));
+            let rest = if error.fault() != Some(FaultClass::Connection)
+                && end(&mut session, &run, Phase::Done).is_ok()
+            {
+                Rest::Ended(run.id)
+            } else {
+                Rest::Unfinished(run.id)
+            };
+            return Err(ApplyError::CutShort {
+                run: run.id,
+                rest,
+                source: Box::new(error),
+            });
         }
     };
     if plan.operations().next().is_some() {

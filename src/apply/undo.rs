@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::batch::held;
+use super::error::Rest;
 use super::guard::Guard;
 use super::pace::Pace;
 use super::restore::restore;
@@ -101,6 +102,7 @@ pub fn undo(
     let outcome = work.outcome;
     result.map_err(|source| ApplyError::CutShort {
         run: id,
+        rest: Rest::Unfinished(id),
         source: Box::new(source),
     })?;
     let phase = if outcome.refused == 0 {

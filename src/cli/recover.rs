@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use quay_doctor::{
-    ApplyOptions, Found, How, OperationId, PastExpiries, RecoverRequest, Recovered, WorkerLife,
+    ApplyOptions, Found, How, LifeSign, OperationId, PastExpiries, RecoverRequest, Recovered,
     harmless, recover, unfinished,
 };
 use serde_json::json;
@@ -76,7 +76,8 @@ fn list(found: &[Found], format: Format) -> Result<Exit, Failure> {
                         "phase": operation.phase.as_column(),
                         "policy": operation.policy,
                         "worker": operation.worker,
-                        "alive": operation.life == WorkerLife::Alive,
+                        "alive": matches!(operation.sign, LifeSign::Lock | LifeSign::Replayed),
+                        "life_sign": life_sign(operation.sign),
                         "started_at": operation.started,
                         "tags_changed": found.changed,
                     })
@@ -88,9 +89,10 @@ fn list(found: &[Found], format: Format) -> Result<Exit, Failure> {
             let mut text = String::new();
             for found in found {
                 let operation = &found.operation;
-                let life = match operation.life {
-                    WorkerLife::Alive => "at work",
-                    WorkerLife::Gone => "interrupted",
+                let life = match operation.sign {
+                    LifeSign::Lock | LifeSign::Replayed => "at work",
+                    LifeSign::Reconnecting => "interrupted a moment ago, or reconnecting",
+                    LifeSign::None => "interrupted",
                 };
                 text.push_str(&format!(
                     "operation {} ({}): {life}, {}, {} tags changed, since {} by {}\n",
@@ -113,6 +115,15 @@ fn list(found: &[Found], format: Format) -> Result<Exit, Failure> {
     } else {
         Exit::Unknown
     })
+}
+
+/// What says that a worker lives, in a word.
+fn life_sign(sign: LifeSign) -> Option<&'static str> {
+    match sign {
+        LifeSign::Lock => Some("lock"),
+        LifeSign::Reconnecting | LifeSign::Replayed => Some("heartbeat"),
+        LifeSign::None => None,
+    }
 }
 
 fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {

@@ -13,7 +13,7 @@ use crate::rules::{Catalogue, Doer, RemedyKind, Rule, RuleId};
 pub struct Choices {
     by_rule: BTreeMap<RuleId, RemedyKind>,
     decisions: Decisions,
-    /// What `recreate` creates, `--pattern`.
+    /// What `recreate` creates where no decision says it, `--pattern`.
     recreate: Option<StoredPolicy>,
 }
 
@@ -60,7 +60,7 @@ impl Choices {
     pub fn recreating(mut self, policy: Option<StoredPolicy>) -> Result<Self, PlanError> {
         let recreate = RemedyKind::Recreate;
         let mut chosen = self.by_rule.values();
-        let wanted = chosen.any(|remedy| *remedy == recreate) || self.decisions.name(recreate);
+        let wanted = chosen.any(|remedy| *remedy == recreate) || self.decisions.want_a_pattern();
         match (&policy, wanted) {
             (None, true) => Err(PlanError::PatternMissing),
             (Some(_), false) => Err(PlanError::PatternUnused),
@@ -105,9 +105,11 @@ impl Choices {
             .or_else(|| default().map(|remedy| (remedy, Origin::Default)))
     }
 
-    /// What `recreate` creates.
-    pub fn recreate(&self) -> Option<&StoredPolicy> {
-        self.recreate.as_ref()
+    /// What `recreate` creates, where a decision by scope asked for it, or none did: what that
+    /// decision says, else what is said for all.
+    pub(super) fn recreate(&self, by: Option<usize>) -> Option<&StoredPolicy> {
+        by.and_then(|index| self.decisions.recreate(index))
+            .or(self.recreate.as_ref())
     }
 }
 
@@ -205,6 +207,6 @@ mod tests {
             Err(PlanError::PatternUnused)
         ));
         let choices = recreate().recreating(Some(policy.clone())).expect("both");
-        assert_eq!(choices.recreate(), Some(&policy));
+        assert_eq!(choices.recreate(None), Some(&policy));
     }
 }

@@ -86,7 +86,8 @@ pub(super) fn is_about_orphans(rule: &Rule) -> bool {
 impl Orphans {
     pub(super) fn of(violations: &[Violation], catalogue: &Catalogue, choices: &Choices) -> Self {
         let mut orphans = Self::default();
-        let mut lost = Vec::new();
+        // By the decision that asks for it: what is said about one scope makes a policy of that scope.
+        let mut lost: BTreeMap<Option<usize>, Vec<&TagSubject>> = BTreeMap::new();
         for violation in violations {
             let Ok(rule) = catalogue.get(&violation.rule.0) else {
                 continue;
@@ -95,11 +96,11 @@ impl Orphans {
                 continue;
             };
             let chosen = choices.remedy_on(rule, &violation.subject);
-            let fate = match chosen.map(|(remedy, ..)| remedy) {
-                Some(RemedyKind::Release) => Fate::Released,
-                Some(RemedyKind::Keep) => Fate::Kept,
-                Some(RemedyKind::Recreate) => {
-                    lost.push(tag);
+            let fate = match chosen.map(|(remedy, _, by)| (remedy, by)) {
+                Some((RemedyKind::Release, _)) => Fate::Released,
+                Some((RemedyKind::Keep, _)) => Fate::Kept,
+                Some((RemedyKind::Recreate, by)) => {
+                    lost.entry(by).or_default().push(tag);
                     continue;
                 }
                 _ => Fate::Open,
@@ -109,8 +110,10 @@ impl Orphans {
                 orphans.open.push(tag.clone());
             }
         }
-        if let Some(policy) = choices.recreate() {
-            orphans.recreate(&lost, policy);
+        for (by, lost) in lost {
+            if let Some(policy) = choices.recreate(by) {
+                orphans.recreate(&lost, policy);
+            }
         }
         orphans
     }

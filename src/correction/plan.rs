@@ -270,18 +270,22 @@ impl Plan {
 /// Questions by rule, namespace and repository.
 type Open = BTreeMap<(RuleId, String, String), OpenDecision>;
 
-/// Tags by repository and name, then policies' rows, then operations.
-fn place(correction: &Correction) -> (u8, i64, &str, i64) {
+/// Tags by repository and name, then policies' rows, then operations. Of one tag's corrections the
+/// one that leaves its row alone is first: a batch may end between two, and the second still finds
+/// the row that it expects.
+fn place(correction: &Correction) -> (u8, i64, &str, i64, bool) {
     if let Some(tag) = correction.tag() {
         let (repository, name) = (i64::from(tag.repository().0), &tag.subject.row.name);
-        return (0, repository, name, i64::from(tag.id().0));
+        let writes = !matches!(correction, Correction::Keep(_));
+        return (0, repository, name, i64::from(tag.id().0), writes);
     }
     let row = |policy: Option<&PolicySubject>| policy.map_or(0, |policy| i64::from(policy.id.0));
-    match (correction, correction.policy()) {
-        (Correction::Operation(Operation::Recover(operation, _)), _) => (2, operation.id.0, "", 0),
-        (Correction::Operation(_), policy) => (3, row(policy), "", 0),
-        (_, policy) => (1, row(policy), "", 0),
-    }
+    let (kind, id) = match (correction, correction.policy()) {
+        (Correction::Operation(Operation::Recover(operation, _)), _) => (2, operation.id.0),
+        (Correction::Operation(_), policy) => (3, row(policy)),
+        (_, policy) => (1, row(policy)),
+    };
+    (kind, id, "", 0, false)
 }
 
 /// Of some remedies those that the subject allows: only a policy with a stand-in can be merged.

@@ -30,7 +30,9 @@ pub use linked::{Linked, close_as_taken_back, link, linked_to, open_again, was_a
 pub use liveness::{
     LINGERING, LIVENESS_CLASS, hold_liveness, hold_liveness_within, holder_of, liveness_held,
 };
-pub use operation::{Identity, Kind, OperationRow, Phase, policy_standings, unfinished_operations};
+pub use operation::{
+    Identity, Kind, LifeSign, OperationRow, Phase, policy_standings, unfinished_operations,
+};
 pub use policy_change::{PolicyChange, changed_policies, mark_policy_undone, record_policy_change};
 pub use policy_operation::{
     Cursor, NewOperation, OperationOptions, PolicyOperation, Step, Sums, TagsChoice, advance,

@@ -124,12 +124,43 @@ pub struct OperationRow {
     pub staged: Option<PolicyUuid>,
     /// The policy's text as it is to be, or as it was where it is to go.
     pub text: Option<PolicyText>,
-    /// Whether its worker lives.
-    pub life: WorkerLife,
+    /// What says that its worker lives.
+    pub sign: LifeSign,
     /// Who works, or worked, on it.
     pub worker: String,
     /// Since when.
     pub started: DateTime<Utc>,
+}
+
+/// What says that an operation's worker lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LifeSign {
+    /// It holds the operation's lock.
+    Lock,
+    /// Nobody holds the lock, and it was heard of a moment ago: it may be reconnecting, or has just
+    /// died. A fix run never reconnects.
+    Reconnecting,
+    /// On a standby, where the primary's locks do not show: it was heard of a moment ago.
+    Replayed,
+    /// Nothing.
+    None,
+}
+
+impl LifeSign {
+    /// What is assumed by it: whoever may be reconnecting is not disturbed.
+    pub fn life(self) -> WorkerLife {
+        match self {
+            Self::Lock | Self::Reconnecting | Self::Replayed => WorkerLife::Alive,
+            Self::None => WorkerLife::Gone,
+        }
+    }
+}
+
+impl OperationRow {
+    /// Whether its worker lives, as far as is known.
+    pub fn life(&self) -> WorkerLife {
+        self.sign.life()
+    }
 }
 
 /// How long a heartbeat counts where the lock cannot be seen (on a standby), or is for a moment
@@ -138,7 +169,8 @@ const HEARTBEAT_FRESH: &str = "15 seconds";
 
 /// Every operation that has not ended, with its worker's life: by its lock, or by a fresh
 /// heartbeat; on a standby, where locks of the primary do not show, by the heartbeat against the
-/// time of the last replayed transaction.
+/// time of the last replayed transaction. A fix run ends with its connection: elsewhere than on a
+/// standby its heartbeat says nothing.
 ///
 /// # Errors
 /// [`JournalError`] where a row cannot be understood or the server does not answer.
@@ -148,16 +180,22 @@ pub fn unfinished_operations(pg: &mut impl Statements) -> Result<Vec<OperationRo
             r"
             SELECT o.id, o.kind, o.phase, o.scope_kind, o.scope_id, o.policy_uuid,
                 coalesce(o.policy_after, o.policy_before), o.worker, o.started_at,
-                o.heartbeat_at > coalesce(pg_last_xact_replay_timestamp(), clock_timestamp())
-                    - interval '{HEARTBEAT_FRESH}'
-                OR EXISTS (
-                    SELECT FROM pg_locks l
-                    WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
-                        AND l.classid = $1::int::oid
-                        AND l.objid = (o.id & 2147483647)::int::oid
-                        AND l.database =
-                            (SELECT oid FROM pg_database WHERE datname = current_database())
-                ),
+                CASE
+                    WHEN EXISTS (
+                        SELECT FROM pg_locks l
+                        WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
+                            AND l.classid = $1::int::oid
+                            AND l.objid = (o.id & 2147483647)::int::oid
+                            AND l.database =
+                                (SELECT oid FROM pg_database WHERE datname = current_database())
+                    ) THEN 'lock'
+                    WHEN o.heartbeat_at
+                        <= coalesce(pg_last_xact_replay_timestamp(), clock_timestamp())
+                            - interval '{HEARTBEAT_FRESH}' THEN 'none'
+                    WHEN pg_is_in_recovery() THEN 'replayed'
+                    WHEN o.kind = 'fix' THEN 'none'
+                    ELSE 'reconnecting'
+                END,
                 o.options ->> 'staged'
             FROM quay_doctor.operation o
             WHERE o.finished_at IS NULL
@@ -182,10 +220,11 @@ pub fn unfinished_operations(pg: &mut impl Statements) -> Result<Vec<OperationRo
             worker: row.read(7)?,
             started: row.read(8)?,
             staged: row.read::<Option<String>>(10)?.map(PolicyUuid),
-            life: if row.read(9)? {
-                WorkerLife::Alive
-            } else {
-                WorkerLife::Gone
+            sign: match row.read(9)? {
+                "lock" => LifeSign::Lock,
+                "reconnecting" => LifeSign::Reconnecting,
+                "replayed" => LifeSign::Replayed,
+                _ => LifeSign::None,
             },
         });
     }
@@ -231,7 +270,8 @@ pub fn policy_standings(
     }
     for operation in unfinished {
         for uuid in operation.policy.iter().chain(&operation.staged) {
-            standings.entry(uuid.clone()).or_default().owner = Some((operation.id, operation.life));
+            standings.entry(uuid.clone()).or_default().owner =
+                Some((operation.id, operation.life()));
         }
     }
     Ok(standings)

@@ -122,7 +122,7 @@ fn life_of(
     Ok(unfinished_operations(session)?
         .into_iter()
         .find(|operation| operation.id == id)
-        .map(|operation| (operation.life, operation.worker)))
+        .map(|operation| (operation.life(), operation.worker)))
 }
 
 /// Ends a worker that holds its lock and has not been heard of; whether there was one.

@@ -88,10 +88,11 @@ pub fn take_back(
         }
         _ => Err(PolicyError::refused(
             format!(
-                "operation {id} ({}) cannot be taken back",
+                "operation {id} ({}) cannot be taken back once it is done, for pushes since were decided by \
+                 what it left: do the opposite by `quay-doctor policy`",
                 row.kind.as_column()
             ),
-            "what it released or changed was pushed over since, perhaps: do the opposite by `policy`",
+            "`quay-doctor history` shows what the policy was before",
         )),
     }
 }

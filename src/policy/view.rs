@@ -126,7 +126,7 @@ fn owns(operation: &OperationRow, uuid: &PolicyUuid) -> bool {
 }
 
 fn state(activity: Activity, owner: Option<&OperationRow>) -> PolicyState {
-    match (owner.map(|op| op.life), activity) {
+    match (owner.map(|op| op.life()), activity) {
         (Some(WorkerLife::Alive), _) => PolicyState::Applying,
         (Some(WorkerLife::Gone), _) => PolicyState::Interrupted,
         (None, Activity::Active) => PolicyState::Active,

@@ -132,7 +132,7 @@ impl AtWork {
         let mut texts = Vec::new();
         let mut found = Vec::new();
         for operation in operations {
-            let live = operation.life == WorkerLife::Alive;
+            let live = operation.life() == WorkerLife::Alive;
             if let (true, Some(scope), Some(text)) = (live, operation.scope, &operation.text) {
                 texts.push((scope, text.clone()));
                 found.push(Found::LiveOperation {

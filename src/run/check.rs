@@ -285,7 +285,7 @@ fn operations(request: &CheckRequest, grounds: &Grounds) -> Vec<OperationSubject
                 id: operation.id,
                 kind: operation.kind.as_column(),
                 phase: operation.phase.as_column(),
-                life: operation.life,
+                life: operation.life(),
                 worker: operation.worker.clone(),
                 started: operation.started,
                 namespace: namespace.to_owned(),

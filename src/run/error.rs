@@ -70,6 +70,15 @@ pub enum RunError {
         #[source]
         error: Box<RunError>,
     },
+    /// A scan that was to be planned by was cut short.
+    #[error("there is no plan: {why}")]
+    #[diagnostic(help(
+        "a plan of half a scan would look like a whole one; nothing has been changed"
+    ))]
+    NoPlan {
+        /// Why it was cut short.
+        why: String,
+    },
     /// The database.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -119,7 +128,10 @@ impl RunError {
                     | ScanError::UnusableActive { .. }
                     | ScanError::Unknown { .. }
             ),
-            Self::HistoryFile { .. } | Self::Recorded(_) | Self::BrokenOff { .. } => false,
+            Self::HistoryFile { .. }
+            | Self::Recorded(_)
+            | Self::BrokenOff { .. }
+            | Self::NoPlan { .. } => false,
             Self::Apply(error) => error.is_usage(),
             Self::Policy(error) => error.is_usage(),
             Self::Journal(error) => matches!(

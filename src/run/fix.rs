@@ -42,6 +42,9 @@ pub fn plan_fix(
         only_about_what_is_there(settings, request.choices.decisions())?;
     }
     let report = check(settings, &request.check, progress)?;
+    if let Some(why) = report.cut_short {
+        return Err(RunError::NoPlan { why });
+    }
     let kept = report.violations.len() as u64;
     let CheckReport {
         violations, rules, ..

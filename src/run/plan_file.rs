@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
+use miette::Diagnostic;
+
 use super::{FixRequest, RunError};
 use crate::config::ConnectionSettings;
 use crate::correction::{
@@ -12,6 +14,8 @@ use crate::correction::{
 };
 use crate::journal::{Identity, database_identity};
 use crate::pg::ReadSession;
+use crate::policy::{NewPattern, refuse_pattern};
+use crate::quay::StoredPolicy;
 use crate::report::PlanReport;
 use crate::rules::Catalogue;
 
@@ -96,7 +100,9 @@ pub fn read_decisions_file(file: &Path, catalogue: &Catalogue) -> Result<Decisio
         .and_then(|opened| opened.take(LONGEST_DECISIONS + 1).read_to_string(&mut text));
     let reason = match read {
         Ok(length) if length as u64 <= LONGEST_DECISIONS => {
-            return Ok(Decisions::parse(&name, &text, catalogue)?);
+            let decisions = Decisions::parse(&name, &text, catalogue)?;
+            decisions.only_usable(refused)?;
+            return Ok(decisions);
         }
         Ok(_) => format!("it has more than {LONGEST_DECISIONS} bytes"),
         Err(error) => error.to_string(),
@@ -108,4 +114,16 @@ pub fn read_decisions_file(file: &Path, catalogue: &Catalogue) -> Result<Decisio
         help: "--decide takes a TOML file; docs/schemas/decisions.json describes it".to_owned(),
     }
     .into())
+}
+
+/// Why Quay would not take a policy that is to be created, and what helps.
+fn refused(policy: &StoredPolicy) -> Option<(String, String)> {
+    let new = NewPattern {
+        pattern: policy.pattern.clone(),
+        polarity: policy.polarity,
+        allow_slow: false,
+    };
+    let error = refuse_pattern(&new).err()?;
+    let help = error.help().map(|help| help.to_string());
+    Some((error.to_string(), help.unwrap_or_default()))
 }

@@ -172,3 +172,90 @@ fn a_scope_that_is_not_there_is_an_error_with_its_line_and_the_nearest_name() {
         .expect_status(2);
     assert_eq!(stage.dump(), before);
 }
+
+#[test]
+fn each_scope_says_which_policy_it_lost() {
+    let text = r#"
+        [[decision]]
+        rule = "orphaned-immutable-tag"
+        namespace = "acme"
+        repository = "shop"
+        remedy = "recreate"
+        pattern = "v[0-9]"
+
+        [[decision]]
+        rule = "orphaned-immutable-tag"
+        namespace = "acme"
+        repository = "site"
+        remedy = "recreate"
+        pattern = "x.*"
+        not-matching = true
+
+        [[decision]]
+        rule = "orphaned-immutable-tag"
+        namespace = "globex"
+        remedy = "recreate"
+    "#;
+    let document: toml::Value = toml::from_str(text).expect("TOML");
+    valid("decisions", &serde_json::to_value(document).expect("JSON"));
+    let stage = Stage::migrated(ORPHANS);
+    let file = File::of(text);
+    let decide = [
+        "fix",
+        "--apply",
+        "--decide",
+        file.path(),
+        "--format",
+        "json",
+    ];
+    let refused = stage.run(&decide).expect_status(2);
+    assert!(
+        refused.stderr.contains("which policy to create again"),
+        "one of them says no pattern: {}",
+        refused.stderr
+    );
+    let mut with_rest = decide.to_vec();
+    with_rest.extend(["--pattern", "v.*"]);
+    let run = stage.run(&with_rest).expect_status(0).json();
+    assert_eq!((&run["applied"], &run["skipped"]), (&3.into(), &0.into()));
+    let policies = |text: &str| {
+        let found = format!("position('{text}' IN policy) > 0");
+        stage.count(&format!(
+            "SELECT (SELECT count(*) FROM repositoryimmutabilitypolicy p
+                 JOIN repository r ON r.id = p.repository_id
+                 WHERE {found} AND r.name IN ('shop', 'site', 'portal'))
+             + 10 * (SELECT count(*) FROM namespaceimmutabilitypolicy WHERE {found})"
+        ))
+    };
+    let own = [r#""v[0-9]""#, r#""v.*""#].map(policies);
+    assert_eq!(own, [1, 1], "each in its repository");
+    // The other one is globex's own, of the namespace.
+    assert_eq!(policies(r#""x.*""#), 11);
+    stage.run(&["check"]).expect_status(0);
+}
+
+#[test]
+fn a_pattern_that_quay_would_not_take_is_told_with_its_line() {
+    for (pattern, remedy, says) in [
+        ("v(", "recreate", "the pattern is not valid"),
+        ("v.*", "release", "`release` creates no policy"),
+    ] {
+        let file = File::of(&format!(
+            "[[decision]]\nrule = \"orphaned-immutable-tag\"\nnamespace = \"acme\"\n\
+             remedy = \"{remedy}\"\npattern = \"{pattern}\"\n"
+        ));
+        let ended = quay_doctor_refuses(file.path());
+        assert!(ended.stderr.contains(says), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains(&format!("{}:", file.path())),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+/// Refused before there is any connection.
+fn quay_doctor_refuses(file: &str) -> crate::program::Ended {
+    let nowhere = "postgresql://nobody@127.0.0.1:1/none";
+    crate::program::run_on(nowhere, &["fix", "--decide", file]).expect_status(2)
+}

@@ -14,7 +14,7 @@ mod policies;
 mod property;
 mod prune;
 mod recheck;
-mod script;
+pub mod script;
 pub mod stage;
 mod trail;
 mod whole;

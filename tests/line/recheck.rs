@@ -1,8 +1,8 @@
 //! What has changed since the plan, or since the run, is looked at again and never forced.
 
 use quay_doctor::{
-    ApplyOptions, Catalogue, CheckRequest, Choices, Features, FixRequest, Identity, NoProgress,
-    Progress, RunError, Stated, apply_fix, check, plan_fix,
+    ApplyOptions, Catalogue, CheckRequest, Choices, Features, FixRequest, FixStrategy, Identity,
+    NoProgress, Progress, RunError, Stated, apply_fix, check, plan_fix,
 };
 
 use super::stage::{BOTH_FAILURES, RELEASE, Stage};
@@ -206,4 +206,37 @@ fn what_can_no_longer_be_told_at_the_second_look_is_undecided_and_not_sound() {
         .find(|rule| rule.id.0 == "unprotected-tag")
         .expect("the rule");
     assert_eq!((rule.undecided.subjects, rule.violations), (220, 0));
+}
+
+/// Somebody who wants the work to end, from the beginning on.
+struct Impatient;
+
+impl Progress for Impatient {
+    fn begin(&mut self, _what: &str, _total: u64) {}
+    fn reached(&mut self, _done: u64) {}
+    fn end(&mut self) {}
+    fn interrupted(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn who_asks_for_an_end_between_plan_and_run_sees_nothing_written_and_no_half_plan() {
+    let stage = Stage::migrated(BOTH_FAILURES);
+    let before = stage.dump();
+    let settings = stage.db.settings().expect("settings");
+    let plan = plan_fix(&settings, &release(), &mut NoProgress).expect("a plan");
+    for strategy in [FixStrategy::Phased, FixStrategy::Atomic] {
+        let mut options = options();
+        options.strategy = strategy;
+        let ended = apply_fix(&settings, &plan, &options, &mut Impatient);
+        let error = ended.expect_err("no run");
+        assert!(!error.is_usage());
+        assert_eq!(error.to_string(), "interrupted before the run began");
+    }
+    let half = plan_fix(&settings, &release(), &mut Impatient).expect_err("no plan");
+    assert!(!half.is_usage());
+    assert!(half.to_string().starts_with("there is no plan: "), "{half}");
+    assert_eq!(stage.dump(), before);
+    assert_eq!(stage.count("SELECT count(*) FROM quay_doctor.operation"), 0);
 }

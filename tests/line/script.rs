@@ -25,7 +25,8 @@ const LOG: &str = "SELECT count(DISTINCT (e.account_id, e.repository_id, e.kind_
         e.metadata_json::jsonb - 'quay_doctor_operation'))
     FROM logentry3 e WHERE e.metadata_json LIKE '%quay_doctor_operation%'";
 
-fn psql() -> Option<PathBuf> {
+/// The program psql, where there is one.
+pub fn psql() -> Option<PathBuf> {
     let found = Programs::find().and_then(|programs| programs.path(Program::Psql));
     if found.is_err() {
         skipped("there is no psql on this machine to run the script");
@@ -34,7 +35,7 @@ fn psql() -> Option<PathBuf> {
 }
 
 /// Runs a script; what psql said, and whether it got through.
-fn run(psql: &PathBuf, stage: &Stage, script: &str) -> (bool, String) {
+pub fn run(psql: &PathBuf, stage: &Stage, script: &str) -> (bool, String) {
     let mut child = Command::new(psql)
         .args(["-w", "-X", "-d", &stage.db.url(), "-f", "-"])
         .env("HOME", "/nonexistent")

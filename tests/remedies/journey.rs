@@ -3,6 +3,7 @@
 use quay_doctor::pg::{Columns, Statements};
 use serde_json::Value;
 
+use crate::line::script::{psql, run as run_script};
 use crate::line::stage::Stage;
 
 /// What is stated about Quay in these worlds; no audit entry is written, so that the whole database
@@ -113,7 +114,31 @@ impl Journey {
         assert_eq!(self.dump(), after, "a second run changes nothing");
         self.undo(&run);
         assert_eq!(self.dump(), before, "byte for byte");
+        self.by_script(&run, (&before, &after));
         (plan, run)
+    }
+
+    /// The plan as a script: psql leaves Quay's tables as the run did, and what is no plain SQL is
+    /// named with its command.
+    fn by_script(&self, run: &Value, (before, after): (&str, &str)) {
+        let Some(psql) = psql() else { return };
+        let script = self.fix(&["--print-sql"]).stdout;
+        let operations = run["operations"].as_array().expect("operations").len();
+        let commands = script
+            .lines()
+            .filter(|line| line.starts_with("--     quay-doctor "))
+            .count();
+        assert_eq!(commands, operations, "{script}");
+        let (through, said) = run_script(&psql, &self.stage, &script);
+        assert!(through && said.contains("changed: 0"), "{said}");
+        // No plan of these worlds mixes the two.
+        let left = if operations > 0 { before } else { after };
+        assert_eq!(self.dump(), left, "{script}");
+        let id = self
+            .stage
+            .count("SELECT max(id) FROM quay_doctor.operation WHERE kind = 'fix'");
+        self.undo(&serde_json::json!({ "run": id }));
+        assert_eq!(self.dump(), before, "the script's run is taken back");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every remedy of every rule: planned, applied, clean, taken back byte for byte.
 
+mod cut_short;
 mod journey;
 mod kills;
 mod of_operations;

@@ -187,6 +187,30 @@ fn a_policy_that_wants_another_pattern_is_a_question_that_names_the_way() {
     }
 }
 
+/// An operation whose worker dies at a point, and is known to be dead.
+fn cut_off(journey: &Journey, args: &[&str], at: &str) {
+    let url = journey.stage.db.url();
+    let mut all = vec!["--database-url", &url];
+    all.extend(args);
+    all.extend(["--strategy", "phased", "--no-audit"]);
+    let killed = crate::program::command(&all)
+        .env("QUAY_DOCTOR_KILL_AT", at)
+        .output()
+        .expect("the program");
+    assert!(killed.status.code().is_none(), "{killed:?}");
+    // The server notices that the connection is gone; then the heartbeat is no life sign any more.
+    let alive = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let begun = std::time::Instant::now();
+    while journey.stage.count(alive) > 0 {
+        assert!(begun.elapsed().as_secs() < 30, "the connection never ended");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    journey
+        .stage
+        .sql("UPDATE quay_doctor.operation SET heartbeat_at = heartbeat_at - interval '40 s'");
+}
+
 /// A creation whose worker died at a point.
 fn interrupted(at: &str) -> (Journey, String) {
     let world = r#"
@@ -208,38 +232,17 @@ fn interrupted(at: &str) -> (Journey, String) {
     "#;
     let journey = Journey::through(world, "", "interrupted-operation");
     let before = journey.dump();
-    let url = journey.stage.db.url();
     let args = [
-        "--database-url",
-        &url,
         "policy",
         "create",
         "--namespace",
         "acme",
         "--pattern",
         "v.*",
-        "--strategy",
-        "phased",
-        "--no-audit",
         "--immutable-tags-can-expire",
         "false",
     ];
-    let killed = crate::program::command(&args)
-        .env("QUAY_DOCTOR_KILL_AT", at)
-        .output()
-        .expect("the program");
-    assert!(killed.status.code().is_none(), "{killed:?}");
-    // The server notices that the connection is gone; then the heartbeat is no life sign any more.
-    let alive = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    let begun = std::time::Instant::now();
-    while journey.stage.count(alive) > 0 {
-        assert!(begun.elapsed().as_secs() < 30, "the connection never ended");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    journey
-        .stage
-        .sql("UPDATE quay_doctor.operation SET heartbeat_at = heartbeat_at - interval '40 s'");
+    cut_off(&journey, &args, at);
     (journey, before)
 }
 
@@ -352,4 +355,43 @@ fn a_tag_that_was_taken_off_under_another_policy_is_mutable_again_after_undo() {
     assert_eq!(journey.stage.count(protected), 1, "activation is asked for");
     journey.undo(&run);
     assert_eq!(journey.dump(), before);
+}
+
+/// A resumed operation that released tags or changed a policy has no way back: what was pushed since
+/// was decided by the new state. Undo says so, and changes nothing.
+#[test]
+fn a_resumed_deletion_or_update_is_not_taken_back_with_the_run() {
+    const UUID: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+    let delete = ["policy", "delete", UUID, "--tags", "release"];
+    let update = [
+        "policy",
+        "update",
+        UUID,
+        "--pattern",
+        "w.*",
+        "--unmatched-tags",
+        "release",
+    ];
+    for (args, at) in [(&delete[..], "after-begin:1"), (&update, "after-begin:1")] {
+        let journey = Journey::through(MIRROR, "", "interrupted-operation");
+        cut_off(&journey, args, at);
+        let journey = journey.with(&[
+            "--rule",
+            "interrupted-operation",
+            "--remedy",
+            "interrupted-operation=resume",
+        ]);
+        let run = journey.apply();
+        let after = journey.dump();
+        let id = run["run"].to_string();
+        let undo = journey.stage.run(&["fix", "undo", &id, "--audit", "none"]);
+        let undo = undo.expect_status(1);
+        assert!(undo.stdout.contains("cannot be taken back"), "{undo:#?}");
+        assert!(
+            undo.stdout.contains("the opposite by `quay-doctor policy`"),
+            "{undo:#?}"
+        );
+        assert_eq!(journey.dump(), after, "{args:?}");
+        journey.stage.run(&["recover", "--list"]).expect_status(0);
+    }
 }

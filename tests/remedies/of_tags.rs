@@ -218,3 +218,34 @@ fn a_dead_immutable_tag_is_released_only_when_that_is_asked_for() {
     let journey = journey.with(&["--remedy", "uncollectable-tag=release"]);
     insta::assert_snapshot!(journey.there_and_back().0);
 }
+
+/// Of the first batch's 200 corrections the last is a declaration, and the same tag's expiry is the
+/// next batch's first: one tag with one correction stands before 150 with two.
+#[test]
+fn a_batch_may_end_between_two_corrections_of_one_tag() {
+    let world = r#"
+        seed = 6
+        [[namespace]]
+        name = "acme"
+        [[namespace.repository]]
+        name = "shop"
+        [[namespace.repository.tags]]
+        name = "a"
+        immutable = true
+        [[namespace.repository.tags]]
+        name = "v{n}"
+        count = 150
+        immutable = true
+        life = "expiring"
+        expires_in = "30d"
+    "#;
+    let journey = Journey::through(world, "", "orphaned-immutable-tag").with(&[
+        "--remedy",
+        "orphaned-immutable-tag=keep",
+        "--remedy",
+        "immutable-tag-with-expiry=clear-expiry",
+    ]);
+    let run = journey.apply();
+    assert_eq!(run["applied"], 301);
+    journey.check(&[]).expect_status(0);
+}

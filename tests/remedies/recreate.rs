@@ -153,3 +153,36 @@ fn a_scope_that_takes_no_policy_is_named_and_nothing_is_done_there() {
         "{plan:#}"
     );
 }
+
+#[test]
+fn at_the_bound_of_its_wait_an_operation_of_the_run_is_left_and_the_sessions_named() {
+    let journey = journey(CUT_OFF);
+    let before = journey.dump();
+    let mut reader = journey.stage.session();
+    reader
+        .run("SET application_name = 'the slow pusher'; BEGIN; SELECT FROM namespaceimmutabilitypolicy")
+        .expect("a long transaction");
+    let apply = ["--apply", "--settle-timeout", "300ms", "--format", "json"];
+    let run = journey.fix(&apply).expect_status(3).json();
+    let left = run["operations"][0].to_string();
+    assert!(left.contains("the slow pusher"), "{left}");
+    let id = run["run"].to_string();
+    let undo = [
+        "fix",
+        "undo",
+        &id,
+        "--audit",
+        "none",
+        "--settle-timeout",
+        "300ms",
+    ];
+    let refused = journey.stage.run(&undo).expect_status(1);
+    assert!(
+        refused.stdout.contains("the slow pusher"),
+        "{}",
+        refused.stdout
+    );
+    reader.run("COMMIT").expect("the end");
+    journey.undo(&run);
+    assert_eq!(journey.dump(), before);
+}

@@ -100,7 +100,7 @@ pub(super) fn foot(out: &mut dyn Write, site: &Site<'_>, printed: &Printed) -> i
     for (verb, count) in &printed.left_out {
         writeln!(
             out,
-            "-- Not in this script, for it is more than rows: {verb} {count}. `fix --apply` does that."
+            "-- Not in this script, for it is more than rows: {verb} {count}. The commands stand above; `fix --apply` does it, too."
         )?;
     }
     if printed.no_longer > 0 {

@@ -3,16 +3,18 @@
 //! The script takes the same locks in the same order, looks at every precondition again in its
 //! WHERE clauses, and journals where there is a journal, so that `fix undo` takes it back. What a
 //! pattern decides it cannot look at again: instead it changes nothing where anything that was
-//! judged by (policies, acts, labels, declarations, operations) is not as it was. Nothing is written
-//! here; everything is read in one snapshot.
+//! judged by (policies, acts, labels, declarations, operations) is not as it was. What is more than
+//! rows is named with the command that does it. Nothing is written here; everything is read in one
+//! snapshot.
 
 mod basis;
 mod frame;
 mod literal;
+mod operations;
 mod policies;
 mod tags;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
 
 use super::guard::violated;
@@ -155,16 +157,15 @@ impl Site<'_> {
         planned: &[Planned],
         printed: &mut Printed,
     ) -> Result<(), ApplyError> {
+        let mut gone = HashSet::new();
         for planned in planned {
-            match &planned.correction {
-                Correction::DeletePolicy(policy) => {
-                    if policies::print_delete(snapshot, out, self, &planned.rule, policy)? {
-                        printed.corrections += 1;
-                    } else {
-                        printed.no_longer += 1;
-                    }
-                }
-                other => leave_out(printed, other),
+            if let Some(operation) = planned.correction.operation() {
+                operations::print(out, operation)?;
+                leave_out(printed, &planned.correction);
+            } else if policies::print(snapshot, out, self, planned, &mut gone)? {
+                printed.corrections += 1;
+            } else {
+                printed.no_longer += 1;
             }
         }
         Ok(())

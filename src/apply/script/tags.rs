@@ -11,13 +11,14 @@ use crate::correction::Correction;
 use crate::evaluate::{Stated, TagRow};
 use crate::ground::{Ground, JournalKept};
 use crate::pg::ReadSnapshot;
-use crate::quay::{AuditKind, MARK_KEY, ManifestId, RepositoryId, retarget_lock_key};
+use crate::quay::{AuditKind, MARK_KEY, ManifestId, RepositoryId, UnixMillis, retarget_lock_key};
 
 /// What the script can do with a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Release,
     Protect,
+    ClearExpiry,
     Keep,
 }
 
@@ -26,6 +27,10 @@ impl Change {
         match correction {
             Correction::Release(_) => Some(Self::Release),
             Correction::Protect(..) => Some(Self::Protect),
+            // Where immutable tags may expire, nothing is cleared.
+            Correction::ClearExpiry(..) if site.options.features.can_expire == Stated::Off => {
+                Some(Self::ClearExpiry)
+            }
             // A declaration is nothing but a row of the journal.
             Correction::Keep(_) if site.journal == JournalKept::Kept => Some(Self::Keep),
             _ => None,
@@ -36,6 +41,7 @@ impl Change {
         match self {
             Self::Release => "release",
             Self::Protect => "protect",
+            Self::ClearExpiry => "clear-expiry",
             Self::Keep => "keep",
         }
     }
@@ -85,11 +91,12 @@ pub(super) fn print(
     )?;
     writeln!(
         out,
-        "WITH planned (id, name, manifest_id, lifetime_start_ms, lifetime_end_ms, immutable, hidden, change) AS (\n    VALUES"
+        "WITH planned (id, name, manifest_id, lifetime_start_ms, lifetime_end_ms, immutable, hidden, ended, change) AS (\n    VALUES"
     )?;
+    let now = UnixMillis(ground.now.timestamp_millis());
     for (nth, (row, change)) in rows.iter().enumerate() {
         let comma = if nth + 1 == rows.len() { "" } else { "," };
-        writeln!(out, "    {}{comma}", values(row, *change, nth == 0))?;
+        writeln!(out, "    {}{comma}", values(row, *change, now, nth == 0))?;
     }
     let expected = expression(&basis, &was, repository);
     let changed = changed(site);
@@ -100,7 +107,7 @@ pub(super) fn print(
 }
 
 /// The row as it is expected; the first one says which types the columns have.
-fn values(row: &TagRow, change: Change, first: bool) -> String {
+fn values(row: &TagRow, change: Change, now: UnixMillis, first: bool) -> String {
     let cast = |value: String, to: &str| {
         if first {
             format!("{value}::{to}")
@@ -109,7 +116,7 @@ fn values(row: &TagRow, change: Change, first: bool) -> String {
         }
     };
     format!(
-        "({}, {}, {}, {}, {}, {}, {}, '{}')",
+        "({}, {}, {}, {}, {}, {}, {}, {}, '{}')",
         row.id,
         cast(text(&row.name), "text"),
         cast(optional(row.manifest), "int"),
@@ -117,6 +124,7 @@ fn values(row: &TagRow, change: Change, first: bool) -> String {
         cast(millis(row.expiry.0), "bigint"),
         row.immutability.as_column(),
         row.hidden,
+        row.expiry.0.is_some_and(|end| end <= now),
         change.word()
     )
 }
@@ -135,7 +143,8 @@ fn expression(basis: &Basis<'_>, was: &str, repository: RepositoryId) -> String 
         AND t.lifetime_start_ms = p.lifetime_start_ms
         AND t.lifetime_end_ms IS NOT DISTINCT FROM p.lifetime_end_ms
         AND t.immutable = p.immutable AND t.hidden = p.hidden
-        AND (t.lifetime_end_ms IS NULL OR t.lifetime_end_ms > {NOW})
+        -- What was alive is no longer judged by the same rules once it has ended.
+        AND coalesce(t.lifetime_end_ms <= {NOW}, false) = p.ended
         AND (SELECT holds FROM basis)
     ORDER BY t.id
     FOR NO KEY UPDATE OF t SKIP LOCKED
@@ -180,11 +189,11 @@ fn changed(site: &Site<'_>) -> String {
     };
     format!(
         r", becomes AS MATERIALIZED (
-    SELECT h.*, h.change = 'protect' AS immutable_after,
-        CASE WHEN h.change = 'protect' THEN {protected}
+    SELECT h.*, h.change <> 'release' AS immutable_after,
+        CASE h.change WHEN 'protect' THEN {protected} WHEN 'clear-expiry' THEN NULL
             ELSE coalesce(h.lifetime_end_ms, {known}) END::bigint AS end_after
     FROM held h
-    WHERE h.change <> 'keep' AND (h.change <> 'protect' OR {may_be})
+    WHERE h.change <> 'keep' AND (h.change = 'release' OR {may_be})
 ), changed AS MATERIALIZED (
     SELECT b.* FROM becomes b
     -- Name and end are unique in a repository.

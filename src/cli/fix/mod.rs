@@ -64,6 +64,10 @@ struct Writing {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     clock_margin: std::time::Duration,
 
+    /// How long an operation waits for transactions that still read the policies as they were
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    settle_timeout: std::time::Duration,
+
     /// Restore an expiry even where it has passed; the tag then dies at once
     #[arg(long)]
     restore_past_expiry: bool,
@@ -189,6 +193,7 @@ impl Writing {
         };
         options.batch_time = self.batch_time;
         options.clock_margin = self.clock_margin;
+        options.settle_timeout = self.settle_timeout;
         Ok(options)
     }
 }

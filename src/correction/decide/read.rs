@@ -1,17 +1,16 @@
-//! Decisions by scope, from a file: raw as typed, then valid as meant, then held against the
-//! registry's names.
+//! A file of decisions as typed, and what it means; every complaint has its line.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::PlanError;
-use super::choice::remedy;
+use super::{Decision, Decisions, Place};
 use crate::config::nearest;
-use crate::evaluate::{Registry, Subject};
-use crate::quay::PolicyUuid;
-use crate::rules::{Catalogue, RemedyKind, RuleError, RuleId};
+use crate::correction::PlanError;
+use crate::correction::choice::remedy;
+use crate::quay::{Polarity, PolicyUuid, StoredPolicy};
+use crate::rules::{Catalogue, RemedyKind, RuleError};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,54 +25,12 @@ struct RawFile {
 struct Raw {
     rule: Spanned<String>,
     remedy: Spanned<String>,
+    pattern: Option<Spanned<String>>,
+    #[serde(rename = "not-matching")]
+    not_matching: Option<Spanned<bool>>,
     namespace: Option<Spanned<String>>,
     repository: Option<Spanned<String>>,
     policy: Option<Spanned<String>>,
-}
-
-/// What a decision is about. A smaller place outweighs a larger one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Place {
-    Namespace(String),
-    Repository(String, String),
-    Policy(PolicyUuid),
-}
-
-impl Place {
-    fn weight(&self) -> u8 {
-        match self {
-            Self::Namespace(_) => 0,
-            Self::Repository(..) => 1,
-            Self::Policy(_) => 2,
-        }
-    }
-
-    fn holds(&self, subject: &Subject) -> bool {
-        let (namespace, repository) = subject.place();
-        match (self, subject) {
-            (Self::Namespace(name), _) => name == namespace,
-            (Self::Repository(of, name), _) => of == namespace && name == repository,
-            (Self::Policy(uuid), Subject::Policy(policy)) => policy.uuid == *uuid,
-            (Self::Policy(_), _) => false,
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Decision {
-    rule: RuleId,
-    remedy: RemedyKind,
-    place: Place,
-    line: usize,
-    /// The line that names what is inside the namespace.
-    inner_line: usize,
-}
-
-/// The decisions of one file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Decisions {
-    file: String,
-    all: Vec<Decision>,
 }
 
 impl Decisions {
@@ -102,93 +59,6 @@ impl Decisions {
             decisions.all.push(decision);
         }
         Ok(decisions)
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
-    /// Whether one of them is for this remedy.
-    pub(super) fn name(&self, remedy: RemedyKind) -> bool {
-        self.all.iter().any(|decision| decision.remedy == remedy)
-    }
-
-    /// Holds the decisions' scopes against what is there: a name that nothing has is a mistake.
-    ///
-    /// # Errors
-    /// [`PlanError::Decision`] with the line and the nearest name.
-    pub fn only_about(
-        &self,
-        registry: &Registry,
-        policies: &HashSet<PolicyUuid>,
-    ) -> Result<(), PlanError> {
-        let namespaces: BTreeSet<&str> = registry
-            .namespaces
-            .values()
-            .map(|namespace| namespace.name.as_str())
-            .collect();
-        let repositories: BTreeSet<(&str, &str)> = registry
-            .repositories
-            .keys()
-            .map(|id| registry.repository_names(*id))
-            .collect();
-        for decision in &self.all {
-            let unknown = |line, what: &str, name: &str, near: Option<&str>| PlanError::Decision {
-                file: self.file.clone(),
-                line,
-                reason: format!("there is no {what} `{}`", name.escape_debug()),
-                help: near.map_or_else(
-                    || format!("no {what} has a name like it"),
-                    |near| format!("did you mean `{}`?", near.escape_debug()),
-                ),
-            };
-            match &decision.place {
-                Place::Namespace(name) | Place::Repository(name, _)
-                    if !namespaces.contains(name.as_str()) =>
-                {
-                    let near = nearest(name, namespaces.iter().copied());
-                    return Err(unknown(decision.line, "namespace", name, near));
-                }
-                Place::Repository(namespace, name)
-                    if !repositories.contains(&(namespace.as_str(), name.as_str())) =>
-                {
-                    let inside = repositories.iter().filter(|(of, _)| of == namespace);
-                    let near = nearest(name, inside.map(|(_, name)| *name));
-                    return Err(unknown(decision.inner_line, "repository", name, near));
-                }
-                Place::Policy(uuid) if !policies.contains(uuid) => {
-                    let near = nearest(&uuid.0, policies.iter().map(|uuid| uuid.0.as_str()));
-                    return Err(unknown(decision.line, "policy", &uuid.0, near));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// The decision on a subject, by its place in the file, where there is one: of several the one
-    /// about the smallest scope.
-    pub(super) fn on(&self, rule: &RuleId, subject: &Subject) -> Option<(usize, RemedyKind)> {
-        self.all
-            .iter()
-            .enumerate()
-            .filter(|(_, decision)| decision.rule == *rule && decision.place.holds(subject))
-            .max_by_key(|(_, decision)| decision.place.weight())
-            .map(|(index, decision)| (index, decision.remedy))
-    }
-
-    /// Those that decided nothing, a sentence each.
-    pub(super) fn idle(&self, used: &BTreeSet<usize>) -> Vec<String> {
-        let idle = self.all.iter().enumerate();
-        idle.filter(|(index, _)| !used.contains(index))
-            .map(|(_, decision)| {
-                format!(
-                    "{}:{}: nothing here violates `{}`",
-                    self.file, decision.line, decision.rule
-                )
-            })
-            .collect()
     }
 }
 
@@ -220,6 +90,7 @@ impl Reader<'_> {
             );
             self.wrong(remedy_line, error.to_string(), help)
         })?;
+        let recreate = self.recreated(raw.pattern, raw.not_matching, remedy)?;
         let line_of = |name: &Spanned<String>| self.line(name.span().start);
         let (place, line, inner_line) = match (raw.namespace, raw.repository, raw.policy) {
             (Some(namespace), None, None) => {
@@ -247,9 +118,43 @@ impl Reader<'_> {
             rule: rule.id.clone(),
             remedy,
             place,
+            recreate,
             line,
             inner_line,
         })
+    }
+
+    /// What a decision creates again: its own pattern, or none where the command line gives one.
+    fn recreated(
+        &self,
+        pattern: Option<Spanned<String>>,
+        not_matching: Option<Spanned<bool>>,
+        remedy: RemedyKind,
+    ) -> Result<Option<StoredPolicy>, PlanError> {
+        let Some(pattern) = pattern else {
+            return match not_matching {
+                None => Ok(None),
+                Some(alone) => Err(self.wrong(
+                    self.line(alone.span().start),
+                    "`not-matching` without a pattern".to_owned(),
+                    "it goes with `pattern`".to_owned(),
+                )),
+            };
+        };
+        if remedy != RemedyKind::Recreate {
+            return Err(self.wrong(
+                self.line(pattern.span().start),
+                format!("a pattern is given, and `{remedy}` creates no policy"),
+                "it goes with remedy = \"recreate\"".to_owned(),
+            ));
+        }
+        Ok(Some(StoredPolicy {
+            pattern: pattern.into_inner().trim().to_owned(),
+            polarity: match not_matching.map(Spanned::into_inner) {
+                Some(true) => Polarity::NotMatching,
+                Some(false) | None => Polarity::Matching,
+            },
+        }))
     }
 
     /// The line of a byte, from 1.

@@ -195,7 +195,7 @@ fn about_policies(book: &mut Book, facts: &Facts, now: DateTime<Utc>) {
     if let Some(operations) = &facts.operations {
         let count = |life: WorkerLife| {
             let all = operations.iter();
-            all.filter(|one| one.under_way.operation.life == life)
+            all.filter(|one| one.under_way.operation.life() == life)
                 .count() as f64
         };
         book.gauges(

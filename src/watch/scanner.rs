@@ -338,7 +338,7 @@ impl Scanner {
 /// What of an operation tells how its policy stands.
 fn how_it_stands(view: &OperationView) -> (OperationId, Phase, WorkerLife) {
     let operation = &view.under_way.operation;
-    (operation.id, operation.phase, operation.life)
+    (operation.id, operation.phase, operation.life())
 }
 
 fn is_connection(error: &RunError) -> bool {

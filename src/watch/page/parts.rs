@@ -239,7 +239,7 @@ fn operation_table(operations: &[OperationView], now: DateTime<Utc>) -> Markup {
                                     None => "everywhere",
                                 }
                             }
-                            td { (life(operation.life)) br; small { "heartbeat " (long(now - under_way.heartbeat)) " ago" } }
+                            td { (life(operation.life())) br; small { "heartbeat " (long(now - under_way.heartbeat)) " ago" } }
                             td { (progress(view)) }
                             td { (said(&under_way.actor)) br; small { (said(&operation.worker)) } }
                             td { (moment(operation.started, now)) }

@@ -1,6 +1,6 @@
 -- Two roles with the rights that quay-doctor needs, and no other.
 --
---   quay_doctor_reader    check, fix (the plan), policy list|show|evaluate, policy create --dry-run,
+--   quay_doctor_reader    check, watch, fix (the plan), policy list|show|evaluate, policy create --dry-run,
 --                         recover --list, history, tag explain, migrate status|plan|verify
 --   quay_doctor_operator  besides: fix --apply, fix undo, fix prune, policy create|update|delete|
 --                         activate|deactivate, recover, check --record

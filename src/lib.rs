@@ -33,8 +33,9 @@ pub mod scan;
 // floor 5: the conductor
 pub mod run;
 
-// floor 6: the story
+// floor 6: the story, and the service
 pub mod demo;
+pub mod watch;
 
 // The front page: what the program is built from.
 pub use apply::{ApplyOptions, AuditDetail, FixStrategy, PastExpiry, PlanOrigin};
@@ -87,3 +88,4 @@ pub use run::{
     undo_fix, unfinished, write_plan_file,
 };
 pub use scan::Shard;
+pub use watch::{Orders, WatchError, WatchPlan, check_token, watch};

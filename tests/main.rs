@@ -25,3 +25,4 @@ mod program;
 mod remedies;
 mod sandbox;
 mod scale;
+mod watch;

@@ -20,27 +20,7 @@ use super::{Exit, Failure, Globals, WantedFormat, output};
 #[derive(Args, Debug)]
 pub struct CheckArgs {
     #[command(flatten)]
-    pub choice: Choice,
-
-    /// A folder with rules of your own, besides the built-in ones
-    #[arg(long, value_name = "DIR")]
-    checks: Option<PathBuf>,
-
-    /// The least severity that makes the exit status 1; by default warning
-    #[arg(long, value_name = "SEVERITY", value_parser = severity_name)]
-    fail_on: Option<&'static str>,
-
-    /// Count what evidence explains as a violation, too
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    strict: Option<bool>,
-
-    /// How many violations to list; all of them are counted; by default 10000
-    #[arg(long, value_name = "N")]
-    limit: Option<u64>,
-
-    /// Let tags pass under a policy so young that Quay may still be applying it
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    allow_settling: Option<bool>,
+    scan: ScanArgs,
 
     /// Only part I of N, I from 0; every subject is in exactly one part
     #[arg(long, value_name = "I/N", default_value = "0/1")]
@@ -57,6 +37,34 @@ pub struct CheckArgs {
     /// Say what has changed since the last recorded scan of the same scope
     #[arg(long)]
     compare: bool,
+}
+
+/// What is scanned, and by which allowances: by `check`, and by `watch` again and again.
+#[derive(Args, Debug)]
+pub struct ScanArgs {
+    #[command(flatten)]
+    choice: Choice,
+
+    /// A folder with rules of your own, besides the built-in ones
+    #[arg(long, value_name = "DIR")]
+    checks: Option<PathBuf>,
+
+    /// The least severity that counts: for `check`'s exit status, and `watch`'s verdict; by default
+    /// warning
+    #[arg(long, value_name = "SEVERITY", value_parser = severity_name)]
+    fail_on: Option<&'static str>,
+
+    /// Count what evidence explains as a violation, too
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    strict: Option<bool>,
+
+    /// How many violations to list; all of them are counted; by default 10000
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+
+    /// Let tags pass under a policy so young that Quay may still be applying it
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allow_settling: Option<bool>,
 
     /// Known violations that do not fail the run: a report of `check --format json`
     #[arg(long, value_name = "FILE")]
@@ -131,8 +139,24 @@ impl Choice {
     }
 }
 
-impl CheckArgs {
-    fn request(&self, globals: &Globals, layers: &Layers) -> Result<CheckRequest, Failure> {
+impl ScanArgs {
+    /// The least severity that counts.
+    pub fn fail_on(&self, layers: &Layers) -> Result<Severity, Failure> {
+        Ok(severity(layers.value(&key::FAIL_ON, self.fail_on)?))
+    }
+
+    /// What tags count for that Quay may be at work on.
+    pub fn settling(&self, layers: &Layers) -> Result<Settling, Failure> {
+        let allowed = layers.value(&key::ALLOW_SETTLING, self.allow_settling)?;
+        Ok(if allowed {
+            Settling::Allowed
+        } else {
+            Settling::NotKnown
+        })
+    }
+
+    /// What is asked of the library.
+    pub fn request(&self, globals: &Globals, layers: &Layers) -> Result<CheckRequest, Failure> {
         let checks = layers.path(&key::CHECKS, self.checks.clone())?;
         let rules = super::rules::catalogue(checks.as_ref())?;
         let mut request = self.choice.request(globals, layers, rules)?;
@@ -141,7 +165,6 @@ impl CheckArgs {
         }
         let limit = layers.value(&key::LIMIT, self.limit)?;
         request.keep = usize::try_from(limit).unwrap_or(usize::MAX);
-        request.shard = self.shard;
         request.timeout = layers.stated(&key::TIMEOUT, self.timeout)?;
         let readers = layers.value(&key::READERS, self.readers)?;
         let most = self.max_connections.map_or(u8::MAX, |most| most - OTHERS);
@@ -156,13 +179,10 @@ impl CheckArgs {
 /// Runs the verb.
 pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
     let layers = globals.layers()?;
-    let fail_on = severity(layers.value(&key::FAIL_ON, args.fail_on)?);
-    let settling = if layers.value(&key::ALLOW_SETTLING, args.allow_settling)? {
-        Settling::Allowed
-    } else {
-        Settling::NotKnown
-    };
-    let mut request = args.request(globals, &layers)?;
+    let fail_on = args.scan.fail_on(&layers)?;
+    let settling = args.scan.settling(&layers)?;
+    let mut request = args.scan.request(globals, &layers)?;
+    request.shard = args.shard;
     let settings = layers.connection(&globals.database())?;
     let mut terminal = Terminal::new(globals);
     let elsewhere = args.record_to.as_ref().map(place_of).transpose()?;

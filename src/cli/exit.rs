@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::process::ExitCode;
 
 use miette::{Diagnostic, Report};
-use quay_doctor::{ConfigError, DemoError, PgError, PolicyError, RuleError, RunError};
+use quay_doctor::{ConfigError, DemoError, PgError, PolicyError, RuleError, RunError, WatchError};
 use regex::Regex;
 
 /// How a verb ended that ran to its end.
@@ -56,6 +56,14 @@ impl Failure {
 }
 
 impl Failure {
+    /// What is wrong and what to do about it, in one line, for a log that goes on.
+    pub fn in_a_line(&self) -> String {
+        match self.report.help() {
+            Some(help) => format!("{} ({help})", self.report),
+            None => self.report.to_string(),
+        }
+    }
+
     /// An error and what lies behind it, in one line.
     pub fn told(error: &dyn std::error::Error) -> String {
         let mut text = error.to_string();
@@ -103,6 +111,16 @@ impl From<DemoError> for Failure {
 impl From<PolicyError> for Failure {
     fn from(error: PolicyError) -> Self {
         RunError::from(error).into()
+    }
+}
+
+impl From<WatchError> for Failure {
+    fn from(error: WatchError) -> Self {
+        if error.is_usage() {
+            Self::usage(error)
+        } else {
+            Self::unknown(error)
+        }
     }
 }
 

@@ -147,6 +147,11 @@ impl Globals {
         Ok(())
     }
 
+    /// Logs more than what is wrong: a service tells what becomes of it.
+    pub fn speak_up(&mut self) {
+        self.verbose = self.verbose.saturating_add(1);
+    }
+
     /// The environment and quay-doctor.toml.
     pub fn layers(&self) -> Result<Layers, ConfigError> {
         Layers::load(self.config.as_deref(), Environment::of_process())

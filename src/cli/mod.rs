@@ -22,6 +22,7 @@ mod reference;
 mod rules;
 mod signals;
 mod tag;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,7 @@ enum Verb {
     Pattern(pattern::Pattern),
     Rules(rules::RulesArgs),
     Tag(tag::TagArgs),
+    Watch(watch::WatchArgs),
     Config(config::ConfigArgs),
     Demo(demo::DemoArgs),
     Completions(manual::CompletionsArgs),
@@ -70,6 +72,9 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(complaint) => return exit::usage(&complaint),
     };
+    if matches!(cli.verb, Verb::Watch(_)) {
+        cli.globals.speak_up();
+    }
     cli.globals.start_output();
     if !matches!(cli.verb, Verb::Check(_))
         && let Err(error) = cli.globals.settle_format()
@@ -86,6 +91,7 @@ pub fn main() -> ExitCode {
         Verb::Man(args) => manual::man(&args),
         Verb::Demo(args) => demo::run(&args, &cli.globals),
         Verb::Tag(args) => tag::run(&args, &cli.globals),
+        Verb::Watch(args) => watch::run(&args, &cli.globals),
         Verb::Config(args) => config::run(&args, &cli.globals),
         Verb::Rules(args) => rules::run(&args, &cli.globals),
         Verb::Migrate(verb) => verb.run(&cli.globals),

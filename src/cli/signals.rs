@@ -1,9 +1,10 @@
 //! Ctrl-C and SIGTERM: the first asks for an end after the current batch, the second ends at once.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// The status of a process that was told twice: the work is not finished.
 const NOT_FINISHED: i32 = 3;
@@ -33,6 +34,18 @@ impl Signals {
             let _ = signal_hook::flag::register(signal, Arc::clone(&wanted));
         }
         Self(wanted)
+    }
+
+    /// The flag itself, for whoever looks at it in other threads.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
+    /// A flag that each SIGHUP sets from here on.
+    pub fn hang_ups() -> io::Result<Arc<AtomicBool>> {
+        let came = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGHUP, Arc::clone(&came))?;
+        Ok(came)
     }
 
     /// Whether a signal has come.

@@ -45,6 +45,9 @@ struct Raw {
     limit: Option<Spanned<u64>>,
     readers: Option<Spanned<u64>>,
     timeout: Option<Spanned<String>>,
+    every: Option<Spanned<String>>,
+    listen: Option<Spanned<String>>,
+    token_file: Option<Spanned<String>>,
 }
 
 impl Raw {
@@ -79,6 +82,9 @@ impl Raw {
             ("limit", said(self.limit)),
             ("readers", said(self.readers)),
             ("timeout", said(self.timeout)),
+            ("every", said(self.every)),
+            ("listen", said(self.listen)),
+            ("token-file", said(self.token_file)),
         ]
         .into_iter()
         .filter_map(|(name, given)| given.map(|(text, at)| (name, text, at)))
@@ -188,7 +194,7 @@ mod tests {
         let text = "actor = 'a'\nlimit = 7\nreaders = 2\nstrict = true\nallow-settling = true\n\
             immutable-tags = true\nimmutable-tags-can-expire = true\ntimeout = '1h'\ngrace = '1m'\n\
             stale-after = '1h'\nfail-on = 'info'\nchecks = 'c'\nbaseline = 'b'\n\
-            accept-undecided = ['u']\nquay-config = 'q'\ndatabase-url = 'd'\n";
+            accept-undecided = ['u']\nevery = '5m'\nlisten = '[::1]:1'\ntoken-file = 't'\nquay-config = 'q'\ndatabase-url = 'd'\n";
         let file = parsed(text).unwrap();
         let names: Vec<&str> = file.given.keys().copied().collect();
         let mut all: Vec<&str> = ALL.iter().map(|key| key.spec().name).collect();

@@ -1,5 +1,6 @@
 //! The settings of our own that a file or a variable can give, each with what its text may be.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -152,6 +153,18 @@ pub static READERS: KeyOr<u8> =
     Key::new("readers", "--readers", "QUAY_DOCTOR_READERS", readers).or("2", 2);
 /// How long a scan may take.
 pub static TIMEOUT: Key<Duration> = Key::new("timeout", "--timeout", "QUAY_DOCTOR_TIMEOUT", time);
+/// The time between two scans of `watch`.
+pub static EVERY: KeyOr<Duration> =
+    Key::new("every", "--every", "QUAY_DOCTOR_EVERY", time).or("15m", Duration::from_secs(15 * 60));
+/// Where `watch` listens: loopback, unless somebody says otherwise.
+pub static LISTEN: KeyOr<SocketAddr> =
+    Key::new("listen", "--listen", "QUAY_DOCTOR_LISTEN", address).or(
+        "127.0.0.1:9478",
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9478),
+    );
+/// The file with the token that whoever asks `watch` has to give.
+pub static TOKEN_FILE: Key<PathBuf> =
+    Key::new("token-file", "--token-file", "QUAY_DOCTOR_TOKEN_FILE", path);
 
 /// A setting, whatever its type.
 pub(super) trait AnyKey: Sync {
@@ -181,7 +194,7 @@ impl<T: Sync> AnyKey for KeyOr<T> {
 }
 
 /// Every setting, in the order in which they are shown.
-pub(super) static ALL: [&dyn AnyKey; 16] = [
+pub(super) static ALL: [&dyn AnyKey; 19] = [
     &DATABASE_URL,
     &QUAY_CONFIG,
     &IMMUTABLE_TAGS,
@@ -198,6 +211,9 @@ pub(super) static ALL: [&dyn AnyKey; 16] = [
     &LIMIT,
     &READERS,
     &TIMEOUT,
+    &EVERY,
+    &LISTEN,
+    &TOKEN_FILE,
 ];
 
 /// The severities that a violation can have, the mildest first; `rules` has them as a type.
@@ -227,6 +243,12 @@ fn switch(given: &str) -> Result<bool, String> {
 fn time(given: &str) -> Result<Duration, String> {
     humantime::parse_duration(given)
         .map_err(|_| "it must be a time with its unit, like 90s, 15m or 1h".to_owned())
+}
+
+fn address(given: &str) -> Result<SocketAddr, String> {
+    given
+        .parse()
+        .map_err(|_| "it must be an address with its port, like 127.0.0.1:9478".to_owned())
 }
 
 fn count(given: &str) -> Result<u64, String> {
@@ -277,8 +299,10 @@ mod tests {
         shown_as_it_is(&ALLOW_SETTLING);
         shown_as_it_is(&LIMIT);
         shown_as_it_is(&READERS);
+        shown_as_it_is(&EVERY);
+        shown_as_it_is(&LISTEN);
         let with_default = ALL.iter().filter(|key| key.spec().default.is_some());
-        assert_eq!(with_default.count(), 7);
+        assert_eq!(with_default.count(), 9);
     }
 
     #[test]

@@ -15,9 +15,11 @@ mod operation;
 mod policy_change;
 mod policy_operation;
 mod scan;
+mod scanner;
 mod schema;
 mod tag_change;
 mod told;
+mod under_way;
 
 pub use database::database_identity;
 pub use error::JournalError;
@@ -37,7 +39,8 @@ pub use policy_operation::{
     begin_operation, being_undone, changed_since, heartbeat, operation, operation_by_fence,
     owner_of, take_over,
 };
-pub use scan::{latest_scan, record_scan};
+pub use scan::{RecordedScan, latest_scan, record_scan, recorded_scans};
+pub use scanner::{scanner_held, scanner_holder, take_scanner};
 pub use schema::{
     ActiveColumn, AlembicRevisions, IndexValidity, JournalState, LiveColumn, LiveIndex, MARK,
     Nullness, Origin, PolicyTableState, QuaySchema, SCHEMA, SchemaState, TABLES, TESTED_REVISIONS,
@@ -48,3 +51,4 @@ pub use tag_change::{
     record_tag_changes,
 };
 pub use told::{ToldChange, told_changes};
+pub use under_way::{UnderWay, under_way};

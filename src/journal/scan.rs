@@ -56,3 +56,56 @@ pub fn latest_scan(pg: &mut impl Statements, scope: &Value) -> Result<Option<Val
     )?;
     Ok(row.map(|row| row.read(0)).transpose()?)
 }
+
+/// What is left of a recorded scan in a trend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordedScan {
+    /// When it began.
+    pub started: DateTime<Utc>,
+    /// When it ended.
+    pub finished: DateTime<Utc>,
+    /// Whether it saw everything.
+    pub complete: bool,
+    /// All its violations.
+    pub violations: i64,
+    /// Rules that it could not decide.
+    pub undecided: i64,
+}
+
+/// The newest scans of the same scope, at most `limit`, the newest first.
+///
+/// # Errors
+/// [`JournalError`] where the server does not answer with rows.
+pub fn recorded_scans(
+    pg: &mut impl Statements,
+    scope: &Value,
+    limit: u32,
+) -> Result<Vec<RecordedScan>, JournalError> {
+    let rows = pg.query(
+        r"
+        SELECT started_at, finished_at, complete,
+            coalesce((report #>> '{totals,violations}')::bigint, 0),
+            (
+                SELECT count(*)
+                FROM jsonb_array_elements(report -> 'rules') AS rule
+                WHERE rule ->> 'status' = 'undecided'
+            )
+        FROM quay_doctor.scan
+        WHERE report -> 'scope' = $1
+        ORDER BY started_at DESC, id DESC
+        LIMIT $2
+        ",
+        &[scope, &i64::from(limit)],
+    )?;
+    let mut scans = Vec::with_capacity(rows.len());
+    for row in &rows {
+        scans.push(RecordedScan {
+            started: row.read(0)?,
+            finished: row.read(1)?,
+            complete: row.read(2)?,
+            violations: row.read(3)?,
+            undecided: row.read(4)?,
+        });
+    }
+    Ok(scans)
+}

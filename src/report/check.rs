@@ -96,6 +96,12 @@ impl CheckReport {
         rules.any(|rule| rule.status() == Status::Undecided)
     }
 
+    /// How many rules could not be decided.
+    pub fn undecided_rules(&self) -> u64 {
+        let undecided = |rule: &&RuleOutcome| rule.status() == Status::Undecided;
+        self.rules.iter().filter(undecided).count() as u64
+    }
+
     /// The violations of a rule that were kept, in order, at most `most`.
     pub(super) fn of(&self, rule: &RuleOutcome, most: usize) -> impl Iterator<Item = &Violation> {
         let id = rule.id.clone();

@@ -23,7 +23,7 @@ const HEAD: &str = r#"<!DOCTYPE html>
 "#;
 
 /// Colours by variable: the same page in the light and in the dark.
-const STYLE: &str = include_str!("check.css");
+pub const STYLE: &str = include_str!("check.css");
 
 /// The report.
 pub fn check_html(report: &CheckReport) -> String {

@@ -28,7 +28,7 @@ pub use check::{CheckReport, DatabaseFacts, Settling, Standing};
 pub use comparison::Comparison;
 pub use fix::{ApplyReport, Conducted, ConductedEnd, PlanReport, UndoReport};
 pub use harmless::harmless;
-pub use html::check_html;
+pub use html::{STYLE as PAGE_STYLE, check_html};
 pub use human_check::check_for_people;
 pub use human_fix::{apply_for_people, plan_for_people, undo_for_people};
 pub use json::{apply_json, check_json, plan_json, undo_json};
@@ -44,3 +44,5 @@ pub use tag::{
     ChangeTold, EntryTold, PolicySays, PolicyTold, RuleTold, TagExplanation, TagRowTold,
     tag_for_people, tag_json,
 };
+pub use verdict::{status as status_word, verdict};
+pub use words::{place_of, plural, subject as subject_words, thousands};

@@ -5,7 +5,7 @@ use super::words::{plural, thousands};
 use crate::evaluate::{RuleOutcome, Status};
 
 /// The verdict.
-pub(super) fn verdict(report: &CheckReport) -> String {
+pub fn verdict(report: &CheckReport) -> String {
     let total = report.total_violations();
     let undecided = report
         .rules
@@ -37,7 +37,7 @@ pub(super) fn verdict(report: &CheckReport) -> String {
 }
 
 /// A status in a word.
-pub(super) fn status(rule: &RuleOutcome) -> &'static str {
+pub fn status(rule: &RuleOutcome) -> &'static str {
     match rule.status() {
         Status::Held => "holds",
         Status::Violated => "violated",

@@ -16,7 +16,7 @@ pub(super) fn sentence(violation: &Violation) -> String {
 }
 
 /// A subject, as a sentence begins with it; its name is as it is.
-pub(super) fn subject(subject: &Subject) -> String {
+pub fn subject(subject: &Subject) -> String {
     match subject {
         Subject::Tag(tag) => format!("{}/{}:{}", tag.namespace, tag.repository, tag.row.name),
         Subject::Policy(policy) => {
@@ -30,7 +30,7 @@ pub(super) fn subject(subject: &Subject) -> String {
 }
 
 /// Namespace and repository of a subject, for a heading; harmless.
-pub(super) fn place_of(namespace: &str, repository: &str) -> String {
+pub fn place_of(namespace: &str, repository: &str) -> String {
     match (namespace, repository) {
         ("", "") => "the database".to_owned(),
         (namespace, "") => harmless(namespace),
@@ -39,7 +39,7 @@ pub(super) fn place_of(namespace: &str, repository: &str) -> String {
 }
 
 /// A number with its noun.
-pub(super) fn plural(count: u64, noun: &str) -> String {
+pub fn plural(count: u64, noun: &str) -> String {
     let number = thousands(count);
     match (count, noun.strip_suffix('y')) {
         (1, _) => format!("{number} {noun}"),
@@ -49,7 +49,7 @@ pub(super) fn plural(count: u64, noun: &str) -> String {
 }
 
 /// A number in groups of three digits.
-pub(super) fn thousands(number: u64) -> String {
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {

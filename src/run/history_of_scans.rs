@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{CheckRequest, RunError};
 use crate::apply;
 use crate::config::ConnectionSettings;
-use crate::journal::{SchemaState, latest_scan};
+use crate::journal::{RecordedScan, SchemaState, latest_scan, recorded_scans};
 use crate::pg::ReadSession;
 use crate::report::{CheckReport, Comparison, check_json};
 
@@ -74,6 +74,22 @@ impl ScanHistory<'_> {
             }
         }
     }
+}
+
+/// The newest recorded scans of what is asked for, at most `limit`, the newest first; none where there
+/// is no journal.
+///
+/// # Errors
+/// [`RunError`] where the history cannot be read.
+pub fn recent_scans(
+    session: &mut ReadSession,
+    request: &CheckRequest,
+    limit: u32,
+) -> Result<Vec<RecordedScan>, RunError> {
+    if !SchemaState::read(session)?.has_journal() {
+        return Ok(Vec::new());
+    }
+    Ok(recorded_scans(session, &scope(request), limit)?)
 }
 
 /// What a scan looked at: two scans can be compared where it is the same.

@@ -249,7 +249,8 @@ impl Estate {
         WriteSession::open(&settings.expect("settings")).expect("a session")
     }
 
-    fn url(&self, login: &str, database: &str) -> String {
+    /// The URL of a database as a login.
+    pub fn url(&self, login: &str, database: &str) -> String {
         format!(
             "postgresql://{login}@127.0.0.1:{}/{database}",
             self.cluster.port()

@@ -12,9 +12,9 @@ use serde_json::Value;
 use crate::documents::commands::{is_known, root, typed};
 use crate::line::stage::{BOTH_FAILURES, Stage};
 
-const REPOSITORY: &str = "https://github.com/quay-doctor/quay-doctor/blob/main/";
+pub const REPOSITORY: &str = "https://github.com/quay-doctor/quay-doctor/blob/main/";
 
-fn deploy(path: &str) -> PathBuf {
+pub fn deploy(path: &str) -> PathBuf {
     root().join("deploy").join(path)
 }
 
@@ -22,7 +22,7 @@ fn text(path: &str) -> String {
     fs::read_to_string(deploy(path)).expect("a file")
 }
 
-fn yaml(path: &str) -> Value {
+pub fn yaml(path: &str) -> Value {
     serde_saphyr::from_str(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -39,18 +39,20 @@ fn pods() -> Vec<(String, Value, Value)> {
         let manifest = yaml(&path);
         let job = match manifest["kind"].as_str() {
             Some("CronJob") => &manifest["spec"]["jobTemplate"],
-            Some("Job") => &manifest,
+            Some("Job" | "Deployment") => &manifest,
+            // What finds the pods of a Deployment has none of its own.
+            Some("Service" | "ServiceMonitor") => continue,
             other => panic!("{path}: {other:?}"),
         };
         let pod = job["spec"]["template"]["spec"].clone();
         assert!(pod.is_object(), "{path}");
         found.push((path, manifest, pod));
     }
-    assert_eq!(found.len(), 3);
+    assert_eq!(found.len(), 4);
     found
 }
 
-fn args(container: &Value) -> Vec<String> {
+pub fn args(container: &Value) -> Vec<String> {
     let args = container["args"].as_array().expect("arguments");
     args.iter()
         .map(|arg| {
@@ -63,8 +65,10 @@ fn args(container: &Value) -> Vec<String> {
 
 #[test]
 fn the_pods_run_commands_that_the_program_knows_without_root_and_write_nowhere() {
-    for (path, _, pod) in pods() {
-        assert_eq!(pod["restartPolicy"], "Never", "{path}");
+    for (path, manifest, pod) in pods() {
+        let service = manifest["kind"] == "Deployment";
+        assert_eq!(pod["restartPolicy"].is_null(), service, "{path}");
+        assert!(service || pod["restartPolicy"] == "Never", "{path}");
         assert_eq!(pod["automountServiceAccountToken"], false, "{path}");
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{path}");
         let containers = pod["containers"].as_array().expect("containers");
@@ -85,7 +89,8 @@ fn the_pods_run_commands_that_the_program_knows_without_root_and_write_nowhere()
 #[test]
 fn the_pods_commands_do_their_work_on_a_registry() {
     let stage = Stage::of(BOTH_FAILURES);
-    for (path, _, pod) in pods() {
+    let jobs = |(_, manifest, _): &(String, Value, Value)| manifest["kind"] != "Deployment";
+    for (path, _, pod) in pods().into_iter().filter(jobs) {
         let container = &pod["containers"][0];
         let (args, mut with) = (args(container), Vec::new());
         for entry in container["env"].as_array().expect("variables") {
@@ -158,7 +163,7 @@ fn the_alerts_are_about_figures_that_are_written_and_run_books_that_are_there() 
 }
 
 /// The program at work, or `None`, said aloud, where this machine lacks it.
-fn tool(name: &str, args: &[PathBuf], verbs: &[&str]) -> Option<(bool, String)> {
+pub fn tool(name: &str, args: &[PathBuf], verbs: &[&str]) -> Option<(bool, String)> {
     let output = match Command::new(name).args(verbs).args(args).output() {
         Ok(output) => output,
         Err(error) => {

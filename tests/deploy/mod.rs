@@ -1,6 +1,7 @@
 //! What an operator installs: the roles, and whatever else `deploy/` holds.
 
-mod estate;
+pub mod estate;
 mod files;
 mod release;
 mod roles;
+mod watching;

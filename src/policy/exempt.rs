@@ -1,9 +1,10 @@
 //! Tags that an administrator had exempted from a policy before an operation marked them.
 //!
-//! Whoever turns back leaves a tag immutable that an active policy covers. Not one that was mutable
-//! in spite of that policy, since an administrator had taken its immutability off: it would be
+//! Whoever turns back leaves a tag immutable that an active policy covers, or a label. Not one that
+//! was mutable in spite of them, since an administrator had taken its immutability off: it would be
 //! immutable again by an operation that never was. That the policy was there before is asked of its
-//! date, of Quay's log and of our journal; in doubt it holds.
+//! date, of Quay's log and of our journal; in doubt it holds. A label has no date; Quay itself marks
+//! the tags of a manifest that gets one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -64,7 +65,8 @@ impl Older {
         Ok(Self(older))
     }
 
-    /// Whether an administrator had exempted the tag from every active policy that covers it.
+    /// Whether an administrator had exempted the tag from every active policy that covers it. Not
+    /// one that somebody has declared to be meant since.
     pub(super) fn exempted(
         &self,
         ground: &Ground,
@@ -73,7 +75,9 @@ impl Older {
     ) -> bool {
         let namespace = ground.registry.namespace_of(row.repository);
         let newer = |policy: &PolicyRow| !self.0.contains(&policy.uuid);
+        let kept = |found: &Found| matches!(found, Found::Kept { .. });
         was_taken_off(row, accounts)
+            && !accounts.get(&row.id).into_iter().flatten().any(kept)
             && ground
                 .policies
                 .decide_by(row.repository, namespace, &row.name, newer)

@@ -161,16 +161,13 @@ impl Worker<'_> {
             let as_we_left_it = is == change.after || !Safeguard::AsWeLeftIt.is_on();
             // What it released stays released: the policy that made the tag immutable is gone.
             let gave = change.after.immutability == Immutability::Immutable;
+            let was_exempt = change.before.immutability == Immutability::Mutable
+                && Safeguard::Exempted.is_on()
+                && older.exempted(&ground, row, &accounts);
             // Somebody asked for the tag to be as it was, whatever another policy says of it.
             let stays = match self.options.undo {
-                UndoRule::ByItself => {
-                    is_held(&ground, row, &accounts)
-                        && (is_evident(row, &accounts)
-                            || change.before.immutability == Immutability::Immutable
-                            || !Safeguard::Exempted.is_on()
-                            || !older.exempted(&ground, row, &accounts))
-                }
-                UndoRule::AsAsked => is_evident(row, &accounts),
+                UndoRule::ByItself => is_held(&ground, row, &accounts) && !was_exempt,
+                UndoRule::AsAsked => is_evident(row, &accounts) && !was_exempt,
             };
             if !as_we_left_it || !gave || stays {
                 continue;

@@ -223,14 +223,19 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// A seed of its own for each run; the one that is given, where one is.
-fn seed() -> u64 {
-    let seed = number("QUAY_DOCTOR_CAMPAIGN_SEED").unwrap_or_else(|| fastrand::u64(..1 << 40));
+/// Where the schedules of `make test` begin: the same ones each time, so that what fails is what was
+/// changed. `make campaign` looks for new ones.
+const SAME: u64 = 20_261_125;
+
+/// The seed that is stated, or another one.
+fn seed(otherwise: impl Fn() -> u64) -> u64 {
+    let seed = number("QUAY_DOCTOR_CAMPAIGN_SEED").unwrap_or_else(otherwise);
     eprintln!("QUAY_DOCTOR_CAMPAIGN_SEED={seed}");
     seed
 }
 
 fn whole_in_the_end(of: Of) {
-    let (begun, seed) = (Instant::now(), seed());
+    let (begun, seed) = (Instant::now(), seed(|| SAME));
     let (table, failures) = campaign(of, seed, cases(SCHEDULES).into(), 0);
     eprintln!(
         "{of:?} {:?} in {} s\n{}",
@@ -259,7 +264,7 @@ fn under_every_fault_a_fix_a_recovery_and_a_migration_are_whole_in_the_end() {
 #[test]
 fn quays_ways_are_inconsistent_where_ours_is_not() {
     let beside = cases(BESIDE).into();
-    let (table, failures) = campaign(Of::Every, seed(), 0, beside);
+    let (table, failures) = campaign(Of::Every, seed(|| SAME), 0, beside);
     eprintln!("{}", table.page("beside each other"));
     assert_none(&failures);
     if beside >= u64::from(BESIDE) {
@@ -278,7 +283,7 @@ fn quays_ways_are_inconsistent_where_ours_is_not() {
 #[ignore = "a night's work: make campaign"]
 fn at_length() {
     let begun = Instant::now();
-    let seed = seed();
+    let seed = seed(|| fastrand::u64(..1 << 40));
     let wanted = number("QUAY_DOCTOR_CAMPAIGN").unwrap_or(3_000);
     let beside = wanted / 8;
     let (of_schedules, of_servers) = thread::scope(|scope| {

@@ -1,6 +1,7 @@
 //! The remedies of rules about policies that change a row alone.
 
 use super::journey::Journey;
+use crate::line::stage::Stage;
 
 const A: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 
@@ -223,4 +224,31 @@ fn a_plan_that_was_overtaken_changes_nothing() {
     });
     let rows = "SELECT count(*) FROM namespaceimmutabilitypolicy";
     assert_eq!(journey.stage.count(rows), 2);
+}
+
+#[test]
+fn of_twins_the_last_one_stays_where_the_other_goes_for_a_reason_of_its_own() {
+    // Both are inactive; the second is young, and not stale.
+    for (young, left) in [("1 second", 1), ("2 days", 0)] {
+        let stage = Stage::migrated(&twins(""));
+        stage.sql(&format!(
+            "UPDATE namespaceimmutabilitypolicy SET active = false, created_date
+                 = timezone('utc', now()) - CASE WHEN uuid = '{A}' THEN '2 days' ELSE '{young}' END::interval;
+             UPDATE tag SET immutable = false"
+        ));
+        let ended = stage.run(&[
+            "fix",
+            "--apply",
+            "--remedy",
+            "duplicate-policy=delete",
+            "--immutable-tags",
+            "true",
+            "--format",
+            "json",
+        ]);
+        let run = ended.json();
+        assert_eq!(run["skipped"], 0, "{run:#}");
+        let there = stage.count("SELECT count(*) FROM namespaceimmutabilitypolicy");
+        assert_eq!(there, left, "{run:#}");
+    }
 }

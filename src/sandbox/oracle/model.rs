@@ -160,13 +160,21 @@ impl Case<'_> {
         }
         for act in self.acts {
             match act {
-                Act::PolicyDeleted { uuid, was, .. } => {
+                Act::PolicyDeleted { uuid, was, during } => {
                     let at = policies
                         .iter()
                         .position(|(there, _)| there.as_ref() == Some(uuid))
                         .or_else(|| {
                             policies.iter().position(|(there, policy)| {
                                 there.is_none() && (policy.scope, policy.text.clone()) == *was
+                            })
+                        })
+                        // One that somebody had added meanwhile, and no operation's.
+                        .or_else(|| {
+                            policies.iter().position(|(there, policy)| {
+                                !during
+                                    && there.as_deref() == Some("")
+                                    && (policy.scope, policy.text.clone()) == *was
                             })
                         });
                     if let Some(at) = at {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use quay_doctor::evaluate::{Activity, Source};
+use quay_doctor::journal::hold_liveness;
 use quay_doctor::pg::{Columns, Statements, WriteSession};
 use quay_doctor::quay::Scope;
 use quay_doctor::rules::Catalogue;
@@ -135,7 +136,7 @@ fn scope(scope: Scope) -> String {
     }
 }
 
-/// Operations and declarations. A live worker's heartbeat is of tomorrow, so that it stays fresh.
+/// Operations and declarations. The heartbeat of a policy operation's live worker is of tomorrow, so that it stays fresh.
 fn journal(sql: &mut String, rows: &Rows) {
     for operation in &rows.operations {
         let beat = if operation.live { "1 day" } else { "-1 day" };
@@ -220,6 +221,14 @@ fn what_is_in_a_database_is_judged_as_in_memory() {
         let now: DateTime<Utc> = clock.read(0).expect("a time");
         let rows = rows_of(&worlds, now);
         store(&mut session, &rows);
+        // A fix run lives as long as it holds its lock; a heartbeat is no sign of it.
+        session
+            .query("SELECT pg_advisory_unlock_all()", &[])
+            .expect("no lock");
+        for run in rows.operations.iter().filter(|one| one.about.is_none()) {
+            let id = quay_doctor::OperationId(run.id);
+            assert!(!run.live || hold_liveness(&mut *session, id).expect("a lock"));
+        }
         let mut request = CheckRequest::of(Catalogue::built_in().expect("rules"));
         request.features = features(&worlds[0]);
         request.grace = Duration::from_secs(15 * 60);

@@ -104,6 +104,14 @@ impl<'a> Bulk<'a> {
         }
     }
 
+    /// Whether any rule is about mutable tags. Where none is, they need not be taken.
+    pub fn is_about_mutable(&self) -> bool {
+        let mutable = |number: &usize| !Mark(*number as i32 & 7).immutable();
+        (0..CASES)
+            .filter(mutable)
+            .any(|number| !matches!(&self.cases[number], Case::Plain(rules) if rules.is_empty()))
+    }
+
     /// Takes a tag.
     pub fn take(&mut self, mark: Mark, name: &str) {
         let matched = if self.asks[usize::from(mark.dead())] {

@@ -22,6 +22,26 @@ pub struct TagsAt {
     pub now: UnixMillis,
     /// Only those of this part of the repositories, and how many parts there are.
     pub part: (i32, i32),
+    /// Which of them are handed over; the others are only counted.
+    pub handed: Handed,
+}
+
+/// Which tags a scan hands over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handed {
+    /// All that are meant.
+    All,
+    /// Immutable ones: no rule is about others.
+    Immutable,
+}
+
+impl Handed {
+    fn condition(self) -> &'static str {
+        match self {
+            Self::All => "true",
+            Self::Immutable => "immutable",
+        }
+    }
 }
 
 /// A range of pages; the last one has no end, for what was added since they were counted.
@@ -57,14 +77,17 @@ pub fn tags_of_pages(
 ) -> Result<u64, PgError> {
     let to = pages.to.unwrap_or(u32::MAX);
     let (part, parts) = tags.part;
+    let handed = tags.handed.condition();
     // Page numbers are ours, not a user's; the planner makes a range of pages of literals only.
     let row = pg.query_one(
         &format!(
             r"
-            SELECT string_agg(name, E'\n'),
+            SELECT string_agg(name, E'\n') FILTER (WHERE {handed}),
                 string_agg(int4send((repository_id << 3)
                     | ((lifetime_end_ms IS NOT NULL AND lifetime_end_ms <= $1)::int << 2)
                     | (immutable::int << 1) | (lifetime_end_ms IS NOT NULL)::int), '')
+                    FILTER (WHERE {handed}),
+                count(*)
             FROM tag
             WHERE ctid >= '({},0)'::tid AND ctid < '({to},0)'::tid
                 AND (NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1)
@@ -75,9 +98,10 @@ pub fn tags_of_pages(
         ),
         &[&tags.now.0, &part, &parts],
     )?;
+    let seen = u64::try_from(row.read::<i64>(2)?).unwrap_or(0);
     let (Some(names), Some(marks)) = (row.read::<Option<&str>>(0)?, row.read::<Option<&[u8]>>(1)?)
     else {
-        return Ok(0);
+        return Ok(seen);
     };
     let (marks, _) = marks.as_chunks::<4>();
     if names.split(SEPARATOR).count() != marks.len() {
@@ -86,7 +110,7 @@ pub fn tags_of_pages(
     for (mark, name) in marks.iter().zip(names.split(SEPARATOR)) {
         take(Mark(i32::from_be_bytes(*mark)), name);
     }
-    Ok(marks.len() as u64)
+    Ok(seen)
 }
 
 /// The same where a name holds the separator.

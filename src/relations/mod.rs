@@ -24,7 +24,9 @@ mod trail;
 
 pub use audit::{AuditLog, AuditTrail, acts_on, audit_log, made_immutable_at_push};
 pub use audit_entry::{MarkedChange, PolicyEntry, write_marked_changes, write_policy_entry};
-pub use blocks::{LARGEST_MARKED, Pages, TagsAt, marked_tags_named, tag_pages, tags_of_pages};
+pub use blocks::{
+    Handed, LARGEST_MARKED, Pages, TagsAt, marked_tags_named, tag_pages, tags_of_pages,
+};
 pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
 pub use evidence::{accounts, accounts_by};

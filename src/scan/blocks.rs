@@ -11,7 +11,7 @@ use crate::config::ConnectionSettings;
 use crate::evaluate::{Bulk, Mark, RuleOutcome, Suspect, TagRow};
 use crate::pg::{Columns, PgError, ReadSession, ReadSnapshot, SnapshotName, Statements};
 use crate::quay::RepositoryId;
-use crate::relations::{Pages, TagsAt, marked_tags_named, tag_pages, tags_of_pages};
+use crate::relations::{Handed, Pages, TagsAt, marked_tags_named, tag_pages, tags_of_pages};
 
 /// Pages a block: some megabytes of names, so that the exchange does not count and memory does not
 /// either.
@@ -132,7 +132,8 @@ impl Readers<'_> {
         ) -> Result<ControlFlow<()>, E>,
     ) -> Result<Vec<Vec<RuleOutcome>>, E> {
         let range = Pages { from: 0, to: None };
-        let seen = tags_of_pages(pg, &self.tags_at(), range, |mark, name| {
+        let tags = self.tags_at(&judge);
+        let seen = tags_of_pages(pg, &tags, range, |mark, name| {
             judge.take(mark, name);
         })
         .map_err(ScanError::from)?;
@@ -140,10 +141,15 @@ impl Readers<'_> {
         Ok(vec![judge.into_outcomes()])
     }
 
-    fn tags_at(&self) -> TagsAt {
+    fn tags_at(&self, judge: &Bulk<'_>) -> TagsAt {
         TagsAt {
             now: self.wanted.now,
             part: self.wanted.shard.parts(),
+            handed: if judge.is_about_mutable() {
+                Handed::All
+            } else {
+                Handed::Immutable
+            },
         }
     }
 
@@ -173,7 +179,7 @@ impl Readers<'_> {
         let mut snapshot = session.snapshot_as(&self.snapshot)?;
         // Compiling the statement would take longer than a block.
         snapshot.run("SET LOCAL jit = off")?;
-        let tags = self.tags_at();
+        let tags = self.tags_at(judge);
         while !stop.load(Ordering::Relaxed) {
             let from = next.fetch_add(PAGES, Ordering::Relaxed);
             if from > pages {

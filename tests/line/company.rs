@@ -22,7 +22,15 @@ const CASES: u32 = 10;
 /// What is wrong: rule, kind of row, id.
 fn violations(stage: &Stage) -> BTreeSet<(String, String, i64)> {
     let report = stage
-        .run(&["check", "--format", "json", "--limit", "100000"])
+        .run(&[
+            "check",
+            "--format",
+            "json",
+            "--limit",
+            "100000",
+            "--immutable-tags-can-expire",
+            "false",
+        ])
         .json();
     assert_eq!(report["truncated"], false);
     let undecided = report["rules"].as_array().expect("rules").iter();
@@ -94,9 +102,11 @@ fn fix(stage: &Stage, fixer: &Fixer) {
     }
 }
 
-/// Random worlds, a fixer, and something beside it; afterwards nothing is wrong that was not.
+/// Random worlds, a fixer, and something beside it; afterwards nothing is wrong that was not, but for
+/// what the company can do to itself.
 fn in_company<C: std::fmt::Debug + Sync>(
     company: impl Strategy<Value = C>,
+    its_own: impl Fn(&C) -> Option<&'static str>,
     beside: impl Fn(&Stage, &C, &AtomicBool) + Sync,
 ) {
     let mut runner = TestRunner::new(Config {
@@ -116,7 +126,12 @@ fn in_company<C: std::fmt::Debug + Sync>(
                 over.store(true, Ordering::Relaxed);
                 other.join().expect("the company");
             });
-            let fresh: Vec<_> = violations(&stage).difference(&before).cloned().collect();
+            let own = its_own(&company);
+            let fresh: Vec<_> = violations(&stage)
+                .difference(&before)
+                .filter(|(rule, ..)| own != Some(rule))
+                .cloned()
+                .collect();
             prop_assert!(fresh.is_empty(), "{:?}", fresh);
             let unfinished = "SELECT count(*) FROM quay_doctor.operation WHERE finished_at IS NULL";
             prop_assert_eq!(stage.count(unfinished), 0);
@@ -127,7 +142,7 @@ fn in_company<C: std::fmt::Debug + Sync>(
 
 #[test]
 fn a_fixer_beside_another_fixer_makes_no_violation() {
-    in_company(fixers(), |stage, fixer, _| fix(stage, fixer));
+    in_company(fixers(), |_| None, |stage, fixer, _| fix(stage, fixer));
 }
 
 #[test]
@@ -137,40 +152,44 @@ fn a_fixer_beside_a_policy_operation_makes_no_violation() {
         prop::sample::select(vec!["keep", "release"]),
         prop::sample::select(vec!["create", "delete"]),
     );
-    in_company(operation, |stage, (pattern, tags, verb), _| {
-        let uuid = |stage: &Stage| -> Option<String> {
-            let policy = "SELECT uuid FROM namespaceimmutabilitypolicy ORDER BY id LIMIT 1";
-            let row = stage.session().query_opt(policy, &[]).expect("an answer");
-            row.map(|row| row.read(0).expect("text"))
-        };
-        let ended = match (*verb, uuid(stage)) {
-            ("delete", Some(uuid)) => stage.run(&[
-                "policy",
-                "delete",
-                &uuid,
-                "--tags",
-                tags,
-                "--batch-time",
-                "5ms",
-                "--immutable-tags-can-expire",
-                "false",
-            ]),
-            _ => stage.run(&[
-                "policy",
-                "create",
-                "--namespace",
-                "ns0",
-                "--pattern",
-                pattern,
-                "--batch-time",
-                "5ms",
-                "--immutable-tags-can-expire",
-                "false",
-            ]),
-        };
-        // 2: there is such a policy already.
-        assert!(matches!(ended.status, 0 | 2), "{ended:#?}");
-    });
+    in_company(
+        operation,
+        |_| None,
+        |stage, (pattern, tags, verb), _| {
+            let uuid = |stage: &Stage| -> Option<String> {
+                let policy = "SELECT uuid FROM namespaceimmutabilitypolicy ORDER BY id LIMIT 1";
+                let row = stage.session().query_opt(policy, &[]).expect("an answer");
+                row.map(|row| row.read(0).expect("text"))
+            };
+            let ended = match (*verb, uuid(stage)) {
+                ("delete", Some(uuid)) => stage.run(&[
+                    "policy",
+                    "delete",
+                    &uuid,
+                    "--tags",
+                    tags,
+                    "--batch-time",
+                    "5ms",
+                    "--immutable-tags-can-expire",
+                    "false",
+                ]),
+                _ => stage.run(&[
+                    "policy",
+                    "create",
+                    "--namespace",
+                    "ns0",
+                    "--pattern",
+                    pattern,
+                    "--batch-time",
+                    "5ms",
+                    "--immutable-tags-can-expire",
+                    "false",
+                ]),
+            };
+            // 2: there is such a policy already.
+            assert!(matches!(ended.status, 0 | 2), "{ended:#?}");
+        },
+    );
 }
 
 #[test]
@@ -182,7 +201,13 @@ fn a_fixer_beside_pushers_makes_no_violation() {
         ),
         any::<u64>(),
     );
-    in_company(pushers, |stage, (lockings, seed), over| {
+    // Without Quay's lock a push can end a row that becomes immutable at that very moment.
+    let race = |(lockings, _): &(Vec<Locking>, u64)| {
+        lockings
+            .contains(&Locking::None)
+            .then_some("uncollectable-tag")
+    };
+    in_company(pushers, race, |stage, (lockings, seed), over| {
         let settings = stage.db.settings().expect("settings");
         let rows = stage
             .session()

@@ -178,7 +178,7 @@ pub fn tool(name: &str, args: &[PathBuf], verbs: &[&str]) -> Option<(bool, Strin
 
 #[test]
 fn promtool_accepts_the_alerts() {
-    let rules = [deploy("prometheus/alerts.yaml")];
+    let rules = ["alerts", "watch-alerts"].map(|name| deploy(&format!("prometheus/{name}.yaml")));
     let stated = std::env::var("QUAY_DOCTOR_PROMTOOL").ok();
     let promtool = stated.filter(|path| !path.is_empty());
     let promtool = promtool.as_deref().unwrap_or("promtool");

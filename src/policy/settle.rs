@@ -12,7 +12,7 @@ use crate::relations::{PolicyReader, described, policy_readers, policy_readers_b
 /// How often pg_locks is looked at.
 const POLL: Duration = Duration::from_millis(50);
 /// How often the worker says that it lives.
-const BEAT: Duration = Duration::from_secs(5);
+pub(super) const BEAT: Duration = Duration::from_secs(5);
 
 impl Worker<'_> {
     /// Waits until every transaction that holds a lock on a policy table now has ended: it may

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::PolicyError;
 use super::safeguard::Safeguard;
+use super::settle::BEAT;
 use super::worker::{Worker, back_off};
 use crate::evaluate::{Decision, PolicyBook};
 use crate::journal::Cursor;
@@ -102,7 +103,13 @@ impl Worker<'_> {
             return self.in_batches(work, repository, &mut stretch, rows, held);
         }
         let mut stretch = Stretch::default();
+        let mut beaten = Instant::now();
         loop {
+            // Where few names match, much is read before a batch says that the worker lives.
+            if beaten.elapsed() > BEAT {
+                self.beat()?;
+                beaten = Instant::now();
+            }
             let now = UnixMillis(server_clock(&mut self.session)?.timestamp_millis());
             let page = page_of_tags(
                 &mut self.session,
@@ -122,6 +129,7 @@ impl Worker<'_> {
             if after.is_none() || stretch.tags.len() >= STRETCH {
                 let mut gathered = std::mem::take(&mut stretch);
                 self.in_batches(work, repository, &mut gathered, rows, held)?;
+                beaten = Instant::now();
             }
             if after.is_none() {
                 return Ok(());

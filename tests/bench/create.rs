@@ -16,24 +16,7 @@ use quay_doctor::sandbox::pusher::{Enforces, Flavour, Locking, Pusher};
 use quay_doctor::sandbox::quays_way::{Fault, create_namespace_policy};
 
 use super::figures::{Aim, Figure};
-use super::stage::{cluster, copy, measured, median, number, runs, session, template};
-
-fn world(name: &str, tags: u32) -> String {
-    format!(
-        r#"
-        seed = 41
-        [[namespace]]
-        name = "acme"
-        [[namespace.repository]]
-        name = "app-{{n}}"
-        count = 4
-        [[namespace.repository.tags]]
-        name = "{name}"
-        count = {}
-        "#,
-        tags / 4
-    )
-}
+use super::stage::{cluster, copy, measured, median, number, runs, session, template, world};
 
 fn bare_update(url: &str) -> f64 {
     let mut session = session(url);
@@ -139,7 +122,7 @@ fn bench_a_creation_over_a_million_tags() {
     let orders = std::env::var("QUAY_DOCTOR_ORDERS").unwrap_or_else(|_| "v{hex},v{n}".to_owned());
     for name in orders.split(',') {
         let cluster = cluster();
-        template(&cluster, &world(name, tags));
+        template(&cluster, &world(name, tags, "false"));
         let random = name.contains("hex");
         let order = if random {
             "random order"

@@ -26,6 +26,25 @@ pub fn measured() -> String {
         .unwrap_or_else(|_| env!("CARGO_BIN_EXE_quay-doctor").to_owned())
 }
 
+/// Four repositories with so many tags in all, of names like this one.
+pub fn world(name: &str, tags: u32, immutable: &str) -> String {
+    format!(
+        r#"
+        seed = 41
+        [[namespace]]
+        name = "acme"
+        [[namespace.repository]]
+        name = "app-{{n}}"
+        count = 4
+        [[namespace.repository.tags]]
+        name = "{name}"
+        count = {}
+        immutable = {immutable}
+        "#,
+        tags / 4
+    )
+}
+
 pub fn session(url: &str) -> WriteSession {
     let settings = ConnectionSettings::resolve(Some(url)).expect("settings");
     WriteSession::open(&settings).expect("a session")

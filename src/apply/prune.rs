@@ -13,7 +13,7 @@ use crate::journal::{JournalError, SchemaState};
 use crate::pg::{ReadSession, WriteSession};
 use crate::quay::OperationId;
 use crate::relations::{
-    Prunable, hold_ended, prunable, prune_before, prune_operation, prune_tag_changes,
+    Prunable, ask_to_prune, hold_ended, prunable, prune_before, prune_operation, prune_tag_changes,
 };
 
 /// Entries that one transaction looks at.
@@ -80,6 +80,9 @@ pub fn prune(
     reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Pruned, ApplyError> {
     let (mut session, _) = open(settings)?;
+    let mut tx = session.begin()?;
+    ask_to_prune(&mut tx)?;
+    tx.commit()?;
     let before = prune_before(&mut session, older_than)?;
     let mut sum = Pruned::default();
     let mut after = None;

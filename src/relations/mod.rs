@@ -40,7 +40,7 @@ pub use policies::{
 };
 pub use policy_rows::{hold_policies, move_policy, remove_policy};
 pub use prunable::{
-    Prunable, hold_ended, prunable, prune_before, prune_operation, prune_tag_changes,
+    Prunable, ask_to_prune, hold_ended, prunable, prune_before, prune_operation, prune_tag_changes,
 };
 pub use readers::{PolicyReader, described, policy_readers, policy_readers_by_activity};
 pub use scope::{

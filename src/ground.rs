@@ -4,11 +4,13 @@
 //! It takes locks and reads; it never writes and never decides.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::evaluate::{Account, PolicyBook, Registry, TagRow};
+use crate::evaluate::{Account, PolicyBook, PolicyRow, Registry, TagRow};
 use crate::journal::{JournalError, OperationRow, TagChange, unfinished_operations};
+use crate::pattern::{self, Compiled};
 use crate::pg::{Statements, Streams, WriteTransaction};
 use crate::quay::{OperationId, RepositoryId, TagId, UnixMillis};
 use crate::relations::{
@@ -34,12 +36,64 @@ pub enum JournalKept {
     Absent,
 }
 
+/// How many compiled patterns are remembered; then all are forgotten.
+const MOST_PATTERNS: usize = 10_000;
+
+/// What a run remembers from batch to batch: users' acts, and patterns that are compiled already. A
+/// thousand patterns take longer to compile than a batch may hold its locks. It never takes the
+/// place of a read under lock; it only spares what follows from rows that are the same.
+#[derive(Default)]
+pub struct Memory {
+    trail: Trail,
+    /// The book of the policies that were read last.
+    book: Arc<PolicyBook>,
+    compiled: HashMap<String, Arc<Compiled>>,
+}
+
+impl Memory {
+    /// The book of these rows: the last one where it has the very same rows, column by column and in
+    /// the same order. Of another one only patterns are compiled that were never seen.
+    fn book(&mut self, rows: Vec<PolicyRow>) -> Arc<PolicyBook> {
+        if self.book.rows() != rows {
+            if self.compiled.len() > MOST_PATTERNS {
+                self.compiled.clear();
+            }
+            let compiled = &mut self.compiled;
+            self.book = Arc::new(PolicyBook::with(rows, |text| {
+                let kept = compiled.entry(text.to_owned());
+                Arc::clone(kept.or_insert_with_key(|text| Arc::new(pattern::compile(text))))
+            }));
+        }
+        Arc::clone(&self.book)
+    }
+
+    /// Reads ahead, with no lock held, what the first batch in a repository would otherwise read and
+    /// compile while others wait: its policies and the users' acts on its tags. The batch reads both
+    /// again under its locks; policies whole, and of the acts what can have come since. Those that
+    /// are remembered are as complete as after a batch, which does not lock the log either.
+    ///
+    /// # Errors
+    /// [`JournalError`] where the server does not answer.
+    pub fn read_ahead(
+        &mut self,
+        tx: &mut WriteTransaction<'_>,
+        repository: RepositoryId,
+        schema: PolicySchema,
+    ) -> Result<(), JournalError> {
+        let registry = registry_of(tx, repository)?;
+        let rows = policies_on(tx, schema, repository, &registry)?;
+        self.book(rows);
+        self.trail.on(tx, repository)?;
+        Ok(())
+    }
+}
+
 /// What a batch is judged by, read under its locks.
 pub struct Ground {
     /// The repository and its namespace.
     pub registry: Registry,
     /// Their policies.
-    pub policies: PolicyBook,
+    pub policies: Arc<PolicyBook>,
     /// Of the server's clock and ours the later: what may already be dead is treated as dead.
     pub now: DateTime<Utc>,
     operations: Vec<OperationRow>,
@@ -59,11 +113,25 @@ impl Ground {
         protection: Protection,
         schema: PolicySchema,
     ) -> Result<Self, JournalError> {
+        Self::enter_with(tx, repository, protection, schema, &mut Memory::default())
+    }
+
+    /// The same for a run of many batches, which remembers what does not change between them.
+    ///
+    /// # Errors
+    /// [`JournalError`], of class lock time-out where somebody is in the way for too long.
+    pub fn enter_with(
+        tx: &mut WriteTransaction<'_>,
+        repository: RepositoryId,
+        protection: Protection,
+        schema: PolicySchema,
+        memory: &mut Memory,
+    ) -> Result<Self, JournalError> {
         if protection == Protection::TakenAway {
             lock_policy_tables(tx)?;
         }
         lock_repository(tx, repository)?;
-        Self::read(tx, repository, schema, JournalKept::Kept)
+        Self::read_with(tx, repository, schema, JournalKept::Kept, memory)
     }
 
     /// Reads the same without any lock, for whoever only looks.
@@ -76,13 +144,20 @@ impl Ground {
         schema: PolicySchema,
         journal: JournalKept,
     ) -> Result<Self, JournalError> {
+        Self::read_with(pg, repository, schema, journal, &mut Memory::default())
+    }
+
+    fn read_with(
+        pg: &mut impl Statements,
+        repository: RepositoryId,
+        schema: PolicySchema,
+        journal: JournalKept,
+        memory: &mut Memory,
+    ) -> Result<Self, JournalError> {
         let registry = registry_of(pg, repository)?;
-        let of = PoliciesOf::Scopes {
-            repositories: vec![repository],
-            namespaces: registry.namespace_of(repository).into_iter().collect(),
-        };
+        let rows = policies_on(pg, schema, repository, &registry)?;
         Ok(Self {
-            policies: PolicyBook::new(policies(pg, schema, &of)?),
+            policies: memory.book(rows),
             registry,
             now: server_clock(pg)?.max(Utc::now()),
             operations: match journal {
@@ -122,14 +197,14 @@ impl Ground {
         pg: &mut impl Streams,
         rows: &[TagRow],
         ours: OperationId,
-        trail: &mut Trail,
+        memory: &mut Memory,
     ) -> Result<HashMap<TagId, Account>, JournalError> {
         let Some(first) = rows.first() else {
             return Ok(HashMap::new());
         };
         let journal = self.journal == JournalKept::Kept;
         let others = self.others(ours);
-        match trail.on(pg, first.repository)? {
+        match memory.trail.on(pg, first.repository)? {
             Some(acts) => accounts_by(pg, &self.registry, rows, &others, journal, acts),
             None => accounts(pg, &self.registry, rows, &others, journal),
         }
@@ -156,4 +231,18 @@ impl Ground {
             after: change.after.immutability,
         })
     }
+}
+
+/// The policies of a repository and of its namespace, as they are now.
+fn policies_on(
+    pg: &mut impl Statements,
+    schema: PolicySchema,
+    repository: RepositoryId,
+    registry: &Registry,
+) -> Result<Vec<PolicyRow>, JournalError> {
+    let of = PoliciesOf::Scopes {
+        repositories: vec![repository],
+        namespaces: registry.namespace_of(repository).into_iter().collect(),
+    };
+    Ok(policies(pg, schema, &of)?)
 }

@@ -9,9 +9,10 @@ use super::error::Rest;
 use super::run::{ATTEMPTS, Site, add, back_off, begin_in, go_on, passes, repository};
 use super::{ApplyError, ApplyOptions, policies};
 use crate::correction::Planned;
+use crate::ground::Memory;
 use crate::journal::{FixRun, Phase, liveness_held, record_policy_change};
 use crate::pg::{FaultClass, WriteSession};
-use crate::relations::{PolicySchema, Trail, lock_policy_tables, lock_policy_tables_alone};
+use crate::relations::{PolicySchema, lock_policy_tables, lock_policy_tables_alone};
 use crate::rules::Catalogue;
 
 /// Rows that one statement takes; the transaction holds all of them in the end.
@@ -79,7 +80,7 @@ fn attempt(
         options,
         schema,
     };
-    let (mut sum, mut trail) = (BatchOutcome::default(), Trail::default());
+    let (mut sum, mut memory) = (BatchOutcome::default(), Memory::default());
     let (mut held, mut done) = (0, 0);
     for chunk in corrections.chunk_by(|a, b| repository(a) == repository(b)) {
         let Some(repository) = chunk.first().and_then(repository) else {
@@ -97,7 +98,7 @@ fn attempt(
             continue;
         };
         for batch in chunk.chunks(ROWS) {
-            let outcome = in_transaction(&mut tx, &site, &mut trail, repository, batch)?;
+            let outcome = in_transaction(&mut tx, &site, &mut memory, repository, batch)?;
             held += outcome.held.len() as u64;
             add(&mut sum.totals, &outcome.totals);
             sum.past_expiries += outcome.past_expiries;

@@ -1,20 +1,20 @@
 //! One batch of corrections in one repository.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::guard::Guard;
 use super::run::Site;
 use super::{ApplyError, PastExpiry};
 use crate::correction::{Correction, Planned};
 use crate::evaluate::{Stated, TagRow};
-use crate::ground::Protection;
+use crate::ground::{Memory, Protection};
 use crate::journal::{
     FixTotals, Phase, TagChange, TagImage, known_expiries, liveness_held, record_kept,
 };
 use crate::pg::{WriteSession, WriteTransaction};
 use crate::quay::{Expiry, Immutability, RepositoryId, TagId, UnixMillis};
-use crate::relations::{RowLock, Trail, names_alive_twice, tags_by_id};
+use crate::relations::{RowLock, names_alive_twice, tags_by_id};
 
 /// What became of a batch.
 #[derive(Debug, Default)]
@@ -25,6 +25,8 @@ pub(super) struct BatchOutcome {
     pub(super) held: Vec<Planned>,
     /// Tags that were released without the expiry that the journal knows, because it has passed.
     pub(super) past_expiries: u64,
+    /// How long it took until the locks were held and the policies known.
+    pub(super) entering: Duration,
 }
 
 /// What becomes of one correction, now that its row is locked.
@@ -39,13 +41,13 @@ enum Step {
 pub(super) fn carry_out(
     session: &mut WriteSession,
     site: &Site<'_>,
-    trail: &mut Trail,
+    memory: &mut Memory,
     repository: RepositoryId,
     planned: &[Planned],
 ) -> Result<BatchOutcome, ApplyError> {
     let begun = Instant::now();
     let mut tx = session.begin()?;
-    let mut outcome = in_transaction(&mut tx, site, trail, repository, planned)?;
+    let mut outcome = in_transaction(&mut tx, site, memory, repository, planned)?;
     if !liveness_held(&mut tx, site.run.id)? {
         return Err(ApplyError::LivenessLost(site.run.id));
     }
@@ -61,7 +63,7 @@ pub(super) fn carry_out(
 pub(super) fn in_transaction(
     tx: &mut WriteTransaction<'_>,
     site: &Site<'_>,
-    trail: &mut Trail,
+    memory: &mut Memory,
     repository: RepositoryId,
     planned: &[Planned],
 ) -> Result<BatchOutcome, ApplyError> {
@@ -70,6 +72,7 @@ pub(super) fn in_transaction(
     } else {
         Protection::OnlyGiven
     };
+    let begun = Instant::now();
     let guard = Guard::enter(
         tx,
         repository,
@@ -77,14 +80,19 @@ pub(super) fn in_transaction(
         site.schema,
         site.run,
         site.options,
+        memory,
     )?;
+    let mut outcome = BatchOutcome {
+        entering: begun.elapsed(),
+        ..BatchOutcome::default()
+    };
     let ids: Vec<TagId> = planned
         .iter()
         .filter_map(|p| p.correction.tag().map(|tag| tag.id()))
         .collect();
     let locked = tags_by_id(tx, &ids, RowLock::SkipLocked)?;
     let held = held(tx, &ids, &locked)?;
-    let accounts = guard.accounts(tx, &locked, trail)?;
+    let accounts = guard.accounts(tx, &locked, memory)?;
     let violated = guard.violated(site.rules, &locked, &accounts);
     let look = Look {
         site,
@@ -95,7 +103,6 @@ pub(super) fn in_transaction(
         rows: locked.into_iter().map(|row| (row.id, row)).collect(),
     };
 
-    let mut outcome = BatchOutcome::default();
     let (mut changes, mut kept) = (Vec::new(), Vec::new());
     for planned in planned {
         let still = planned.correction.tag().is_some_and(|tag| {

@@ -4,13 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{ApplyError, ApplyOptions, AuditDetail};
 use crate::evaluate::{Account, Evaluator, Moment, Strictness, TagRow};
-use crate::ground::{Ground, Protection};
+use crate::ground::{Ground, Memory, Protection};
 use crate::journal::{FixRun, TagChange, record_tag_changes};
 use crate::pg::WriteTransaction;
 use crate::quay::{RepositoryId, TagId};
-use crate::relations::{
-    MarkedChange, PolicySchema, Trail, write_marked_changes, write_tags_and_read,
-};
+use crate::relations::{MarkedChange, PolicySchema, write_marked_changes, write_tags_and_read};
 use crate::rules::{Catalogue, RuleId};
 
 /// A batch's ground, and the moment as of which it is judged.
@@ -30,8 +28,9 @@ impl<'a> Guard<'a> {
         schema: PolicySchema,
         run: &'a FixRun,
         options: &'a ApplyOptions,
+        memory: &mut Memory,
     ) -> Result<Self, ApplyError> {
-        let ground = Ground::enter(tx, repository, protection, schema)?;
+        let ground = Ground::enter_with(tx, repository, protection, schema, memory)?;
         let moment = Moment {
             now: ground.now,
             stale_after: options.stale_after,
@@ -51,9 +50,9 @@ impl<'a> Guard<'a> {
         &self,
         tx: &mut WriteTransaction<'_>,
         rows: &[TagRow],
-        trail: &mut Trail,
+        memory: &mut Memory,
     ) -> Result<HashMap<TagId, Account>, ApplyError> {
-        Ok(self.ground.accounts_by(tx, rows, self.run.id, trail)?)
+        Ok(self.ground.accounts_by(tx, rows, self.run.id, memory)?)
     }
 
     /// The rules that each row violates, evidence considered.

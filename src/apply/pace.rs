@@ -14,6 +14,15 @@ pub(super) struct Pace {
     aim: Duration,
 }
 
+/// How long a batch took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Took {
+    /// Until its locks were held and its policies known.
+    pub(super) entering: Duration,
+    /// All of it.
+    pub(super) whole: Duration,
+}
+
 impl Pace {
     pub(super) fn new(aim: Duration) -> Self {
         Self { rows: FIRST, aim }
@@ -23,14 +32,19 @@ impl Pace {
         self.rows
     }
 
-    /// Learns from a batch. It grows by half at most, and shrinks as fast as it must.
-    pub(super) fn learn(&mut self, rows: usize, took: Duration) {
+    /// Learns from a batch of so many rows. It grows by half at most, and shrinks as fast as it must.
+    ///
+    /// What a batch takes before it asks for its first row (waiting for locks, reading and compiling
+    /// policies) is no cost of a row: fewer rows would not make it shorter, only more frequent. The
+    /// rows get what it leaves of the aim, and half of the aim at least.
+    pub(super) fn learn(&mut self, rows: usize, took: Took) {
         if rows == 0 {
             return;
         }
-        let a_row = took.as_secs_f64() / rows as f64;
+        let a_row = took.whole.saturating_sub(took.entering).as_secs_f64() / rows as f64;
+        let left = self.aim.saturating_sub(took.entering).max(self.aim / 2);
         let fitting = if a_row > 0.0 {
-            (self.aim.as_secs_f64() / a_row) as usize
+            (left.as_secs_f64() / a_row) as usize
         } else {
             MOST
         };
@@ -49,15 +63,52 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const A_ROW: Duration = Duration::from_micros(45);
+
+    fn took(entering: Duration, rows: usize) -> Took {
+        Took {
+            entering,
+            whole: entering + A_ROW * rows as u32,
+        }
+    }
+
     #[test]
     fn a_pace_settles_where_a_batch_takes_its_time() {
         let mut pace = Pace::new(Duration::from_millis(50));
         for _ in 0..20 {
             let rows = pace.rows();
-            pace.learn(rows, Duration::from_micros(45) * rows as u32);
+            pace.learn(rows, took(Duration::ZERO, rows));
         }
         assert!((1_000..=1_200).contains(&pace.rows()), "{}", pace.rows());
-        pace.learn(pace.rows(), Duration::from_secs(1_000));
+        let long = Took {
+            entering: Duration::ZERO,
+            whole: Duration::from_secs(1_000),
+        };
+        pace.learn(pace.rows(), long);
         assert_eq!(pace.rows(), FEWEST);
+    }
+
+    #[test]
+    fn what_each_batch_costs_before_its_rows_leaves_them_half_of_the_time() {
+        let aim = Duration::from_millis(50);
+        for (entering, expected) in [(20, 30), (200, 25), (5_000, 25)] {
+            let mut pace = Pace::new(aim);
+            for _ in 0..20 {
+                let rows = pace.rows();
+                pace.learn(rows, took(Duration::from_millis(entering), rows));
+            }
+            let rows = Duration::from_millis(expected).as_micros() / A_ROW.as_micros();
+            assert_eq!(pace.rows() as u128, rows, "{entering} ms before the rows");
+        }
+    }
+
+    #[test]
+    fn one_long_wait_for_a_lock_does_not_slow_the_batches_after_it() {
+        let mut pace = Pace::new(Duration::from_millis(50));
+        for wait in [0, 0, 0, 0, 0, 1_900, 0, 0] {
+            let rows = pace.rows();
+            pace.learn(rows, took(Duration::from_millis(wait), rows));
+        }
+        assert!(pace.rows() >= 1_000, "{}", pace.rows());
     }
 }

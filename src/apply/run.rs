@@ -10,21 +10,24 @@ use serde_json::json;
 use super::atomic::all_or_nothing;
 use super::batch::{BatchOutcome, carry_out};
 use super::error::Rest;
-use super::pace::Pace;
+use super::pace::{Pace, Took};
 use super::{ApplyError, ApplyOptions, FixStrategy, PlanOrigin, policies};
 use crate::config::ConnectionSettings;
 use crate::correction::{Plan, PlanFileError, Planned};
+use crate::ground::Memory;
 use crate::journal::{
     FixRun, FixTotals, JournalError, Phase, SchemaState, begin_fix, database_identity,
     hold_liveness,
 };
 use crate::pg::{FaultClass, Statements, WriteSession, WriteTransaction};
 use crate::quay::{RepositoryId, RunId};
-use crate::relations::{PolicySchema, Trail};
+use crate::relations::PolicySchema;
 use crate::rules::Catalogue;
 
-/// Limits on everything: no statement, no wait and no idle transaction is for ever.
-const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '2s'; \
+/// Limits on everything: no statement, no wait and no idle transaction is for ever. Without `jit`: the
+/// planner does not know how few rows a batch asks about, and takes statements of a millisecond for
+/// worth compiling. The first then held a batch's locks for 100 ms more, and each later one for 4.
+const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '2s'; SET jit = off; \
      SET idle_in_transaction_session_timeout = '60s'; SET plan_cache_mode = force_custom_plan";
 
 /// How often a batch is tried again after a lock time-out, a deadlock or a serialisation failure,
@@ -42,7 +45,7 @@ pub(super) struct Site<'a> {
 /// What a run learns from batch to batch.
 struct Learnt {
     pace: Pace,
-    trail: Trail,
+    memory: Memory,
 }
 
 /// What a run did.
@@ -239,7 +242,7 @@ fn carry_all_out(
     let mut sum = BatchOutcome::default();
     let mut learnt = Learnt {
         pace: Pace::new(site.options.batch_time),
-        trail: Trail::default(),
+        memory: Memory::default(),
     };
     let mut done = 0;
     let of_same_repository = |a: &Planned, b: &Planned| repository(a) == repository(b);
@@ -254,6 +257,7 @@ fn carry_all_out(
             }
             continue;
         };
+        read_ahead(session, &mut learnt.memory, repository, site.schema)?;
         let mut rest = Cow::Borrowed(chunk);
         let mut rounds = 0;
         while !rest.is_empty() {
@@ -283,6 +287,19 @@ fn carry_all_out(
     Ok(sum)
 }
 
+/// Reads ahead what the first batch in a repository is judged by, in a transaction that holds nothing.
+pub(super) fn read_ahead(
+    session: &mut WriteSession,
+    memory: &mut Memory,
+    repository: RepositoryId,
+    schema: PolicySchema,
+) -> Result<(), ApplyError> {
+    let mut tx = session.begin()?;
+    memory.read_ahead(&mut tx, repository, schema)?;
+    tx.commit()?;
+    Ok(())
+}
+
 /// One round over a repository's corrections; those whose rows somebody else holds.
 fn one_round(
     session: &mut WriteSession,
@@ -298,9 +315,12 @@ fn one_round(
     let mut attempts = 0;
     while next < planned.len() {
         let batch = &planned[next..planned.len().min(next + learnt.pace.rows())];
-        match carry_out(session, site, &mut learnt.trail, repository, batch) {
+        match carry_out(session, site, &mut learnt.memory, repository, batch) {
             Ok(outcome) => {
-                let took = Duration::from_millis(outcome.totals.longest_batch_ms);
+                let took = Took {
+                    entering: outcome.entering,
+                    whole: Duration::from_millis(outcome.totals.longest_batch_ms),
+                };
                 learnt.pace.learn(batch.len(), took);
                 next += batch.len();
                 attempts = 0;

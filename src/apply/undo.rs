@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use super::batch::held;
 use super::error::Rest;
 use super::guard::Guard;
-use super::pace::Pace;
+use super::pace::{Pace, Took};
 use super::restore::restore;
-use super::run::{back_off, end, go_on, open, passes, too_much_at_once};
+use super::run::{back_off, end, go_on, open, passes, read_ahead, too_much_at_once};
 use super::{ApplyError, ApplyOptions, PastExpiry};
 use crate::config::ConnectionSettings;
 use crate::evaluate::{Account, Found, TagRow};
-use crate::ground::Protection;
+use crate::ground::{Memory, Protection};
 use crate::journal::{
     FixRun, FixTotals, JournalError, LINGERING, Phase, TagChange, TagImage, changed_policies,
     changed_tags, fix_run, hold_liveness_within, liveness_held, mark_undone, run_state,
@@ -21,7 +21,7 @@ use crate::journal::{
 };
 use crate::pg::WriteSession;
 use crate::quay::{Expiry, RepositoryId, RunId, TagId, UnixMillis};
-use crate::relations::{PolicySchema, RowLock, Trail, tags_by_id};
+use crate::relations::{PolicySchema, RowLock, tags_by_id};
 
 /// Rows of the journal that are read at once.
 const PAGE: u32 = 5_000;
@@ -86,7 +86,7 @@ pub fn undo(
         options,
         schema: PolicySchema::from(&schema),
         pace: Pace::new(options.batch_time),
-        trail: Trail::default(),
+        memory: Memory::default(),
         outcome: Undone {
             run: id,
             undone: 0,
@@ -173,13 +173,21 @@ struct Work<'a> {
     options: &'a ApplyOptions,
     schema: PolicySchema,
     pace: Pace,
-    trail: Trail,
+    memory: Memory,
     outcome: Undone,
     reached: &'a mut dyn FnMut(u64) -> ControlFlow<()>,
 }
 
 /// A change to take back, with its journal entry.
 type Entry = (i64, TagChange);
+
+/// What became of an attempt at a batch.
+enum Tried {
+    /// A row of it is in somebody else's hands; nothing of it was done.
+    Held,
+    /// It was taken back, after so long until its locks were held and its policies known.
+    Done { entering: Duration },
+}
 
 impl Work<'_> {
     fn all(&mut self) -> Result<(), ApplyError> {
@@ -234,20 +242,24 @@ impl Work<'_> {
     }
 
     fn repository(&mut self, id: RepositoryId, entries: &[Entry]) -> Result<(), ApplyError> {
+        read_ahead(self.session, &mut self.memory, id, self.schema)?;
         let (mut next, mut attempts) = (0, 0);
         while next < entries.len() {
             let batch = &entries[next..entries.len().min(next + self.pace.rows())];
             let begun = Instant::now();
             match self.batch(id, batch) {
-                Ok(held) if held && attempts < ATTEMPTS => {
+                Ok(Tried::Held) if attempts < ATTEMPTS => {
                     attempts += 1;
                     std::thread::sleep(back_off(attempts));
                 }
-                Ok(held) => {
-                    if held {
-                        self.refuse_held(batch);
+                Ok(tried) => {
+                    match tried {
+                        Tried::Held => self.refuse_held(batch),
+                        Tried::Done { entering } => {
+                            let whole = begun.elapsed();
+                            self.pace.learn(batch.len(), Took { entering, whole });
+                        }
                     }
-                    self.pace.learn(batch.len(), begun.elapsed());
                     next += batch.len();
                     attempts = 0;
                     go_on((self.reached)(self.outcome.undone + self.outcome.refused))?;
@@ -268,9 +280,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Takes a batch back; whether a row of it is in somebody else's hands, in which case nothing
-    /// of the batch was done.
-    fn batch(&mut self, repository: RepositoryId, entries: &[Entry]) -> Result<bool, ApplyError> {
+    /// Takes a batch back.
+    fn batch(&mut self, repository: RepositoryId, entries: &[Entry]) -> Result<Tried, ApplyError> {
+        let begun = Instant::now();
         let mut tx = self.session.begin()?;
         let takes_away = entries.iter().any(|(_, change)| {
             change.after.immutability.as_column() && !change.before.immutability.as_column()
@@ -287,13 +299,15 @@ impl Work<'_> {
             self.schema,
             self.run,
             self.options,
+            &mut self.memory,
         )?;
+        let entering = begun.elapsed();
         let ids: Vec<TagId> = entries.iter().map(|(_, change)| change.tag).collect();
         let locked = tags_by_id(&mut tx, &ids, RowLock::SkipLocked)?;
         if !held(&mut tx, &ids, &locked)?.is_empty() {
-            return Ok(true);
+            return Ok(Tried::Held);
         }
-        let accounts = guard.accounts(&mut tx, &locked, &mut self.trail)?;
+        let accounts = guard.accounts(&mut tx, &locked, &mut self.memory)?;
         let rows: HashMap<TagId, TagRow> = locked.into_iter().map(|row| (row.id, row)).collect();
         let (mut changes, mut marks, mut refused, mut past) = (vec![], vec![], vec![], 0);
         for (entry, change) in entries {
@@ -327,7 +341,7 @@ impl Work<'_> {
             let name = rows.get(&tag).map_or("", |row| &row.name);
             self.refuse(format!("tag {tag} {name}").trim_end().to_owned(), why);
         }
-        Ok(false)
+        Ok(Tried::Done { entering })
     }
 
     fn refuse_held(&mut self, batch: &[Entry]) {

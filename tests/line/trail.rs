@@ -1,4 +1,4 @@
-//! What users do while a run is at work counts in its later batches.
+//! What users and policies do while a run is at work counts in its later batches.
 
 use quay_doctor::pg::WriteSession;
 use quay_doctor::{
@@ -110,4 +110,33 @@ fn what_a_run_itself_writes_into_the_log_is_no_act() {
     ];
     stage.run(&undo).expect_status(0);
     assert_eq!(stage.run(&args).expect_status(0).json()["applied"], 520);
+}
+
+/// A policy of acme's about the last of the orphans, which no first batch holds.
+fn policy(text: &str, active: bool) -> String {
+    format!(
+        r#"INSERT INTO namespaceimmutabilitypolicy (uuid, namespace_id, policy, active)
+        SELECT 'of-acme', id, '{{"tag_pattern": "{text}", "tag_pattern_matches": true}}', {active}
+        FROM "user" WHERE username = 'acme'"#
+    )
+}
+
+#[test]
+fn a_policy_that_changes_between_two_batches_is_the_one_that_the_second_is_judged_by() {
+    let none = "SELECT 1".to_owned();
+    let changed =
+        r#"UPDATE namespaceimmutabilitypolicy SET policy = replace(policy, 'w99', 'v99')"#;
+    let activated = "UPDATE namespaceimmutabilitypolicy SET active = true";
+    let deleted = "DELETE FROM namespaceimmutabilitypolicy WHERE uuid = 'of-acme'";
+    for (before, between, expected) in [
+        (&none, &*policy("v99", true), (299, 1)),
+        (&policy("v99", false), activated, (299, 1)),
+        (&policy("w99", true), changed, (299, 1)),
+        (&policy("v99", true), "SELECT 1", (299, 1)),
+        (&policy("v99", true), deleted, (300, 0)),
+    ] {
+        let stage = Stage::migrated(BOTH_FAILURES);
+        let found = released(&stage, before, between);
+        assert_eq!(found, expected, "{before}; {between}");
+    }
 }

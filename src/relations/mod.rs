@@ -26,6 +26,7 @@ pub use audit::{AuditLog, AuditTrail, acts_on, audit_log, made_immutable_at_push
 pub use audit_entry::{MarkedChange, PolicyEntry, write_marked_changes, write_policy_entry};
 pub use blocks::{
     Handed, LARGEST_MARKED, Pages, TagsAt, marked_tags_named, tag_pages, tags_of_pages,
+    tells_first_characters,
 };
 pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;

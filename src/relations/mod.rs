@@ -49,8 +49,8 @@ pub use scope::{
     namespace_name, page_of_tags, pushed_since, repositories_of, repository_by_name,
 };
 pub use tags::{
-    RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, tags_named,
-    write_tags, write_tags_and_read,
+    RowLock, TAG_COLUMNS, is_wanted, lock_repository, names_alive_twice, tag_row, tags_by_id,
+    tags_named, write_tags, write_tags_and_read,
 };
 pub use taken_off::{TakenOff, last_log_entry, policies_changed_since};
 pub use trail::Trail;

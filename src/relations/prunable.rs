@@ -163,6 +163,7 @@ pub fn prune_tag_changes(
             DELETE FROM quay_doctor.tag_change c
             USING page
             WHERE c.operation_id = $1 AND c.id = page.id
+                AND c.id > $2 AND c.id <= (SELECT max(id) FROM page)
                 AND NOT EXISTS (SELECT FROM tag t WHERE t.id = page.tag_id AND t.immutable)
             RETURNING c.id
         )

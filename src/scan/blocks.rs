@@ -186,8 +186,6 @@ impl Readers<'_> {
     ) -> Result<(), PgError> {
         let mut session = ReadSession::open(self.settings)?;
         let mut snapshot = session.snapshot_as(&self.snapshot)?;
-        // Compiling the statement would take longer than a block.
-        snapshot.run("SET LOCAL jit = off")?;
         let tags = self.tags_at(&mut snapshot, judge)?;
         while !stop.load(Ordering::Relaxed) {
             let from = next.fetch_add(PAGES, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 mod basics;
 mod evaluation;
-mod failover;
+pub mod failover;
 mod faults;
 mod holes;
 mod kills;

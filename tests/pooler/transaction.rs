@@ -77,7 +77,7 @@ fn refused_by_all(mode: &str) {
 }
 
 /// What one of our sessions had set would befall whoever gets its backend next.
-fn nothing_was_set(url: &str) {
+pub fn nothing_was_set(url: &str) {
     let programs = Programs::find().expect("a server's programs");
     let Ok(psql) = programs.path(Program::Psql) else {
         skipped("there is no psql to look through the pool with");

@@ -184,14 +184,21 @@ pub fn changed_tags(
     Ok(changes)
 }
 
-/// Marks changes as undone, in the transaction that undoes them.
+/// Marks changes of an operation as undone, in the transaction that undoes them.
 ///
 /// # Errors
 /// [`JournalError`] where the rows cannot be written.
-pub fn mark_undone(tx: &mut WriteTransaction<'_>, entries: &[i64]) -> Result<(), JournalError> {
+pub fn mark_undone(
+    tx: &mut WriteTransaction<'_>,
+    operation: OperationId,
+    entries: &[i64],
+) -> Result<(), JournalError> {
     tx.execute(
-        "UPDATE quay_doctor.tag_change SET undone_at = clock_timestamp() WHERE id = ANY ($1)",
-        &[&entries],
+        r"
+        UPDATE quay_doctor.tag_change SET undone_at = clock_timestamp()
+        WHERE operation_id = $1 AND id = ANY ($2)
+        ",
+        &[&operation.0, &entries],
     )?;
     Ok(())
 }

@@ -162,7 +162,7 @@ pub fn prune_tag_changes(
         ), gone AS (
             DELETE FROM quay_doctor.tag_change c
             USING page
-            WHERE c.id = page.id
+            WHERE c.operation_id = $1 AND c.id = page.id
                 AND NOT EXISTS (SELECT FROM tag t WHERE t.id = page.tag_id AND t.immutable)
             RETURNING c.id
         )

@@ -1,6 +1,7 @@
 //! Policy operations: what they do, what they refuse, and what no fault makes of them.
 
 mod basics;
+mod courtesy;
 mod evaluation;
 pub mod failover;
 mod faults;

@@ -4,6 +4,7 @@
 pub mod commands;
 mod guides;
 mod links;
+mod manual;
 mod prose;
 mod readme;
 mod runbooks;

@@ -111,13 +111,16 @@ fn folder_with_rule() -> TempDir {
 }
 
 /// The verbs that the program says it has.
-fn verbs() -> BTreeSet<String> {
+pub fn verbs() -> BTreeSet<String> {
     let help = program::run(&["--help"]).expect_status(0).stdout;
     let commands = help.split("Commands:\n").nth(1).expect("its verbs");
     commands
         .lines()
         .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.split_whitespace().next())
+        // What a long line goes on with is further in.
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split(' ').next())
         .map(str::to_owned)
         .collect()
 }

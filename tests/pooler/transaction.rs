@@ -12,7 +12,7 @@ use crate::program::run_on;
 const UUID: &str = "11111111-1111-4111-8111-111111111111";
 
 /// Each command that connects.
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 24] = [
     &["migrate", "status"],
     &["migrate", "plan"],
     &["migrate", "verify"],
@@ -45,6 +45,18 @@ const COMMANDS: [&[&str]; 21] = [
     ],
     &["policy", "delete", UUID, "--tags", "release"],
     &["policy", "deactivate", UUID, "--yes", "--tags", "keep"],
+    &["policy", "activate", UUID],
+    &[
+        "policy",
+        "evaluate",
+        "--namespace",
+        "acme",
+        "--repository",
+        "shop",
+        "--tag",
+        "v1",
+    ],
+    &["migrate", "hand-over"],
     &["recover", "--list"],
     &["recover"],
     &["history"],

@@ -3,7 +3,7 @@
 mod basics;
 mod courtesy;
 mod evaluation;
-mod failover;
+pub mod failover;
 mod faults;
 mod holes;
 mod kills;

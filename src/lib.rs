@@ -74,18 +74,18 @@ pub use policy::{
 pub use quay::{Immutability, OperationId, Polarity, PolicyUuid, StoredPolicy};
 pub use relations::Selection;
 pub use report::{
-    Baseline, BaselineError, CheckReport, PlanReport, Settling, Standing, apply_for_people,
-    apply_json, begun_anew_line, check_for_people, check_html, check_json, check_junit,
-    check_markdown, check_prometheus, examples_for_people, harmless, plan_for_people, plan_json,
-    prune_for_people, prune_json, rule_list, rule_page, summary_line, tag_for_people, tag_json,
-    undo_for_people, undo_json, violation_line,
+    Baseline, BaselineError, CheckReport, MoreToDo, PlanReport, Settling, Standing,
+    apply_for_people, apply_json, begun_anew_line, check_for_people, check_html, check_json,
+    check_junit, check_markdown, check_prometheus, examples_for_people, harmless, plan_for_people,
+    plan_json, prune_for_people, prune_json, rule_list, rule_page, summary_line, tag_for_people,
+    tag_json, undo_for_people, undo_json, violation_line,
 };
 pub use rules::{Catalogue, Rule, RuleError, Severity, rules_in};
 pub use run::{
     CheckRequest, Event, ExplainRequest, FixRequest, History, NoProgress, Progress, RecoverRequest,
-    Recovered, RunError, ScanHistory, apply_fix, check, check_telling, explain_tag, plan_fix,
-    print_fix, prune, prune_preview, read_decisions_file, read_history, read_plan_file, recover,
-    undo_fix, unfinished, write_plan_file,
+    Recovered, RunError, ScanHistory, apply_fix, apply_fix_to_its_end, check, check_telling,
+    explain_tag, plan_fix, print_fix, prune, prune_preview, read_decisions_file, read_history,
+    read_plan_file, recover, undo_fix, unfinished, write_plan_file,
 };
 pub use scan::Shard;
 pub use watch::{Orders, WatchError, WatchPlan, check_token, watch};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::correction::{DatabaseIdentity, PlanDigest};
 use crate::evaluate::Features;
 use crate::journal::Identity;
+use crate::quay::RunId;
 
 /// What is written into Quay's audit log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,6 +84,8 @@ pub struct ApplyOptions {
     pub max_changes: u64,
     /// How long an inactive policy may stay inactive.
     pub stale_after: Duration,
+    /// The run that this one belongs to, and is taken back with.
+    pub parent: Option<RunId>,
     /// The document that the plan comes from, where it comes from one.
     pub origin: Option<PlanOrigin>,
 }
@@ -101,6 +104,7 @@ impl ApplyOptions {
             settle_timeout: Duration::from_secs(30),
             max_changes: 10_000,
             stale_after: Duration::from_secs(3_600),
+            parent: None,
             origin: None,
         }
     }

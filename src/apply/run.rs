@@ -207,7 +207,7 @@ pub(super) fn begin_in(
         Some(digest) => json!({ "strategy": options.strategy.name(), "plan": digest }),
         None => json!({ "strategy": options.strategy.name() }),
     };
-    let run = begin_fix(tx, &options.who, &asked)?;
+    let run = begin_fix(tx, &options.who, &asked, options.parent)?;
     // Held before the row can be seen: nobody finds the run without its worker.
     if !hold_liveness(tx, run.id)? {
         return Err(ApplyError::LivenessLost(run.id));

@@ -327,7 +327,7 @@ impl Work<'_> {
             }
         }
         guard.write_rows(&mut tx, &rows, &changes)?;
-        mark_undone(&mut tx, &marks)?;
+        mark_undone(&mut tx, self.run.id, &marks)?;
         if !liveness_held(&mut tx, self.run.id)? {
             return Err(ApplyError::LivenessLost(self.run.id));
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 use quay_doctor::{
-    ApplyOptions, Found, How, LifeSign, OperationId, PastExpiries, RecoverRequest, Recovered,
-    harmless, recover, unfinished,
+    ApplyOptions, AuditDetail, Found, How, LifeSign, OperationId, PastExpiries, PastExpiry,
+    PolicyOptions, RecoverRequest, Recovered, harmless, recover, unfinished,
 };
 use serde_json::json;
 
@@ -50,17 +50,38 @@ pub fn run(args: &RecoverArgs, globals: &Globals) -> Result<Exit, Failure> {
         (_, true) => How::RollBack,
         _ => How::Default,
     };
+    let policy = args.carrying.options(globals)?;
     let request = RecoverRequest {
         only: args.operation.map(OperationId),
         how,
         wait: args.wait,
-        policy: args.carrying.options(globals)?,
-        apply: ApplyOptions::new(globals.identity()?),
+        apply: as_a_run(&policy),
+        policy,
     };
     let mut watch = Watch::new(globals);
     let recovered = recover(&settings, &request, &mut watch)?;
     watch.end();
     account(&recovered, globals.format)
+}
+
+/// How a fix run is taken back: as operations are.
+fn as_a_run(policy: &PolicyOptions) -> ApplyOptions {
+    let mut apply = ApplyOptions::new(policy.who.clone());
+    apply.features = policy.features;
+    apply.audit = if policy.audit {
+        AuditDetail::PerTag
+    } else {
+        AuditDetail::None
+    };
+    apply.past_expiry = if policy.restore_past_expiry {
+        PastExpiry::Restore
+    } else {
+        PastExpiry::LeaveOut
+    };
+    apply.batch_time = policy.batch_time;
+    apply.clock_margin = policy.clock_margin;
+    apply.settle_timeout = policy.settle_timeout;
+    apply
 }
 
 fn list(found: &[Found], format: Format) -> Result<Exit, Failure> {

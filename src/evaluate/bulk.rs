@@ -9,6 +9,7 @@ use super::scope_sets::{Matched, ScopeSets, Scratches};
 use super::{
     Evaluator, Grace, Moment, PolicyBook, Registry, RuleOutcome, TagRow, Truth, Verdict, Why, judge,
 };
+use crate::pattern::Openings;
 use crate::quay::{Expiry, Immutability, RepositoryId, TagId, UnixMillis};
 use crate::rules::{Fact, Rule, SubjectKind};
 
@@ -69,6 +70,17 @@ pub struct Bulk<'a> {
     suspects: Vec<Suspect>,
 }
 
+/// Which mutable tags some rule may be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MutableTags {
+    /// None.
+    None,
+    /// Those that a policy may match, and which therefore begin so.
+    Beginning(Openings),
+    /// Any.
+    All,
+}
+
 /// What follows from a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Case {
@@ -104,12 +116,19 @@ impl<'a> Bulk<'a> {
         }
     }
 
-    /// Whether any rule is about mutable tags. Where none is, they need not be taken.
-    pub fn is_about_mutable(&self) -> bool {
+    /// Which mutable tags have to be taken: of the others no rule says anything.
+    pub fn mutable_tags(&self) -> MutableTags {
+        let silent =
+            |number: usize| matches!(&self.cases[number], Case::Plain(rules) if rules.is_empty());
         let mutable = |number: &usize| !Mark(*number as i32 & 7).immutable();
-        (0..CASES)
-            .filter(mutable)
-            .any(|number| !matches!(&self.cases[number], Case::Plain(rules) if rules.is_empty()))
+        let unmatched = |number: &usize| *number < 8 * Matched::Yes as usize;
+        if (0..CASES).filter(mutable).all(silent) {
+            MutableTags::None
+        } else if (0..CASES).filter(mutable).filter(unmatched).all(silent) {
+            MutableTags::Beginning(self.sets.openings())
+        } else {
+            MutableTags::All
+        }
     }
 
     /// Takes a tag.

@@ -19,7 +19,7 @@ mod subjects;
 mod tag_facts;
 mod tally;
 
-pub use bulk::{Bulk, Mark, Suspect};
+pub use bulk::{Bulk, Mark, MutableTags, Suspect};
 pub use evidence::{Account, Act, Found};
 pub use example::{ExampleOutcome, try_examples};
 pub use judge::{Acceptance, Truth, Verdict, Why, judge};

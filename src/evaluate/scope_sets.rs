@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::reading::Reading;
 use super::{Decision, PolicyBook, Registry};
-use crate::pattern::{self, PatternSet, Scratch};
+use crate::pattern::{self, Openings, PatternSet, Scratch};
 use crate::quay::{Polarity, RepositoryId, Scope};
 
 /// What the policies decide on a tag.
@@ -67,6 +67,12 @@ impl<'a> ScopeSets<'a> {
         }
     }
 
+    /// What a tag that some policy makes immutable, or may, can begin with.
+    pub(super) fn openings(&self) -> Openings {
+        let of_all = self.sets.iter().map(Set::openings);
+        of_all.fold(Openings::NONE, Openings::and)
+    }
+
     /// Room to decide in.
     pub(super) fn scratches(&self) -> Scratches {
         Scratches {
@@ -123,6 +129,15 @@ impl<'a> ScopeSets<'a> {
 }
 
 impl Set {
+    /// A policy that inverts, and one that is decided alone, may take any tag.
+    fn openings(&self) -> Openings {
+        let inverts = |polarity: &Polarity| polarity.applies(false);
+        if self.polarities.is_empty() || self.polarities.iter().any(inverts) {
+            return Openings::ALL;
+        }
+        self.patterns.openings()
+    }
+
     fn of(policies: &PolicyBook, scope: Scope) -> Self {
         let mut texts = Vec::new();
         let mut polarities = Vec::new();

@@ -44,7 +44,7 @@ pub struct RunRow {
     pub started: chrono::DateTime<chrono::Utc>,
 }
 
-/// Begins a run.
+/// Begins a run; one that belongs to another is taken back with it.
 ///
 /// # Errors
 /// [`JournalError`] where the row cannot be written.
@@ -52,13 +52,14 @@ pub fn begin_fix(
     tx: &mut WriteTransaction<'_>,
     who: &Identity,
     options: &serde_json::Value,
+    parent: Option<RunId>,
 ) -> Result<FixRun, JournalError> {
     let fence = Uuid::new_v4();
     let row = tx.query_one(
         r"
         INSERT INTO quay_doctor.operation
-            (kind, phase, options, fence, worker, actor, reason, tool_version)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+            (kind, phase, options, fence, worker, actor, reason, tool_version, parent_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         RETURNING id
         ",
         &[
@@ -70,6 +71,7 @@ pub fn begin_fix(
             &who.actor,
             &who.reason,
             &env!("CARGO_PKG_VERSION"),
+            &parent.map(|run| run.0),
         ],
     )?;
     Ok(FixRun {

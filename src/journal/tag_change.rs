@@ -184,14 +184,26 @@ pub fn changed_tags(
     Ok(changes)
 }
 
-/// Marks changes as undone, in the transaction that undoes them.
+/// Marks changes of an operation as undone, in the transaction that undoes them. The ends of the
+/// range keep a planner that has no statistics of the journal yet from going over all of the
+/// operation's rows for each batch.
 ///
 /// # Errors
 /// [`JournalError`] where the rows cannot be written.
-pub fn mark_undone(tx: &mut WriteTransaction<'_>, entries: &[i64]) -> Result<(), JournalError> {
+pub fn mark_undone(
+    tx: &mut WriteTransaction<'_>,
+    operation: OperationId,
+    entries: &[i64],
+) -> Result<(), JournalError> {
+    let (Some(first), Some(last)) = (entries.iter().min(), entries.iter().max()) else {
+        return Ok(());
+    };
     tx.execute(
-        "UPDATE quay_doctor.tag_change SET undone_at = clock_timestamp() WHERE id = ANY ($1)",
-        &[&entries],
+        r"
+        UPDATE quay_doctor.tag_change SET undone_at = clock_timestamp()
+        WHERE operation_id = $1 AND id BETWEEN $3 AND $4 AND id = ANY ($2)
+        ",
+        &[&operation.0, &entries, first, last],
     )?;
     Ok(())
 }

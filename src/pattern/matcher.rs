@@ -9,6 +9,7 @@ use super::backtrack::{Backtracker, Range};
 use super::error::Undecidable;
 use super::first::FirstCharacter;
 use super::meaning::{Meaning, Power, Reservations, Understood};
+use super::openings::Openings;
 use super::shape::Shape;
 use super::sql::SqlCondition;
 
@@ -38,6 +39,7 @@ impl fmt::Display for Engine {
 pub struct Matcher {
     meaning: Meaning,
     first: FirstCharacter,
+    openings: Openings,
     reservations: Reservations,
     shape: Option<Shape>,
     ordinary: Ordinary,
@@ -68,6 +70,7 @@ impl Matcher {
             }
         };
         Ok(Self {
+            openings: Openings::of(&understood),
             meaning: understood.meaning,
             first: understood.first,
             reservations: understood.reservations,
@@ -84,6 +87,9 @@ impl Matcher {
     pub fn decide(&self, tag: &str) -> Result<bool, Undecidable> {
         if tag.len() > MAX_TAG_CHARS && tag.chars().count() > MAX_TAG_CHARS {
             return Err(Undecidable::TagTooLong);
+        }
+        if !self.openings.let_in(tag) {
+            return Ok(false);
         }
         if !is_ordinary(tag) {
             return self.decide_unusual(tag);
@@ -110,6 +116,11 @@ impl Matcher {
     /// A condition that PostgreSQL can check itself and that holds for exactly the same tags.
     pub fn sql(&self) -> Option<SqlCondition> {
         SqlCondition::of(self.shape.as_ref()?)
+    }
+
+    /// The characters that a matching tag can begin with.
+    pub fn openings(&self) -> Openings {
+        self.openings
     }
 
     /// What the pattern means.

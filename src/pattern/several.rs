@@ -1,6 +1,6 @@
 //! All patterns of a scope at once: one walk over the tag decides every regular one of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use regex_automata::dfa::dense;
 use regex_automata::hybrid::dfa as lazy;
@@ -9,6 +9,7 @@ use super::automaton::{hir, is_ordinary, lazy_table, states, table, walk, walk_l
 use super::error::Undecidable;
 use super::matcher::Matcher;
 use super::meaning::Meaning;
+use super::openings::Openings;
 use super::shape::Simple;
 use super::{Compiled, compile};
 
@@ -45,11 +46,15 @@ pub struct PatternSet {
     patterns: Vec<Compiled>,
     /// Which patterns are exactly this text.
     literals: HashMap<String, Vec<usize>>,
+    /// How long these texts are, in bytes; few tags are, and no other is looked up.
+    literal_lengths: BTreeSet<usize>,
     common: Option<Common>,
     /// The patterns that are looked at one by one.
     alone: Vec<usize>,
     /// The decision before anything was looked at.
     blank: Vec<Decision>,
+    /// What a tag that some valid pattern matches can begin with.
+    openings: Openings,
 }
 
 /// One automaton for many patterns.
@@ -79,8 +84,10 @@ impl PatternSet {
         let patterns: Vec<Compiled> = patterns.iter().map(|p| compile(p.as_ref())).collect();
         let mut set = Self {
             blank: patterns.iter().map(blank_decision).collect(),
+            openings: patterns.iter().fold(Openings::NONE, begins_with),
             patterns,
             literals: HashMap::new(),
+            literal_lengths: BTreeSet::new(),
             common: None,
             alone: Vec::new(),
         };
@@ -91,6 +98,7 @@ impl PatternSet {
             };
             if let Some(texts) = only_literals(matcher) {
                 for text in texts {
+                    set.literal_lengths.insert(text.len());
                     set.literals.entry(text).or_default().push(place);
                 }
             } else if matcher.is_plainly_regular() {
@@ -106,6 +114,17 @@ impl PatternSet {
     /// The patterns, in the order in which they were given.
     pub fn patterns(&self) -> &[Compiled] {
         &self.patterns
+    }
+
+    /// What a tag that some pattern may match can begin with; everything where one of them cannot
+    /// be told.
+    pub fn openings(&self) -> Openings {
+        let told = |pattern: &Compiled| !matches!(pattern, Compiled::Undecidable(_));
+        if self.patterns.iter().all(told) {
+            self.openings
+        } else {
+            Openings::ALL
+        }
     }
 
     /// Room for deciding; make one for each thread.
@@ -129,11 +148,16 @@ impl PatternSet {
         scratch.decisions.clear();
         scratch.decisions.extend_from_slice(&self.blank);
         let fits = tag.len() <= super::MAX_TAG_CHARS;
+        if fits && !self.openings.let_in(tag) {
+            return &scratch.decisions;
+        }
         if !(fits && is_ordinary(tag) && self.decide_together(tag, scratch).is_ok()) {
             self.decide_one_by_one(tag, scratch);
             return &scratch.decisions;
         }
-        if let Some(places) = self.literals.get(tag) {
+        if self.literal_lengths.contains(&tag.len())
+            && let Some(places) = self.literals.get(tag)
+        {
             for &place in places {
                 scratch.decisions[place] = Decision::Match;
             }
@@ -196,6 +220,13 @@ impl PatternSet {
             }
             Err(_) => self.alone.extend(together),
         }
+    }
+}
+
+fn begins_with(openings: Openings, pattern: &Compiled) -> Openings {
+    match pattern {
+        Compiled::Valid(matcher) => openings.and(matcher.openings()),
+        Compiled::Invalid(_) | Compiled::Undecidable(_) => openings,
     }
 }
 

@@ -56,19 +56,27 @@ impl PolicyEvaluator {
         Self {
             compiled: HashMap::new(),
             last: None,
+            // The second look at the rows is behind a filter that is decided once: where the sum is
+            // what we know, they are summed up and not sent, sorted or stored.
             sql: format!(
-                "WITH policy AS MATERIALIZED ( \
+                "SELECT print.sum, policy.level, policy.id, policy.uuid, policy.policy \
+                 FROM ( \
+                     SELECT coalesce(sum(hashtextextended(uuid || policy, 2 * id::bigint + level)), 0)::text AS sum \
+                     FROM ( \
+                         SELECT 0 AS level, id, uuid, policy FROM repositoryimmutabilitypolicy \
+                         WHERE repository_id = $1 {active} \
+                         UNION ALL \
+                         SELECT 1, id, uuid, policy FROM namespaceimmutabilitypolicy \
+                         WHERE namespace_id = $2 {active} \
+                     ) known \
+                 ) print \
+                 LEFT JOIN LATERAL ( \
                      SELECT 0 AS level, id, uuid, policy FROM repositoryimmutabilitypolicy \
-                     WHERE repository_id = $1 {active} \
+                     WHERE repository_id = $1 {active} AND print.sum IS DISTINCT FROM $3 \
                      UNION ALL \
                      SELECT 1, id, uuid, policy FROM namespaceimmutabilitypolicy \
-                     WHERE namespace_id = $2 {active} \
-                 ), print AS ( \
-                     SELECT coalesce(sum(hashtextextended(uuid || policy, 2 * id::bigint + level)), 0)::text AS sum \
-                     FROM policy \
-                 ) \
-                 SELECT print.sum, policy.level, policy.id, policy.uuid, policy.policy \
-                 FROM print LEFT JOIN policy ON print.sum IS DISTINCT FROM $3 \
+                     WHERE namespace_id = $2 {active} AND print.sum IS DISTINCT FROM $3 \
+                 ) policy ON true \
                  ORDER BY 2, 3"
             ),
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use chrono::Utc;
 
 use super::safeguard::{Safeguard, point};
-use super::walk::{Batch, Work};
+use super::walk::{Batch, Dealt, Work};
 use super::worker::Worker;
 use super::{PolicyError, PolicyOptions, own_row};
 use crate::evaluate::TagRow;
@@ -16,8 +16,8 @@ use crate::journal::{
 use crate::pg::WriteTransaction;
 use crate::quay::{Expiry, Immutability, OperationId, RepositoryId, TagId, UnixMillis, is_alive};
 use crate::relations::{
-    RowLock, TakenOff, lock_repository, mark_plain, names_alive_twice, server_clock, tags_by_id,
-    write_tags,
+    RowLock, TakenOff, is_wanted, lock_repository, mark_plain, names_alive_twice, server_clock,
+    tags_by_id, write_tags,
 };
 
 /// What became of rows that were to be marked.
@@ -31,18 +31,27 @@ pub(super) struct Marked {
 }
 
 impl Worker<'_> {
-    /// Marks a batch; the rows that somebody else holds.
+    /// Marks a batch, or its first rows where somebody waits for the repository.
     pub(super) fn mark_batch(
         &mut self,
         work: Work,
         batch: &Batch<'_>,
-    ) -> Result<Vec<TagId>, PolicyError> {
+    ) -> Result<Dealt, PolicyError> {
         let begun = Instant::now();
         let mut tx = self.session.begin()?;
         lock_repository(&mut tx, batch.repository)?;
         point("repository-locked");
         own_row::compare(&mut tx, &self.operation)?;
-        let marked = mark(&mut tx, &self.operation, self.options, work, batch.tags)?;
+        let (mut marked, mut done, mut waited) = (Marked::default(), 0, false);
+        for slice in batch.tags.chunks(self.courtesy.slice(batch.tags.len())) {
+            marked.add(mark(&mut tx, &self.operation, self.options, work, slice)?);
+            done += slice.len();
+            waited = is_wanted(&mut tx, batch.repository)?;
+            if waited {
+                break;
+            }
+        }
+        let whole = done == batch.tags.len();
         let mut sums = marked.sums;
         sums.batches = 1;
         sums.longest_batch_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -51,6 +60,7 @@ impl Worker<'_> {
             cursor: batch
                 .cursor
                 .clone()
+                .filter(|_| whole)
                 .or_else(|| self.operation.cursor.clone()),
             sums,
             error: None,
@@ -61,7 +71,21 @@ impl Worker<'_> {
             record_tag_changes(&mut tx, self.operation.id, &marked.late)?;
             tx.commit()?;
         }
-        Ok(marked.held)
+        self.courtesy.learn(waited);
+        Ok(Dealt {
+            rows: done,
+            held: marked.held,
+        })
+    }
+}
+
+impl Marked {
+    fn add(&mut self, more: Self) {
+        self.sums.matched += more.sums.matched;
+        self.sums.changed += more.sums.changed;
+        self.sums.expirations_cleared += more.sums.expirations_cleared;
+        self.held.extend(more.held);
+        self.late.extend(more.late);
     }
 }
 

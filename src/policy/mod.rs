@@ -10,6 +10,7 @@ mod activate;
 mod attempt;
 mod begin;
 mod change;
+mod courtesy;
 mod create;
 mod end;
 mod error;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::safeguard::{Safeguard, point};
-use super::walk::{Batch, Work};
+use super::walk::{Batch, Dealt, Work};
 use super::worker::Worker;
 use super::{PolicyError, own_row};
 use crate::evaluate::{Account, Decision, Found, TagRow};
@@ -45,8 +45,8 @@ impl Worker<'_> {
         self.done()
     }
 
-    /// Releases a batch; the rows that somebody else holds.
-    pub(super) fn release_batch(&mut self, batch: &Batch<'_>) -> Result<Vec<TagId>, PolicyError> {
+    /// Releases a batch.
+    pub(super) fn release_batch(&mut self, batch: &Batch<'_>) -> Result<Dealt, PolicyError> {
         let begun = Instant::now();
         let mut tx = self.session.begin()?;
         let ground = Ground::enter(
@@ -112,7 +112,10 @@ impl Worker<'_> {
             error: None,
         };
         Self::finish(&mut self.operation, tx, step)?;
-        Ok(held)
+        Ok(Dealt {
+            rows: batch.tags.len(),
+            held,
+        })
     }
 }
 

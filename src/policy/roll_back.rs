@@ -191,7 +191,7 @@ impl Worker<'_> {
             done.insert(change.tag);
         }
         write(&mut tx, &self.operation, &ground, &rows, &changes)?;
-        mark_undone(&mut tx, &marks)?;
+        mark_undone(&mut tx, self.operation.id, &marks)?;
         let step = Step {
             phase: Phase::Undoing,
             cursor: None,

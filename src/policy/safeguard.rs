@@ -113,7 +113,7 @@ pub(super) const fn point(_name: &str) {}
 /// A named point of an operation. `QUAY_DOCTOR_KILL_AT=name:n` kills the process when it gets here
 /// for the nth time, as SIGKILL would; `any:n` at the nth point, whichever that is.
 /// `QUAY_DOCTOR_HOLD_AT=name:n=file` holds it here until the file exists, and says so by making
-/// `file.held`. Without a number the first time is meant.
+/// `file.held`; several stand side by side with `;`. Without a number the first time is meant.
 #[cfg(feature = "testkit")]
 pub(super) fn point(name: &str) {
     testkit::point(name);
@@ -144,9 +144,10 @@ mod testkit {
         if kill.is_some_and(|at| is_here(&at)) {
             std::process::abort();
         }
-        let held = hold.as_deref().and_then(|hold| hold.split_once('='));
-        if let Some((_, file)) = held.filter(|(at, _)| is_here(at)) {
-            wait_for(name, file);
+        for hold in hold.iter().flat_map(|holds| holds.split(';')) {
+            if let Some((_, file)) = hold.split_once('=').filter(|(at, _)| is_here(at)) {
+                wait_for(name, file);
+            }
         }
     }
 

@@ -45,6 +45,14 @@ pub(super) struct Batch<'a> {
     pub(super) cursor: Option<Cursor>,
 }
 
+/// What a batch has dealt with.
+pub(super) struct Dealt {
+    /// So many of its first rows.
+    pub(super) rows: usize,
+    /// Those of them that somebody else holds.
+    pub(super) held: Vec<TagId>,
+}
+
 /// Rows of a repository that lie together by name, and are changed in id order.
 ///
 /// They are read by name, since that is an index's order and so a cursor's; and changed by id,
@@ -222,11 +230,11 @@ impl Worker<'_> {
                     cursor,
                 },
             ) {
-                Ok(not_had) => {
-                    held.extend(not_had.into_iter().map(|id| (repository, id)));
-                    next += batch.len();
+                Ok(dealt) => {
+                    held.extend(dealt.held.into_iter().map(|id| (repository, id)));
+                    next += dealt.rows;
                     attempts = 0;
-                    *rows = self.fitting(*rows, batch.len(), begun.elapsed());
+                    *rows = self.fitting(*rows, dealt.rows, begun.elapsed());
                     self.watcher
                         .reached(self.operation.phase, self.operation.sums.changed);
                 }
@@ -286,8 +294,9 @@ impl Worker<'_> {
                         cursor: None,
                     };
                     match self.batch(work, &batch) {
-                        Ok(not_had) => {
-                            still.extend(not_had.into_iter().map(|id| (*repository, id)));
+                        Ok(dealt) => {
+                            still.extend(dealt.held.into_iter().map(|id| (*repository, id)));
+                            still.extend(&few[dealt.rows..]);
                         }
                         Err(error) if error.passes() => still.extend_from_slice(few),
                         Err(error) => return Err(error),
@@ -299,7 +308,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn batch(&mut self, work: Work, batch: &Batch<'_>) -> Result<Vec<TagId>, PolicyError> {
+    fn batch(&mut self, work: Work, batch: &Batch<'_>) -> Result<Dealt, PolicyError> {
         match work {
             Work::Mark | Work::Sweep => self.mark_batch(work, batch),
             Work::Release => self.release_batch(batch),

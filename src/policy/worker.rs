@@ -4,6 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::begin::stated;
+use super::courtesy::Courtesy;
 use super::outcome::{Ended, Outcome, PastExpiries};
 use super::safeguard::{Safeguard, point};
 use super::target::{Target, ready};
@@ -51,6 +52,7 @@ pub(super) struct Worker<'a> {
     pub(super) past_expiries: PastExpiries,
     /// When the database's load was last looked at.
     pub(super) looked: Option<Instant>,
+    pub(super) courtesy: Courtesy,
     /// Why it turns back, where it does.
     cause: Option<Box<PolicyError>>,
     settings: &'a ConnectionSettings,
@@ -87,6 +89,7 @@ impl<'a> Worker<'a> {
             watcher,
             past_expiries: PastExpiries::default(),
             looked: None,
+            courtesy: Courtesy::default(),
             cause: None,
             settings,
             begun: Instant::now(),

@@ -4,6 +4,7 @@
 //! than in as many messages (docs/scan.md has the figures).
 
 use crate::evaluate::{Mark, TagRow};
+use crate::pattern::Openings;
 use crate::pg::{Columns, PgError, Statements};
 use crate::quay::{RepositoryId, UnixMillis};
 
@@ -33,15 +34,36 @@ pub enum Handed {
     All,
     /// Immutable ones: no rule is about others.
     Immutable,
+    /// Immutable ones, and those whose name begins with one of these ASCII characters, or with any
+    /// other character than ASCII, or is empty: no rule is about others.
+    Beginning(Openings),
 }
 
 impl Handed {
-    fn condition(self) -> &'static str {
+    /// `ascii` is the first character's code point where the server's encoding is UTF-8, and 0 of
+    /// an empty text.
+    fn condition(self) -> String {
         match self {
-            Self::All => "true",
-            Self::Immutable => "immutable",
+            Self::All => "true".to_owned(),
+            Self::Immutable => "immutable".to_owned(),
+            Self::Beginning(openings) => {
+                let codes: Vec<String> = openings.characters().map(|c| c.to_string()).collect();
+                let codes = [&["0".to_owned()], codes.as_slice()].concat().join(",");
+                format!(
+                    "(immutable OR ascii(name) = ANY ('{{{codes}}}'::int[]) OR ascii(name) > 127)"
+                )
+            }
         }
     }
+}
+
+/// Whether the server tells a name's first character, whatever it is.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer with rows.
+pub fn tells_first_characters(pg: &mut impl Statements) -> Result<bool, PgError> {
+    let row = pg.query_one("SELECT current_setting('server_encoding') = 'UTF8'", &[])?;
+    row.read(0)
 }
 
 /// A range of pages; the last one has no end, for what was added since they were counted.
@@ -52,6 +74,14 @@ pub struct Pages {
     /// The page after the last.
     pub to: Option<u32>,
 }
+
+/// A tag's mark as of `$1`. Most tags have no end, and their mark takes one comparison and one sum.
+const MARK: &str = r"
+    (repository_id << 3) + CASE
+        WHEN lifetime_end_ms IS NULL THEN CASE WHEN immutable THEN 2 ELSE 0 END
+        WHEN lifetime_end_ms <= $1 THEN CASE WHEN immutable THEN 7 ELSE 5 END
+        WHEN immutable THEN 3 ELSE 1
+    END";
 
 /// How many pages `tag` has.
 ///
@@ -83,10 +113,7 @@ pub fn tags_of_pages(
         &format!(
             r"
             SELECT string_agg(name, E'\n') FILTER (WHERE {handed}),
-                string_agg(int4send((repository_id << 3)
-                    | ((lifetime_end_ms IS NOT NULL AND lifetime_end_ms <= $1)::int << 2)
-                    | (immutable::int << 1) | (lifetime_end_ms IS NOT NULL)::int), '')
-                    FILTER (WHERE {handed}),
+                string_agg(int4send({MARK}), '') FILTER (WHERE {handed}),
                 count(*)
             FROM tag
             WHERE ctid >= '({},0)'::tid AND ctid < '({to},0)'::tid
@@ -125,9 +152,7 @@ fn one_by_one(
     let rows = pg.query(
         &format!(
             r"
-            SELECT name, (repository_id << 3)
-                | ((lifetime_end_ms IS NOT NULL AND lifetime_end_ms <= $1)::int << 2)
-                | (immutable::int << 1) | (lifetime_end_ms IS NOT NULL)::int
+            SELECT name, {MARK}
             FROM tag
             WHERE ctid >= '({},0)'::tid AND ctid < '({to},0)'::tid
                 AND (NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1)

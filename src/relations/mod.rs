@@ -26,6 +26,7 @@ pub use audit::{AuditLog, AuditTrail, acts_on, audit_log, made_immutable_at_push
 pub use audit_entry::{MarkedChange, PolicyEntry, write_marked_changes, write_policy_entry};
 pub use blocks::{
     Handed, LARGEST_MARKED, Pages, TagsAt, marked_tags_named, tag_pages, tags_of_pages,
+    tells_first_characters,
 };
 pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
@@ -48,8 +49,8 @@ pub use scope::{
     namespace_name, page_of_tags, pushed_since, repositories_of, repository_by_name,
 };
 pub use tags::{
-    RowLock, TAG_COLUMNS, lock_repository, names_alive_twice, tag_row, tags_by_id, tags_named,
-    write_tags, write_tags_and_read,
+    RowLock, TAG_COLUMNS, is_wanted, lock_repository, names_alive_twice, tag_row, tags_by_id,
+    tags_named, write_tags, write_tags_and_read,
 };
 pub use taken_off::{TakenOff, last_log_entry, policies_changed_since};
 pub use trail::Trail;

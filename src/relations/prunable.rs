@@ -162,7 +162,8 @@ pub fn prune_tag_changes(
         ), gone AS (
             DELETE FROM quay_doctor.tag_change c
             USING page
-            WHERE c.id = page.id
+            WHERE c.operation_id = $1 AND c.id = page.id
+                AND c.id > $2 AND c.id <= (SELECT max(id) FROM page)
                 AND NOT EXISTS (SELECT FROM tag t WHERE t.id = page.tag_id AND t.immutable)
             RETURNING c.id
         )

@@ -192,6 +192,27 @@ pub fn write_tags_and_read(
     .collect()
 }
 
+/// Whether somebody waits for the lock of [`lock_repository`]. pg_locks shows a 64-bit key as two
+/// halves, with 1 in `objsubid`.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer with rows.
+pub fn is_wanted(tx: &mut WriteTransaction<'_>, id: RepositoryId) -> Result<bool, PgError> {
+    let row = tx.query_one(
+        r"
+        SELECT EXISTS (
+            SELECT FROM pg_locks
+            WHERE locktype = 'advisory' AND objsubid = 1 AND NOT granted
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND classid::bigint = ($1::bigint >> 32) & 4294967295
+                AND objid::bigint = $1::bigint & 4294967295
+        )
+        ",
+        &[&retarget_lock_key(id)],
+    )?;
+    row.read(0)
+}
+
 /// Takes the lock with which Quay serialises changes of a repository's tags, until the transaction
 /// ends. A statement of its own: rows that are read after it are as the last holder left them.
 ///

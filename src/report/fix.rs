@@ -93,11 +93,54 @@ pub struct ApplyReport {
     pub unknown: bool,
     /// The operations that it conducted.
     pub operations: Vec<Conducted>,
+    /// Runs that belong to it: its operations brought more to light.
+    pub further: Vec<RunId>,
+    /// What is known to be left to do, or is not known, after its operations.
+    pub more: Option<MoreToDo>,
     /// How long it took.
     pub seconds: f64,
 }
 
+/// What operations brought to light and was not corrected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MoreToDo {
+    /// So many corrections that the same command would make.
+    Again {
+        /// How many.
+        corrections: u64,
+    },
+    /// It could not be looked at, or not be corrected to the end; why.
+    Unknown(String),
+}
+
 impl ApplyReport {
+    /// Whether an operation was conducted to its end: the rules then look at other policies.
+    pub fn conducted(&self) -> bool {
+        self.operations
+            .iter()
+            .any(|conducted| conducted.end == ConductedEnd::Done)
+    }
+
+    /// What waits and what is unknown, as a later plan sees it.
+    pub fn stands_as(&mut self, later: &PlanReport) {
+        self.undecided = later.plan.undecided();
+        self.left = later.plan.left.len() as u64;
+        self.unknown = later.unknown();
+    }
+
+    /// Adds a run that belongs to this one.
+    pub fn add(&mut self, further: Self) {
+        self.applied += further.applied;
+        self.skipped += further.skipped;
+        self.expirations_cleared += further.expirations_cleared;
+        self.batches += further.batches;
+        self.longest_batch_ms = self.longest_batch_ms.max(further.longest_batch_ms);
+        self.past_expiries += further.past_expiries;
+        self.operations.extend(further.operations);
+        self.further.push(further.run);
+        self.seconds += further.seconds;
+    }
+
     /// Whether an operation is unfinished, or was rolled back after a fault.
     pub fn cut_short(&self) -> bool {
         self.operations.iter().any(|conducted| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::words::{line, plural, thousands};
-use super::{ApplyReport, ConductedEnd, PlanReport, UndoReport, harmless};
+use super::{ApplyReport, ConductedEnd, MoreToDo, PlanReport, UndoReport, harmless};
 use crate::correction::{Correction, ExpiryChange, OpenDecision, Planned, ScopeProposal};
 
 /// How many repositories are shown of each rule.
@@ -266,6 +266,27 @@ pub fn apply_for_people(report: &ApplyReport) -> String {
             "          {ended}{colon}{}; {changed} changed",
             harmless(why)
         );
+    }
+    if !report.further.is_empty() {
+        let runs: Vec<String> = report.further.iter().map(ToString::to_string).collect();
+        line!(
+            out,
+            "The operations brought more to light, which was corrected in run {}.",
+            runs.join(", ")
+        );
+    }
+    match &report.more {
+        None => {}
+        Some(MoreToDo::Again { corrections }) => line!(
+            out,
+            "The operations brought {} more to light: run the same command again.",
+            plural(*corrections, "correction")
+        ),
+        Some(MoreToDo::Unknown(why)) => line!(
+            out,
+            "What the operations brought to light is not known, or not corrected: {}.",
+            harmless(why)
+        ),
     }
     if report.past_expiries > 0 {
         line!(

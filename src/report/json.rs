@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::words::sentence;
-use super::{ApplyReport, CheckReport, Conducted, ConductedEnd, PlanReport, UndoReport};
+use super::{ApplyReport, CheckReport, Conducted, ConductedEnd, MoreToDo, PlanReport, UndoReport};
 use crate::correction::{Correction, ExpiryChange, Operation, ScopeProposal};
 use crate::evaluate::{Found, RuleOutcome, Subject, Violation};
 use crate::quay::Polarity;
@@ -265,6 +265,12 @@ pub fn apply_json(report: &ApplyReport) -> Value {
             "batches": report.batches,
             "longest_batch_ms": report.longest_batch_ms,
             "operations": report.operations.iter().map(conducted).collect::<Vec<_>>(),
+            "further_runs": report.further,
+            "more": match &report.more {
+                None => Value::Null,
+                Some(MoreToDo::Again { corrections }) => json!({ "corrections": corrections }),
+                Some(MoreToDo::Unknown(why)) => json!({ "unknown": why }),
+            },
             "seconds": report.seconds,
         }),
     )

@@ -26,7 +26,7 @@ mod words;
 pub use baseline::{Baseline, BaselineError, ViolationKey};
 pub use check::{CheckReport, DatabaseFacts, Settling, Standing};
 pub use comparison::Comparison;
-pub use fix::{ApplyReport, Conducted, ConductedEnd, PlanReport, UndoReport};
+pub use fix::{ApplyReport, Conducted, ConductedEnd, MoreToDo, PlanReport, UndoReport};
 pub use harmless::harmless;
 pub use html::{STYLE as PAGE_STYLE, check_html};
 pub use human_check::check_for_people;

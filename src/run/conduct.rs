@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::recover::{Recovered, recover_one};
 use super::{CheckRequest, Event, NoProgress, Progress, RecoverRequest, RunError, check_telling};
-use crate::apply::{ApplyOptions, AuditDetail, PastExpiry, Refusal, TakenBack};
+use crate::apply::{self, ApplyOptions, AuditDetail, PastExpiry, Refusal, TakenBack};
 use crate::config::ConnectionSettings;
 use crate::correction::{Operation, Plan, Planned, Recovery, Recreation};
 use crate::evaluate::{Decision, PolicyBook, PolicySubject, Subject, Violation};
-use crate::journal::{FixTotals, Phase, TagsChoice, linked_to};
+use crate::journal::{FixTotals, Kind, Phase, TagsChoice, linked_to};
 use crate::pg::ReadSession;
 use crate::policy::{
     self, Create, How, NewPattern, Outcome, Pick, PolicyError, PolicyOptions, Watcher,
@@ -311,11 +311,11 @@ fn account(
     conducted
 }
 
-/// Takes the operations of a run back, newest first.
+/// Takes what belongs to a run back, newest first: operations, and further runs with theirs.
 pub(super) fn take_back_all(
     settings: &ConnectionSettings,
     run: RunId,
-    options: &PolicyOptions,
+    (apply, policy): (&ApplyOptions, &PolicyOptions),
     watcher: &mut dyn Watcher,
 ) -> TakenBack {
     let mut taken = TakenBack::default();
@@ -327,27 +327,55 @@ pub(super) fn take_back_all(
         }
     };
     for (id, kind) in linked {
-        match policy::take_back(settings, id, WAIT, options, watcher) {
+        if kind == Kind::Fix {
+            further_run(settings, id, (apply, policy), watcher, &mut taken);
+            continue;
+        }
+        match policy::take_back(settings, id, WAIT, policy, watcher) {
             Ok(past_expiries) => {
                 taken.undone += 1;
                 taken.past_expiries += past_expiries;
             }
-            Err(error) => taken.refuse(format!("operation {id} ({kind})"), error.to_string()),
+            Err(error) => {
+                let what = format!("operation {id} ({})", kind.as_column());
+                taken.refuse(what, error.to_string());
+            }
         }
     }
     taken
 }
 
-fn linked(
+fn further_run(
     settings: &ConnectionSettings,
     run: RunId,
-) -> Result<Vec<(OperationId, &'static str)>, RunError> {
+    (apply, policy): (&ApplyOptions, &PolicyOptions),
+    watcher: &mut dyn Watcher,
+    taken: &mut TakenBack,
+) {
+    let undone = apply::undo(
+        settings,
+        run,
+        apply,
+        &mut |run| take_back_all(settings, run, (apply, policy), watcher),
+        &mut |_| ControlFlow::Continue(()),
+    );
+    match undone {
+        Ok(undone) => {
+            taken.undone += undone.undone;
+            taken.past_expiries += undone.past_expiries;
+            taken.refusals.extend(undone.refusals);
+        }
+        Err(error) => taken.refuse(format!("run {run}"), error.to_string()),
+    }
+}
+
+fn linked(settings: &ConnectionSettings, run: RunId) -> Result<Vec<(OperationId, Kind)>, RunError> {
     let mut session = ReadSession::open(settings)?;
     let mut snapshot = session.snapshot()?;
     Ok(linked_to(&mut snapshot, run)?
         .into_iter()
         .filter(|linked| linked.phase != Phase::RolledBack)
-        .map(|linked| (linked.id, linked.kind.as_column()))
+        .map(|linked| (linked.id, linked.kind))
         .collect())
 }
 

@@ -188,6 +188,8 @@ pub fn apply_fix(
         left: plan.plan.left.len() as u64,
         unknown: plan.unknown(),
         operations: conductor.conducted,
+        further: Vec::new(),
+        more: None,
         seconds: started.elapsed().as_secs_f64(),
     })
 }
@@ -228,7 +230,8 @@ pub fn undo_fix(
         options,
         &mut |run| {
             let mut progress = progress.borrow_mut();
-            take_back_all(settings, run, &policy, &mut Watching(&mut **progress))
+            let means = (options, &policy);
+            take_back_all(settings, run, means, &mut Watching(&mut **progress))
         },
         &mut |done| told(&mut **progress.borrow_mut(), done),
     )?;

@@ -19,6 +19,7 @@ mod prune;
 mod queries;
 mod recover;
 mod request;
+mod rounds;
 mod second_look;
 #[cfg(feature = "testkit")]
 mod subject;
@@ -35,5 +36,6 @@ pub use progress::{NoProgress, Progress};
 pub use prune::{prune, prune_preview};
 pub use recover::{RecoverRequest, Recovered, recover, unfinished};
 pub use request::CheckRequest;
+pub use rounds::apply_fix_to_its_end;
 #[cfg(feature = "testkit")]
 pub use subject::Ours;

@@ -146,7 +146,7 @@ fn recover_fix(
         settings,
         id,
         &request.apply,
-        &mut |run| take_back_all(settings, run, &alone, watcher),
+        &mut |run| take_back_all(settings, run, (&request.apply, &alone), watcher),
         &mut |_| std::ops::ControlFlow::Continue(()),
     )?;
     Ok(Recovered::TakenBack {

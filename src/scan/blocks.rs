@@ -8,10 +8,12 @@ use std::thread;
 
 use super::{ScanError, Wanted};
 use crate::config::ConnectionSettings;
-use crate::evaluate::{Bulk, Mark, RuleOutcome, Suspect, TagRow};
+use crate::evaluate::{Bulk, Mark, MutableTags, RuleOutcome, Suspect, TagRow};
 use crate::pg::{Columns, PgError, ReadSession, ReadSnapshot, SnapshotName, Statements};
 use crate::quay::RepositoryId;
-use crate::relations::{Handed, Pages, TagsAt, marked_tags_named, tag_pages, tags_of_pages};
+use crate::relations::{
+    Handed, Pages, TagsAt, marked_tags_named, tag_pages, tags_of_pages, tells_first_characters,
+};
 
 /// Pages a block: some megabytes of names, so that the exchange does not count and memory does not
 /// either.
@@ -20,6 +22,8 @@ const PAGES: u32 = 1_024;
 const WAITING: usize = 2;
 /// Suspects that are looked up together.
 const AT_ONCE: usize = 2_000;
+/// With more characters than these to begin with, most names would be handed over all the same.
+const FEW_OPENINGS: usize = 32;
 /// The first PostgreSQL that reads a range of pages without reading all of them.
 const RANGES_SINCE: i32 = 140_000;
 
@@ -132,7 +136,7 @@ impl Readers<'_> {
         ) -> Result<ControlFlow<()>, E>,
     ) -> Result<Vec<Vec<RuleOutcome>>, E> {
         let range = Pages { from: 0, to: None };
-        let tags = self.tags_at(&judge);
+        let tags = self.tags_at(pg, &judge).map_err(ScanError::from)?;
         let seen = tags_of_pages(pg, &tags, range, |mark, name| {
             judge.take(mark, name);
         })
@@ -141,16 +145,21 @@ impl Readers<'_> {
         Ok(vec![judge.into_outcomes()])
     }
 
-    fn tags_at(&self, judge: &Bulk<'_>) -> TagsAt {
-        TagsAt {
+    fn tags_at(&self, pg: &mut impl Statements, judge: &Bulk<'_>) -> Result<TagsAt, PgError> {
+        let handed = match judge.mutable_tags() {
+            MutableTags::None => Handed::Immutable,
+            MutableTags::Beginning(with)
+                if with.characters().count() <= FEW_OPENINGS && tells_first_characters(pg)? =>
+            {
+                Handed::Beginning(with)
+            }
+            MutableTags::Beginning(_) | MutableTags::All => Handed::All,
+        };
+        Ok(TagsAt {
             now: self.wanted.now,
             part: self.wanted.shard.parts(),
-            handed: if judge.is_about_mutable() {
-                Handed::All
-            } else {
-                Handed::Immutable
-            },
-        }
+            handed,
+        })
     }
 
     /// One reader: block after block, until none is left.
@@ -177,9 +186,7 @@ impl Readers<'_> {
     ) -> Result<(), PgError> {
         let mut session = ReadSession::open(self.settings)?;
         let mut snapshot = session.snapshot_as(&self.snapshot)?;
-        // Compiling the statement would take longer than a block.
-        snapshot.run("SET LOCAL jit = off")?;
-        let tags = self.tags_at(judge);
+        let tags = self.tags_at(&mut snapshot, judge)?;
         while !stop.load(Ordering::Relaxed) {
             let from = next.fetch_add(PAGES, Ordering::Relaxed);
             if from > pages {

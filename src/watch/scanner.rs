@@ -283,11 +283,9 @@ impl Scanner {
         Ok(())
     }
 
-    /// The next scan: counted from the beginning of this one, a tenth either way left to chance, so
-    /// that the watchers of many databases do not beat as one.
+    /// The next scan: counted from the beginning of this one.
     fn next_after(&mut self, began: Instant) {
-        let every = self.plan.every.mul_f64(0.9 + fastrand::f64() / 5.0);
-        self.due = began + every;
+        self.due = began + spread(self.plan.every, fastrand::f64());
         let left = self.due.saturating_duration_since(Instant::now());
         let next = TimeDelta::from_std(left).ok().map(|left| Utc::now() + left);
         self.board.note(|facts| facts.next = next);
@@ -335,6 +333,12 @@ impl Scanner {
     }
 }
 
+/// A time, a tenth of it either way left to chance (of 0 to 1), so that the watchers of many databases
+/// do not beat as one.
+fn spread(every: Duration, chance: f64) -> Duration {
+    every.mul_f64(0.9 + chance / 5.0)
+}
+
 /// What of an operation tells how its policy stands.
 fn how_it_stands(view: &OperationView) -> (OperationId, Phase, WorkerLife) {
     let operation = &view.under_way.operation;
@@ -358,4 +362,16 @@ fn told(error: &RunError) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_between_scans_is_spread_over_a_tenth_either_way() {
+        let every = Duration::from_secs(900);
+        let after = |chance| spread(every, chance).as_secs();
+        assert_eq!((after(0.0), after(0.5), after(1.0)), (810, 900, 990));
+    }
 }

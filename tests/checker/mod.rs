@@ -6,6 +6,7 @@ mod detection;
 mod formats;
 mod history;
 mod limits;
+mod openings;
 mod own_rules;
 mod property;
 mod rules;

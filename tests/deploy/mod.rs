@@ -2,6 +2,7 @@
 
 pub mod estate;
 mod files;
+mod image;
 mod release;
 mod roles;
 mod watching;

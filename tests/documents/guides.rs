@@ -40,7 +40,8 @@ pub fn type_all(commands: &[Typed], url: &str) {
     }
 }
 
-fn type_it(typed: &Typed, url: &str, folder: &std::path::Path) -> (i32, String) {
+/// Types one command in a folder; the status that it ends with, and what it said.
+pub fn type_it(typed: &Typed, url: &str, folder: &std::path::Path) -> (i32, String) {
     let args: Vec<&str> = typed.args.iter().map(String::as_str).collect();
     let output = program::command(&args)
         .current_dir(folder)

@@ -7,13 +7,13 @@ use super::guides::type_all;
 use crate::program;
 
 /// The demo's server. Dropped, it is ended by the command that the demo printed.
-struct Kept {
-    url: String,
+pub struct Kept {
+    pub url: String,
     end: String,
 }
 
 impl Kept {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let told = program::run(&["demo", "--keep"]).expect_status(0).stdout;
         let after = |words: &str| {
             let rest = told.split(words).nth(1).expect("the demo's last lines");

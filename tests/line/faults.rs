@@ -193,7 +193,11 @@ fn ctrl_c_ends_a_run_after_its_batch_and_what_it_did_can_be_taken_back() {
 
 #[test]
 fn recover_takes_a_killed_run_back_or_lets_it_stand() {
-    for (args, stands) in [(&["recover"][..], false), (&["recover", "--resume"], true)] {
+    for (args, stands, is_logged) in [
+        (&["recover"][..], false, true),
+        (&["recover", "--no-audit"], false, false),
+        (&["recover", "--resume"], true, false),
+    ] {
         let stage = Stage::migrated(BOTH_FAILURES);
         let before = stage.dump();
         let mut other = stage.session();
@@ -209,8 +213,11 @@ fn recover_takes_a_killed_run_back_or_lets_it_stand() {
         run.wait().expect("an end");
         other.run("ROLLBACK").expect("the end");
         stage.run(&["recover", "--list"]).expect_status(3);
+        let entries = "SELECT count(*) FROM logentry3";
+        let logged = stage.count(entries);
         stage.run(args).expect_status(0);
         assert_eq!(stage.dump() != before, stands);
+        assert_eq!(stage.count(entries) > logged, is_logged, "{args:?}");
         stage.run(&["recover", "--list"]).expect_status(0);
         let settled = stage.dump();
         stage.run(args).expect_status(0);

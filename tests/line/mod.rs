@@ -7,6 +7,7 @@ mod evidence;
 mod faults;
 mod history;
 mod input;
+mod journal;
 pub mod output;
 mod places;
 mod plan_file;

@@ -6,8 +6,8 @@ use quay_doctor::sandbox::{Cluster, Program, Programs, Standby, StopMode, skippe
 use super::scene::{Hold, MATCHING, Running, SMALL, policy, registry_in};
 use crate::program::{self, run_on};
 
-/// A primary with a registry, and its standby; none where this package of PostgreSQL makes none.
-fn pair() -> Option<(Cluster, Standby)> {
+/// A primary with a migrated world, and its standby; none where this package of PostgreSQL makes none.
+pub fn pair(world: &str) -> Option<(Cluster, Standby)> {
     if !Programs::find()
         .expect("programs")
         .has(Program::PgBasebackup)
@@ -16,13 +16,14 @@ fn pair() -> Option<(Cluster, Standby)> {
         return None;
     }
     let mut primary = Cluster::start().expect("a cluster");
-    registry_in(&primary, "quay", SMALL);
+    registry_in(&primary, "quay", world);
     let standby = primary.standby().expect("a standby");
+    standby.wait_until_caught_up().expect("the same rows");
     Some((primary, standby))
 }
 
 /// Both hosts in one URL, in this order.
-fn both(first: &str, second: &str) -> String {
+pub fn both(first: &str, second: &str) -> String {
     let host = |url: &str| {
         let url = url::Url::parse(url).expect("a URL");
         format!("127.0.0.1:{}", url.port().expect("a port"))
@@ -39,7 +40,7 @@ enum Promoted {
 }
 
 fn followed(point: &str, promoted: Promoted) {
-    let Some((mut primary, standby)) = pair() else {
+    let Some((mut primary, standby)) = pair(SMALL) else {
         return;
     };
     let url = both(&primary.tcp_url("quay"), &standby.tcp_url("quay"));

@@ -1,8 +1,9 @@
 //! Policy operations: what they do, what they refuse, and what no fault makes of them.
 
 mod basics;
+mod courtesy;
 mod evaluation;
-mod failover;
+pub mod failover;
 mod faults;
 mod holes;
 mod kills;

@@ -6,3 +6,4 @@ mod exhausted;
 mod restart;
 mod session;
 mod transaction;
+mod watching;

@@ -12,7 +12,7 @@ use crate::program::run_on;
 const UUID: &str = "11111111-1111-4111-8111-111111111111";
 
 /// Each command that connects.
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 24] = [
     &["migrate", "status"],
     &["migrate", "plan"],
     &["migrate", "verify"],
@@ -45,6 +45,18 @@ const COMMANDS: [&[&str]; 21] = [
     ],
     &["policy", "delete", UUID, "--tags", "release"],
     &["policy", "deactivate", UUID, "--yes", "--tags", "keep"],
+    &["policy", "activate", UUID],
+    &[
+        "policy",
+        "evaluate",
+        "--namespace",
+        "acme",
+        "--repository",
+        "shop",
+        "--tag",
+        "v1",
+    ],
+    &["migrate", "hand-over"],
     &["recover", "--list"],
     &["recover"],
     &["history"],
@@ -77,7 +89,7 @@ fn refused_by_all(mode: &str) {
 }
 
 /// What one of our sessions had set would befall whoever gets its backend next.
-fn nothing_was_set(url: &str) {
+pub fn nothing_was_set(url: &str) {
     let programs = Programs::find().expect("a server's programs");
     let Ok(psql) = programs.path(Program::Psql) else {
         skipped("there is no psql to look through the pool with");

@@ -9,4 +9,5 @@ mod of_tags;
 mod property;
 mod proposals;
 mod recreate;
+mod rounds;
 mod worlds;

@@ -7,4 +7,5 @@ mod page;
 pub mod service;
 mod signals;
 mod soak;
+mod standby;
 mod turns;

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use quay_doctor::{
-    ApplyOptions, AuditDetail, ConfigError, FixStrategy, Identity, OperationId, PastExpiry,
-    apply_fix, apply_for_people, apply_json, plan_for_people, plan_json, print_fix, undo_fix,
-    undo_for_people, undo_json,
+    ApplyOptions, AuditDetail, ConfigError, FixStrategy, Identity, MoreToDo, OperationId,
+    PastExpiry, apply_fix, apply_fix_to_its_end, apply_for_people, apply_json, plan_for_people,
+    plan_json, print_fix, undo_fix, undo_for_people, undo_json,
 };
 
 use super::progress::Terminal;
@@ -143,18 +143,21 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
             (false, false) => Exit::SomethingToDo,
         });
     }
-    let report = apply_fix(
-        &globals.connection()?,
-        &plan,
-        &options,
-        &mut Terminal::new(globals),
-    )?;
+    let (settings, terminal) = (globals.connection()?, &mut Terminal::new(globals));
+    // A document is carried out as it was approved, and nothing that it does not hold.
+    let report = match &source.request {
+        Some(request) => apply_fix_to_its_end(&settings, request, &plan, &options, terminal),
+        None => apply_fix(&settings, &plan, &options, terminal),
+    }?;
     match globals.format {
         Format::Human => output::text(&apply_for_people(&report))?,
         Format::Json => output::json(&apply_json(&report))?,
     }
-    let rest = report.undecided + report.left + report.skipped > 0;
-    Ok(match (report.unknown || report.cut_short(), rest) {
+    let rest = report.undecided + report.left + report.skipped > 0
+        || matches!(report.more, Some(MoreToDo::Again { .. }));
+    let unknown =
+        report.unknown || report.cut_short() || matches!(report.more, Some(MoreToDo::Unknown(_)));
+    Ok(match (unknown, rest) {
         (true, _) => Exit::Unknown,
         (false, true) => Exit::SomethingToDo,
         (false, false) => Exit::AllWell,

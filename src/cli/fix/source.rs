@@ -53,6 +53,8 @@ pub struct Sourced {
     pub plan: PlanReport,
     pub features: Features,
     pub stale_after: Duration,
+    /// What it answers, where it was made here.
+    pub request: Option<FixRequest>,
     pub origin: Option<PlanOrigin>,
 }
 
@@ -99,6 +101,7 @@ impl Source {
             plan,
             features: request.check.features,
             stale_after: request.check.stale_after,
+            request: Some(request),
             origin: None,
         })
     }
@@ -143,6 +146,7 @@ fn read(file: &Path, keep: usize, globals: &Globals) -> Result<Sourced, Failure>
             undecided_rules: document.undecided_rules,
             digest: Some(document.digest.clone()),
         },
+        request: None,
         origin: Some(PlanOrigin {
             file: name,
             database: document.head.database,

@@ -24,10 +24,8 @@ use crate::quay::{RepositoryId, RunId};
 use crate::relations::PolicySchema;
 use crate::rules::Catalogue;
 
-/// Limits on everything: no statement, no wait and no idle transaction is for ever. Without `jit`: the
-/// planner does not know how few rows a batch asks about, and takes statements of a millisecond for
-/// worth compiling. The first then held a batch's locks for 100 ms more, and each later one for 4.
-const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '2s'; SET jit = off; \
+/// Limits on everything: no statement, no wait and no idle transaction is for ever.
+const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '2s'; \
      SET idle_in_transaction_session_timeout = '60s'; SET plan_cache_mode = force_custom_plan";
 
 /// How often a batch is tried again after a lock time-out, a deadlock or a serialisation failure,

@@ -11,7 +11,7 @@ use super::stage::{BOTH_FAILURES, RELEASE, Stage};
 /// A user confirms the last of the orphans, which no first batch holds.
 const ACT: &str = r#"INSERT INTO logentry3 (kind_id, account_id, repository_id, datetime, metadata_json)
     SELECT k.id, r.namespace_user_id, r.id, now() AT TIME ZONE 'utc',
-        '{"username": "ann", "tag": "v99", "immutable": true, "previous_immutable": true}'
+        '{"username": "ann", "tag": "v299", "immutable": true, "previous_immutable": true}'
     FROM logentrykind k, repository r
     WHERE k.name = 'change_tag_immutability' AND r.name = 'shop'"#;
 
@@ -25,7 +25,11 @@ struct AfterTheFirst<'a> {
 impl Progress for AfterTheFirst<'_> {
     fn begin(&mut self, _what: &str, _total: u64) {}
 
-    fn reached(&mut self, _done: u64) {
+    fn reached(&mut self, done: u64) {
+        if done == 0 {
+            // Asked before the run begins.
+            return;
+        }
         self.batches += 1;
         if let Some(sql) = self.does.take() {
             self.session.run(sql).expect("an act");
@@ -64,7 +68,7 @@ fn released(stage: &Stage, before: &str, after_the_first: &str) -> (u64, u64) {
         batches: 0,
     };
     let report = apply_fix(&settings, &plan, &options, &mut progress).expect("a run");
-    assert!(progress.batches > 2 && progress.does.is_none());
+    assert!(progress.batches > 1 && progress.does.is_none());
     (report.applied, report.skipped)
 }
 
@@ -75,7 +79,7 @@ fn an_act_between_two_batches_is_seen_by_the_second() {
     let stage = Stage::migrated(BOTH_FAILURES);
     assert_eq!(released(&stage, "SELECT 1", ACT), (299, 1));
     assert_eq!(
-        stage.count("SELECT count(*) FROM tag WHERE name = 'v99' AND immutable"),
+        stage.count("SELECT count(*) FROM tag WHERE name = 'v299' AND immutable"),
         1
     );
 }
@@ -125,15 +129,15 @@ fn policy(text: &str, active: bool) -> String {
 fn a_policy_that_changes_between_two_batches_is_the_one_that_the_second_is_judged_by() {
     let none = "SELECT 1".to_owned();
     let changed =
-        r#"UPDATE namespaceimmutabilitypolicy SET policy = replace(policy, 'w99', 'v99')"#;
+        r#"UPDATE namespaceimmutabilitypolicy SET policy = replace(policy, 'w299', 'v299')"#;
     let activated = "UPDATE namespaceimmutabilitypolicy SET active = true";
     let deleted = "DELETE FROM namespaceimmutabilitypolicy WHERE uuid = 'of-acme'";
     for (before, between, expected) in [
-        (&none, &*policy("v99", true), (299, 1)),
-        (&policy("v99", false), activated, (299, 1)),
-        (&policy("w99", true), changed, (299, 1)),
-        (&policy("v99", true), "SELECT 1", (299, 1)),
-        (&policy("v99", true), deleted, (300, 0)),
+        (&none, &*policy("v299", true), (299, 1)),
+        (&policy("v299", false), activated, (299, 1)),
+        (&policy("w299", true), changed, (299, 1)),
+        (&policy("v299", true), "SELECT 1", (299, 1)),
+        (&policy("v299", true), deleted, (300, 0)),
     ] {
         let stage = Stage::migrated(BOTH_FAILURES);
         let found = released(&stage, before, between);

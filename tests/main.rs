@@ -15,6 +15,7 @@ mod connection;
 mod deploy;
 mod documents;
 mod floors;
+mod guard;
 mod line;
 mod migrate;
 mod model;

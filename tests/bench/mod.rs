@@ -16,5 +16,5 @@ mod figures;
 mod fix;
 mod migrate;
 mod scan;
-mod stage;
+pub mod stage;
 mod start;

@@ -54,14 +54,23 @@ const SUBJECTLESS: [&str; 6] = ["util", "utils", "helper", "helpers", "common", 
 /// A file that is longer has two subjects.
 const LONGEST: usize = 500;
 
+fn below(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
 fn src() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+    below("src")
 }
 
 /// Every source file below src/, with its text.
 fn files() -> Vec<(PathBuf, String)> {
+    files_in(src())
+}
+
+/// Every source file below a folder, with its text.
+fn files_in(folder: PathBuf) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    let mut folders = vec![src()];
+    let mut folders = vec![folder];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder") {
             let path = entry.expect("an entry").path();
@@ -207,6 +216,33 @@ fn every_file_has_one_subject_and_says_which() {
             let name = part.as_os_str().to_string_lossy();
             let stem = name.trim_end_matches(".rs");
             assert!(!SUBJECTLESS.contains(&stem), "{shown} has no subject");
+        }
+    }
+}
+
+/// A file that no module names is not compiled: its tests would pass for ever.
+#[test]
+fn every_file_belongs_to_a_module() {
+    for folder in ["src", "tests"] {
+        let roots = ["lib.rs", "main.rs"].map(|name| below(folder).join(name));
+        for (path, _) in files_in(below(folder)) {
+            let stem = path.file_stem().expect("a name").to_string_lossy();
+            if roots.contains(&path) {
+                continue;
+            }
+            // A folder's own file stands for the folder.
+            let (named, parent) = match (&*stem, path.parent().expect("a folder")) {
+                ("mod", own) => (own.file_name().expect("a name"), own.parent()),
+                (_, parent) => (path.file_stem().expect("a name"), Some(parent)),
+            };
+            let parent = parent.expect("a folder");
+            let declared = format!("mod {};", named.to_string_lossy());
+            let owners = ["mod.rs", "lib.rs", "main.rs"].map(|name| parent.join(name));
+            let is_named = owners
+                .iter()
+                .filter_map(|owner| fs::read_to_string(owner).ok())
+                .any(|text| text.contains(&declared));
+            assert!(is_named, "no module names {}", path.display());
         }
     }
 }

@@ -12,7 +12,7 @@ use super::batch::{BatchOutcome, carry_out};
 use super::error::Rest;
 use super::pace::{Pace, Took};
 use super::{ApplyError, ApplyOptions, FixStrategy, PlanOrigin, policies};
-use crate::config::ConnectionSettings;
+use crate::config::{AnswerLimit, ConnectionSettings};
 use crate::correction::{Plan, PlanFileError, Planned};
 use crate::ground::Memory;
 use crate::journal::{
@@ -64,7 +64,8 @@ pub struct Applied {
 pub(super) fn open(
     settings: &ConnectionSettings,
 ) -> Result<(WriteSession, SchemaState), ApplyError> {
-    let mut session = WriteSession::open(settings)?;
+    let settings = settings.with_answer_limit(AnswerLimit::OF_BATCHES);
+    let mut session = WriteSession::open(&settings)?;
     session.run(SESSION)?;
     let schema = SchemaState::read(&mut session)?;
     if !schema.has_journal() {

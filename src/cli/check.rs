@@ -78,7 +78,8 @@ pub struct ScanArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(3..=18))]
     max_connections: Option<u8>,
 
-    /// How long the scan may take; what was found until then is reported, with exit status 3
+    /// How long the scan may take; what was found until then is reported, with exit status 3. A
+    /// server that gives no answer any more ends it ten seconds later
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::parameters::Parameters;
 use super::password_file::{self, Entry};
 use super::{
-    ChannelBinding, ConfigError, Environment, HostOrder, Origin, Password, QuayConfig, Secret,
-    Shown, Target, TargetSession, TcpSettings, TlsSettings,
+    AnswerLimit, ChannelBinding, ConfigError, Environment, HostOrder, Origin, Password, QuayConfig,
+    Secret, Shown, Target, TargetSession, TcpSettings, TlsSettings,
 };
 use super::{conninfo, service_file, session, target, url};
 
@@ -51,6 +51,8 @@ pub struct ConnectionSettings {
     pub connect_timeout: Option<Duration>,
     /// When a dead peer is noticed.
     pub tcp: TcpSettings,
+    /// How long an answer is waited for; no libpq keyword says so.
+    pub answer_limit: AnswerLimit,
 }
 
 impl ConnectionSettings {
@@ -95,10 +97,21 @@ impl ConnectionSettings {
             order: session::order(&parameters)?,
             connect_timeout: session::connect_timeout(&parameters)?,
             tcp: session::tcp(&parameters)?,
+            answer_limit: AnswerLimit::default(),
             targets,
             user,
             database,
         })
+    }
+
+    /// The same, with a limit on answers; what was set before stays.
+    #[must_use]
+    pub fn with_answer_limit(&self, limit: AnswerLimit) -> Self {
+        let mut settings = self.clone();
+        if settings.answer_limit == AnswerLimit::None {
+            settings.answer_limit = limit;
+        }
+        settings
     }
 }
 

@@ -14,6 +14,7 @@
 //! * what would protect more than we can is refused and not passed over: encrypted keys,
 //!   `sslcrldir`, `requirepeer`, `require_auth`, `gssencmode=require`.
 
+mod answer_limit;
 mod connection;
 mod conninfo;
 mod environment;
@@ -35,6 +36,7 @@ mod target;
 mod tls;
 mod url;
 
+pub use answer_limit::AnswerLimit;
 pub use connection::{ConnectionSettings, DatabaseChoice};
 pub use environment::Environment;
 pub use error::ConfigError;

@@ -174,6 +174,7 @@ impl Opening<'_> {
                 protection: protection.clone(),
                 server_name: server_name.clone(),
                 deadline: limit.map(|limit| Instant::now() + limit),
+                answer_limit: self.settings.answer_limit,
                 progress: Arc::clone(&progress),
             };
             let again = {

@@ -6,6 +6,7 @@ use miette::Diagnostic;
 use postgres::error::SqlState;
 use thiserror::Error;
 
+use super::answer::Unanswered;
 use super::connect::Refusals;
 use super::refusal::Next;
 use crate::config::ConnectionSettings;
@@ -168,6 +169,11 @@ impl PgError {
         }
     }
 
+    /// Whether the server said nothing for longer than it may, and may yet be at it.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Statement { driver, .. } if is_unanswered(driver))
+    }
+
     /// A stream to the server broke.
     pub(super) fn copy(stream: std::io::Error) -> Self {
         Self::Copy { stream }
@@ -176,7 +182,11 @@ impl PgError {
 
 impl From<postgres::Error> for PgError {
     fn from(driver: postgres::Error) -> Self {
-        let help = statement_help(classify(&driver));
+        let help = if is_unanswered(&driver) {
+            Some(UNANSWERED_HELP.to_owned())
+        } else {
+            statement_help(classify(&driver))
+        };
         Self::Statement { driver, help }
     }
 }
@@ -214,6 +224,20 @@ fn account(driver: &postgres::Error) -> String {
         (None, Some(cause)) => format!("{driver} ({cause})"),
         (None, None) => driver.to_string(),
     }
+}
+
+/// What to do where the server says nothing.
+const UNANSWERED_HELP: &str = "a disk of the server may hang, or a proxy in between may wait for it: \
+     look at the server, and run the same command again once it answers";
+
+fn is_unanswered(driver: &postgres::Error) -> bool {
+    let stream = std::error::Error::source(driver).and_then(|cause| cause.downcast_ref());
+    let stream: Option<&std::io::Error> = stream;
+    stream.is_some_and(|stream| {
+        stream
+            .get_ref()
+            .is_some_and(|inner| inner.is::<Unanswered>())
+    })
 }
 
 fn is_io(error: &(dyn std::error::Error + 'static)) -> bool {

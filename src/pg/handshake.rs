@@ -19,7 +19,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::answer::Waiting;
 use super::greeting::Greeting;
+use crate::config::AnswerLimit;
 
 /// The message that asks for TLS: its length, then PostgreSQL's code for the question.
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -80,6 +82,10 @@ impl Progress {
         self.done.store(true, Ordering::Release);
     }
 
+    fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
     /// Whether TLS was agreed on.
     pub fn is_encrypted(&self) -> bool {
         self.encrypted.load(Ordering::Acquire)
@@ -98,6 +104,8 @@ pub(super) struct Handshake {
     /// The name that the certificate must bear.
     pub server_name: String,
     pub deadline: Option<std::time::Instant>,
+    /// How long an answer is waited for once the session is open.
+    pub answer_limit: AnswerLimit,
     pub progress: Arc<Progress>,
 }
 
@@ -124,12 +132,13 @@ impl TlsConnect<Socket> for Handshake {
 impl Handshake {
     async fn shake(self, socket: Socket) -> Result<Wire, HandshakeError> {
         let mut stream = Timed::new(socket, self.deadline, Arc::clone(&self.progress));
+        let waiting = Waiting::new(self.answer_limit);
         let mut tls = match self.protection {
-            Protection::Plain => return Ok(Wire::plain(stream, self.progress)),
+            Protection::Plain => return Ok(Wire::plain(stream, waiting, self.progress)),
             Protection::Direct(tls) => tls,
             Protection::Preferred(tls) => match ask(&mut stream).await? {
                 Answer::Yes => tls,
-                Answer::No => return Ok(Wire::plain(stream, self.progress)),
+                Answer::No => return Ok(Wire::plain(stream, waiting, self.progress)),
             },
             Protection::Required(tls) => match ask(&mut stream).await? {
                 Answer::Yes => tls,
@@ -142,7 +151,7 @@ impl Handshake {
             &self.server_name,
         );
         let stream = connect.connect(stream).await.map_err(timed_out_or_stream)?;
-        Ok(Wire::encrypted(stream, self.progress))
+        Ok(Wire::encrypted(stream, waiting, self.progress))
     }
 }
 
@@ -203,7 +212,7 @@ impl<S> Timed<S> {
 
     /// Ready once the time is up.
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if self.progress.done.load(Ordering::Acquire) {
+        if self.progress.is_done() {
             self.alarm = None;
         }
         match &mut self.alarm {
@@ -253,6 +262,7 @@ pub(super) struct Wire {
     /// Whether the peer's first byte has been seen to be one of PostgreSQL's.
     recognised: bool,
     greeting: Greeting,
+    waiting: Waiting,
     progress: Arc<Progress>,
 }
 
@@ -262,19 +272,20 @@ enum Channel {
 }
 
 impl Wire {
-    fn plain(stream: TimedSocket, progress: Arc<Progress>) -> Self {
-        Self::over(Channel::Plain(stream), progress)
+    fn plain(stream: TimedSocket, waiting: Waiting, progress: Arc<Progress>) -> Self {
+        Self::over(Channel::Plain(stream), waiting, progress)
     }
 
-    fn encrypted(stream: Encrypted, progress: Arc<Progress>) -> Self {
-        Self::over(Channel::Encrypted(Box::new(stream)), progress)
+    fn encrypted(stream: Encrypted, waiting: Waiting, progress: Arc<Progress>) -> Self {
+        Self::over(Channel::Encrypted(Box::new(stream)), waiting, progress)
     }
 
-    fn over(channel: Channel, progress: Arc<Progress>) -> Self {
+    fn over(channel: Channel, waiting: Waiting, progress: Arc<Progress>) -> Self {
         Self {
             channel,
             recognised: false,
             greeting: Greeting::default(),
+            waiting,
             progress,
         }
     }
@@ -310,8 +321,11 @@ impl AsyncRead for Wire {
                 .backend
                 .store(backend.into(), Ordering::Release);
         }
+        self.waiting.heard(arrived);
         match read {
             Poll::Ready(Ok(())) if !self.recognised => Poll::Ready(self.recognise(arrived.first())),
+            // Until the session is open the deadline counts.
+            Poll::Pending if self.progress.is_done() => self.waiting.poll_end(cx).map(Err),
             read => read,
         }
     }
@@ -323,10 +337,14 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.channel {
+        let written = match &mut self.channel {
             Channel::Plain(stream) => Pin::new(stream).poll_write(cx, buffer),
             Channel::Encrypted(stream) => Pin::new(stream.as_mut()).poll_write(cx, buffer),
+        };
+        if matches!(written, Poll::Ready(Ok(_))) && self.progress.is_done() {
+            self.waiting.asked(cx);
         }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

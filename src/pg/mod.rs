@@ -4,6 +4,7 @@
 //! [`WriteSession`], and only `apply`, `migrate`, `policy` and `sandbox` open one: "who can write?"
 //! is answered by one search. Nothing here knows a table of Quay's.
 
+mod answer;
 mod connect;
 mod error;
 mod greeting;

@@ -9,7 +9,7 @@ use super::outcome::{Ended, Outcome, PastExpiries};
 use super::safeguard::{Safeguard, point};
 use super::target::{Target, ready};
 use super::{OnFault, PolicyError, PolicyOptions};
-use crate::config::ConnectionSettings;
+use crate::config::{AnswerLimit, ConnectionSettings};
 use crate::evaluate::PolicyBook;
 use crate::journal::{
     JournalError, Phase, PolicyOperation, SchemaState, Step, Sums, advance, heartbeat,
@@ -19,7 +19,7 @@ use crate::pg::{FaultClass, WriteSession, WriteTransaction};
 use crate::relations::PolicySchema;
 
 /// Limits on everything: no statement, no wait and no idle transaction is for ever, and a dead peer
-/// is noticed in seconds. A shorter statement_timeout of the role's own stays: batches that run into
+/// is noticed in seconds (a peer that lives and says nothing: [`AnswerLimit`]). A shorter statement_timeout of the role's own stays: batches that run into
 /// it are split. Pages are read in the order of an index, never by sorting all that is left: a bitmap
 /// has no order, and a page that costs four times a sequential one makes the sort look cheap.
 const SESSION: &str = "SET lock_timeout = '2s'; \
@@ -63,7 +63,8 @@ pub(super) struct Worker<'a> {
 pub(super) fn open(
     settings: &ConnectionSettings,
 ) -> Result<(WriteSession, PolicySchema), PolicyError> {
-    let mut session = WriteSession::open(settings)?;
+    let settings = settings.with_answer_limit(AnswerLimit::OF_BATCHES);
+    let mut session = WriteSession::open(&settings)?;
     session.run(SESSION)?;
     let schema = SchemaState::read(&mut session)?;
     ready(&schema)?;

@@ -1,14 +1,14 @@
 //! The check: grounds, one pass, a second look, the report.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
 use super::notes::notes;
 use super::second_look::SecondLook;
 use super::{CheckRequest, Progress, RunError, queries};
-use crate::config::ConnectionSettings;
+use crate::config::{AnswerLimit, ConnectionSettings};
 use crate::evaluate::{Bulk, Grace, Moment, OperationSubject, ScopeSets, Violation};
 use crate::pg::{ReadSession, ReadSnapshot};
 use crate::quay::Scope;
@@ -19,6 +19,8 @@ use crate::scan::{self, Grounds, Readers, Wanted};
 
 /// How often a scan begins anew that a standby has broken off to replay changes.
 const RESTARTS: u32 = 3;
+/// How much longer than the scan may take the server may take for its last answer.
+const LAST_ANSWER: Duration = Duration::from_secs(10);
 
 /// What a check tells while it is at it.
 #[derive(Debug)]
@@ -61,6 +63,11 @@ pub fn check_telling(
     let mut standby = false;
     // Of all attempts together: who asks for an hour does not wait for four.
     let deadline = request.timeout.map(|timeout| Instant::now() + timeout);
+    // The deadline is looked at between answers: a server that gives none must not outlast it.
+    let limit = deadline.map_or(AnswerLimit::None, |end| {
+        AnswerLimit::Until(end + LAST_ANSWER)
+    });
+    let settings = &settings.with_answer_limit(limit);
     loop {
         let ended = attempt(settings, request, (deadline, &mut standby), progress, tell);
         match ended {
@@ -239,6 +246,9 @@ fn in_blocks(
 /// A standby that ends the session whose snapshot the readers share leaves them with errors of many
 /// kinds: the snapshot is not there, the connection is gone. The session itself knows why.
 fn or_conflict(snapshot: &mut ReadSnapshot<'_>, error: RunError) -> RunError {
+    if error.is_unanswered() {
+        return error;
+    }
     match snapshot.run("SELECT").map_err(RunError::from) {
         Err(own) if own.is_broken_off() => own,
         _ => error,

@@ -109,11 +109,17 @@ impl RunError {
     pub(super) fn is_broken_off(&self) -> bool {
         match self.pg() {
             Some(PgError::Connect { .. }) | None => false,
+            Some(error) if error.is_unanswered() => false,
             Some(error) => matches!(
                 error.class(),
                 FaultClass::RecoveryConflict | FaultClass::Connection
             ),
         }
+    }
+
+    /// Whether the server said nothing for longer than it may.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.pg().is_some_and(PgError::is_unanswered)
     }
 
     /// Whether usage or configuration is wrong, so that the same command cannot ever succeed;

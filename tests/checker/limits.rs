@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use quay_doctor::sandbox::proxy::{Effect, FaultProxy, Rule};
 use serde_json::Value;
 
 use crate::line::stage::{BOTH_FAILURES, Stage};
@@ -180,4 +181,15 @@ fn an_undated_policy_is_said_to_be_taken_for_old() {
         "{}",
         notes(&report)
     );
+}
+
+#[test]
+fn a_server_that_falls_silent_does_not_outlast_the_time_of_a_scan() {
+    let stage = Stage::migrated(BOTH_FAILURES);
+    let proxy = FaultProxy::before(&stage.db.tcp_url()).expect("a proxy");
+    proxy.arm(Rule::lost_answer("string_agg(name", 1).with(Effect::BlackHole));
+    let ended = run_on(&proxy.url(), &["check", "--timeout", "1s"]).expect_status(3);
+    assert_eq!(proxy.struck(), 1);
+    assert!(!ended.stdout.contains("All is well"), "{ended:?}");
+    assert!(ended.stderr.contains("did not answer in time"), "{ended:?}");
 }

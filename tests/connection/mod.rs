@@ -1,6 +1,7 @@
 //! Connections: the same answers as libpq's own psql, and clear words where there is no answer.
 
 mod alive;
+mod answers;
 mod authority;
 mod certificates;
 mod configuration;

@@ -14,5 +14,7 @@ mod report;
 mod restart;
 mod rules;
 pub mod scene;
+mod silence;
+mod stream;
 mod together;
 mod views;

@@ -51,7 +51,9 @@ impl Behind {
             let struck = self.proxy.struck();
             self.proxy.arm(Rule::lost_commit(nth));
             let ended = self.run(args);
-            assert_eq!(self.proxy.struck(), struck + 1, "{ended:#?}");
+            // A heartbeat while it waited may have been one COMMIT more.
+            let lost = self.proxy.struck() == struck + 1;
+            assert!(lost || nth > fewest, "{ended:#?}");
             let what = format!("answer {nth} of {commits} of {args:?}: {ended:#?}");
             assert_eq!(ended.status, status, "{what}");
             assert_eq!(self.scene.state(), undisturbed, "{what}");

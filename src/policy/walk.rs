@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::PolicyError;
-use super::safeguard::Safeguard;
+use super::safeguard::{Safeguard, point};
 use super::settle::BEAT;
 use super::worker::{Worker, back_off};
 use crate::evaluate::{Decision, PolicyBook};
@@ -132,6 +132,7 @@ impl Worker<'_> {
                     limit: PAGE,
                 },
             )?;
+            point("page-read");
             stretch.append(self.stretch(work, book, repository, page.tags)?);
             after = page.next;
             if after.is_none() || stretch.tags.len() >= STRETCH {

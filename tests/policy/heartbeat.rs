@@ -1,0 +1,53 @@
+//! A worker that reads for long and changes nothing says that it lives.
+
+use std::thread;
+use std::time::Duration;
+
+use super::scene::{Hold, Scene, policy};
+
+/// Two pages of a walk, in which nothing matches.
+const WORLD: &str = r#"
+    seed = 6
+    [[namespace]]
+    name = "acme"
+    [[namespace.repository]]
+    name = "shop"
+    [[namespace.repository.tags]]
+    name = "build-{n}"
+    count = 6000
+"#;
+
+/// Longer than a worker may go on without a sign.
+const BEAT: Duration = Duration::from_millis(5_500);
+
+#[test]
+fn a_walk_through_tags_that_do_not_match_writes_heartbeats() {
+    let scene = Scene::of(WORLD);
+    let (first, second) = (Hold::at("page-read:1"), Hold::at("page-read:2"));
+    let holds = format!("{};{}", first.variable(), second.variable());
+    let args = [
+        "create",
+        "--namespace",
+        "acme",
+        "--pattern",
+        "v.*",
+        "--strategy",
+        "phased",
+    ];
+    let run = scene.start(&[("QUAY_DOCTOR_HOLD_AT", &holds)], &policy(&args));
+    let heartbeat = || {
+        scene.count(
+            "SELECT (extract(epoch FROM heartbeat_at) * 1000)::bigint FROM quay_doctor.operation",
+        )
+    };
+    first.wait();
+    let before = heartbeat();
+    thread::sleep(BEAT);
+    assert_eq!(heartbeat(), before, "it is held");
+    first.release();
+    second.wait();
+    let since = heartbeat() - before;
+    assert!(since >= 5_000, "{since} ms");
+    second.release();
+    run.end().expect_status(0);
+}

@@ -1,6 +1,8 @@
 //! The active policies of each scope as one set of patterns: one walk over a tag decides them all.
+//! Scopes whose policies read the same share a set: it is made once, and stays in the processor's cache.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::reading::Reading;
 use super::{Decision, PolicyBook, Registry};
@@ -24,19 +26,57 @@ pub struct ScopeSets<'a> {
     registry: &'a Registry,
     sets: Vec<Set>,
     /// The sets that a push into a repository meets: its own, its namespace's.
-    of: HashMap<RepositoryId, [Option<usize>; 2]>,
+    of: HashMap<RepositoryId, Places, BuildHasherDefault<Spread>>,
+}
+
+/// Ids come from a sequence and are looked up once a tag: a product spreads them well enough.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_i32(i32::from(*byte));
+        }
+    }
+
+    fn write_i32(&mut self, id: i32) {
+        let id = u64::from(id.cast_unsigned());
+        self.0 = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
 }
 
 /// Policies that are decided together.
 struct Set {
     patterns: PatternSet,
     polarities: Vec<Polarity>,
+    /// No policy inverts.
+    upright: bool,
 }
 
 /// Room to decide in, for one reader.
 pub struct Scratches {
     scratches: Vec<Option<Scratch>>,
-    last: (RepositoryId, [Option<usize>; 2]),
+    last: (RepositoryId, Places),
+}
+
+/// Two sets by their places, in half the room that two options would take: it is looked up once a tag.
+#[derive(Clone, Copy)]
+struct Places([u32; 2]);
+
+impl Places {
+    const NONE: Self = Self([u32::MAX; 2]);
+
+    fn of(sets: [Option<usize>; 2]) -> Self {
+        Self(sets.map(|set| {
+            set.and_then(|set| u32::try_from(set).ok())
+                .unwrap_or(u32::MAX)
+        }))
+    }
 }
 
 impl<'a> ScopeSets<'a> {
@@ -45,18 +85,23 @@ impl<'a> ScopeSets<'a> {
     pub fn new(policies: &'a PolicyBook, registry: &'a Registry) -> Self {
         let mut sets = Vec::new();
         let mut by_scope: HashMap<Scope, usize> = HashMap::new();
+        let mut by_texts = HashMap::new();
         for scope in policies.active_scopes() {
-            by_scope.insert(scope, sets.len());
-            sets.push(Set::of(policies, scope));
+            let texts = texts(policies, scope);
+            let place = *by_texts.entry(texts).or_insert_with_key(|texts| {
+                sets.push(Set::of(texts));
+                sets.len() - 1
+            });
+            by_scope.insert(scope, place);
         }
-        let mut of = HashMap::new();
+        let mut of = HashMap::default();
         for (id, repository) in &registry.repositories {
             let own = by_scope.get(&Scope::Repository(*id)).copied();
             let namespace = repository
                 .namespace
                 .and_then(|id| by_scope.get(&Scope::Namespace(id)).copied());
             if own.is_some() || namespace.is_some() {
-                of.insert(*id, [own, namespace]);
+                of.insert(*id, Places::of([own, namespace]));
             }
         }
         Self {
@@ -77,7 +122,7 @@ impl<'a> ScopeSets<'a> {
     pub(super) fn scratches(&self) -> Scratches {
         Scratches {
             scratches: self.sets.iter().map(|_| None).collect(),
-            last: (RepositoryId(-1), [None, None]),
+            last: (RepositoryId(-1), Places::NONE),
         }
     }
 
@@ -91,16 +136,27 @@ impl<'a> ScopeSets<'a> {
         if room.last.0 != repository {
             room.last = (
                 repository,
-                self.of.get(&repository).copied().unwrap_or_default(),
+                self.of.get(&repository).copied().unwrap_or(Places::NONE),
             );
         }
         let mut unknown = false;
-        for place in room.last.1.into_iter().flatten() {
-            let set = &self.sets[place];
+        for place in room.last.1.0 {
+            let place = place as usize;
+            let Some(set) = self.sets.get(place) else {
+                continue;
+            };
             if set.polarities.is_empty() {
                 return self.one_by_one(repository, tag);
             }
             let scratch = room.scratches[place].get_or_insert_with(|| set.patterns.scratch());
+            if set.upright {
+                match set.patterns.any(tag, scratch) {
+                    pattern::Decision::Match => return Matched::Yes,
+                    pattern::Decision::Undecided(_) => unknown = true,
+                    pattern::Decision::NoMatch => {}
+                }
+                continue;
+            }
             let decisions = set.patterns.decide(tag, scratch);
             for (decision, polarity) in decisions.iter().zip(&set.polarities) {
                 match decision {
@@ -138,25 +194,25 @@ impl Set {
         self.patterns.openings()
     }
 
-    fn of(policies: &PolicyBook, scope: Scope) -> Self {
-        let mut texts = Vec::new();
-        let mut polarities = Vec::new();
-        for (_, reading) in policies.active_of(scope) {
-            match reading {
-                Reading::Pattern(policy, _) => {
-                    texts.push(policy.pattern.as_str());
-                    polarities.push(policy.polarity);
-                }
-                Reading::Raises(_) | Reading::NotTold(_) => {
-                    texts.clear();
-                    polarities.clear();
-                    break;
-                }
-            }
-        }
+    fn of(policies: &[(&str, Polarity)]) -> Self {
+        let texts: Vec<&str> = policies.iter().map(|(text, _)| *text).collect();
+        let polarities: Vec<Polarity> = policies.iter().map(|(_, polarity)| *polarity).collect();
         Self {
             patterns: PatternSet::new(&texts),
+            upright: polarities.iter().all(|polarity| polarity.applies(true)),
             polarities,
         }
     }
+}
+
+/// A scope's active policies; none where one of them has no pattern.
+fn texts(policies: &PolicyBook, scope: Scope) -> Vec<(&str, Polarity)> {
+    let mut texts = Vec::new();
+    for (_, reading) in policies.active_of(scope) {
+        match reading {
+            Reading::Pattern(policy, _) => texts.push((policy.pattern.as_str(), policy.polarity)),
+            Reading::Raises(_) | Reading::NotTold(_) => return Vec::new(),
+        }
+    }
+    texts
 }

@@ -166,7 +166,8 @@ pub fn lazy_table(states: NFA, bytes: usize) -> Result<lazy::DFA, Undecidable> {
         .map_err(|_| Undecidable::TooLarge)
 }
 
-fn anchored() -> start::Config {
+/// Every match begins where the tag does.
+pub fn anchored() -> start::Config {
     start::Config::new().anchored(Anchored::Yes)
 }
 

@@ -12,6 +12,7 @@
 mod automaton;
 mod backtrack;
 mod chars;
+mod compact;
 mod error;
 mod escape;
 mod explain;

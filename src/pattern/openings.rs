@@ -33,14 +33,19 @@ impl Openings {
     /// Whether a text may match.
     pub fn let_in(self, text: &str) -> bool {
         match text.bytes().next() {
-            Some(byte) if byte < 128 => self.0 >> byte & 1 == 1,
+            Some(byte) if byte < 128 => self.holds(byte),
             _ => true,
         }
     }
 
+    /// Whether a character is one of them.
+    pub fn holds(self, character: u8) -> bool {
+        character < 128 && self.0 >> character & 1 == 1
+    }
+
     /// The characters.
     pub fn characters(self) -> impl Iterator<Item = u8> {
-        (0..128_u8).filter(move |byte| self.0 >> byte & 1 == 1)
+        (0..128_u8).filter(move |character| self.holds(*character))
     }
 }
 

@@ -6,6 +6,7 @@ use regex_automata::dfa::dense;
 use regex_automata::hybrid::dfa as lazy;
 
 use super::automaton::{hir, is_ordinary, lazy_table, states, table, walk, walk_lazy};
+use super::compact::Compact;
 use super::error::Undecidable;
 use super::matcher::Matcher;
 use super::meaning::Meaning;
@@ -53,6 +54,8 @@ pub struct PatternSet {
     alone: Vec<usize>,
     /// The decision before anything was looked at.
     blank: Vec<Decision>,
+    /// What is known together of a tag that no pattern surely matches.
+    otherwise: Decision,
     /// What a tag that some valid pattern matches can begin with.
     openings: Openings,
 }
@@ -63,6 +66,8 @@ struct Common {
     automaton: CommonAutomaton,
     /// The pattern's place in the set, by its place in the automaton.
     places: Vec<usize>,
+    /// What tells whether any of them matches.
+    any: Option<Compact>,
 }
 
 #[derive(Debug)]
@@ -82,8 +87,10 @@ impl PatternSet {
     /// Compiles the patterns.
     pub fn new<P: AsRef<str>>(patterns: &[P]) -> Self {
         let patterns: Vec<Compiled> = patterns.iter().map(|p| compile(p.as_ref())).collect();
+        let blank: Vec<Decision> = patterns.iter().map(blank_decision).collect();
         let mut set = Self {
-            blank: patterns.iter().map(blank_decision).collect(),
+            otherwise: any_of(&blank),
+            blank,
             openings: patterns.iter().fold(Openings::NONE, begins_with),
             patterns,
             literals: HashMap::new(),
@@ -170,6 +177,57 @@ impl PatternSet {
         &scratch.decisions
     }
 
+    /// Whether some pattern matches; undecided where none surely does, and one may. The same as to ask
+    /// [`PatternSet::decide`] for all of them, with less to do.
+    pub fn any(&self, tag: &str, scratch: &mut Scratch) -> Decision {
+        let fits = tag.len() <= super::MAX_TAG_CHARS;
+        if fits && !self.openings.let_in(tag) {
+            return self.otherwise;
+        }
+        match fits.then(|| self.one_together(tag, scratch)) {
+            // The automaton steps over ordinary characters alone, so that what it matches is ordinary.
+            Some(Ok(true)) => return Decision::Match,
+            Some(Ok(false)) if is_ordinary(tag) => {}
+            _ => {
+                scratch.decisions.clone_from(&self.blank);
+                self.decide_one_by_one(tag, scratch);
+                return any_of(&scratch.decisions);
+            }
+        }
+        if self.literal_lengths.contains(&tag.len()) && self.literals.contains_key(tag) {
+            return Decision::Match;
+        }
+        let mut decided = self.otherwise;
+        for &place in &self.alone {
+            if let Compiled::Valid(matcher) = &self.patterns[place] {
+                match matcher.decide(tag) {
+                    Ok(true) => return Decision::Match,
+                    Ok(false) => {}
+                    Err(reason) => decided = Decision::Undecided(reason),
+                }
+            }
+        }
+        decided
+    }
+
+    /// Whether the automaton, if there is one, matches.
+    fn one_together(&self, tag: &str, scratch: &mut Scratch) -> Result<bool, Undecidable> {
+        let Some(common) = &self.common else {
+            return Ok(false);
+        };
+        if let Some(any) = &common.any {
+            return Ok(any.matches(tag));
+        }
+        let mut matched = false;
+        let report = |_| matched = true;
+        match (&common.automaton, &mut scratch.growing) {
+            (CommonAutomaton::Table(table), _) => walk(table, tag, report)?,
+            (CommonAutomaton::Lazy(table), Some(room)) => walk_lazy(table, room, tag, report)?,
+            (CommonAutomaton::Lazy(_), None) => return Err(Undecidable::TooLarge),
+        }
+        Ok(matched)
+    }
+
     fn decide_together(&self, tag: &str, scratch: &mut Scratch) -> Result<(), Undecidable> {
         let Some(common) = &self.common else {
             return Ok(());
@@ -214,6 +272,10 @@ impl PatternSet {
         match automaton {
             Ok(automaton) => {
                 self.common = Some(Common {
+                    any: match &automaton {
+                        CommonAutomaton::Table(table) => Compact::of(table),
+                        CommonAutomaton::Lazy(_) => None,
+                    },
                     automaton,
                     places: together,
                 });
@@ -234,6 +296,17 @@ fn blank_decision(pattern: &Compiled) -> Decision {
     match pattern {
         Compiled::Undecidable(reason) => Decision::Undecided(*reason),
         Compiled::Valid(_) | Compiled::Invalid(_) => Decision::NoMatch,
+    }
+}
+
+fn any_of(decisions: &[Decision]) -> Decision {
+    let undecided = decisions
+        .iter()
+        .find(|decision| matches!(decision, Decision::Undecided(_)));
+    if decisions.contains(&Decision::Match) {
+        Decision::Match
+    } else {
+        undecided.copied().unwrap_or(Decision::NoMatch)
     }
 }
 
@@ -289,6 +362,31 @@ mod tests {
                 assert_eq!(decided, alone, "{pattern} on {tag:?}");
             }
         }
+    }
+
+    #[test]
+    fn whether_any_pattern_matches_is_what_all_of_them_say() {
+        const TAGS: [&str; 16] = [
+            "latest", "v1", "V1", "v1.2", "x-rc", "dev", "", "A", "0a1b2c3", "x\n", "v\u{e9}",
+            "\u{212a}", "v\t", "dev\u{0}", "b1", "kx",
+        ];
+        let long = "v".repeat(super::super::MAX_TAG_CHARS + 1);
+        let mut kinds = std::collections::HashSet::new();
+        // Each pattern alone, all of them, and each two.
+        let pairs = (0..PATTERNS.len()).flat_map(|a| (a..PATTERNS.len()).map(move |b| vec![a, b]));
+        for some in pairs.chain([(0..PATTERNS.len()).collect()]) {
+            let patterns: Vec<&str> = some.iter().map(|place| PATTERNS[*place]).collect();
+            let set = PatternSet::new(&patterns);
+            let mut room = set.scratch();
+            for tag in TAGS.into_iter().chain([long.as_str()]) {
+                let kind = |decision| std::mem::discriminant(&decision);
+                let all = kind(any_of(set.decide(tag, &mut room)));
+                let any = kind(set.any(tag, &mut room));
+                assert_eq!(any, all, "{patterns:?} on {tag:?}");
+                kinds.insert(any);
+            }
+        }
+        assert_eq!(kinds.len(), 3, "matched, not matched, undecided");
     }
 
     #[test]

@@ -142,7 +142,12 @@ impl Reading {
         match self {
             Self::Raises(_) => None,
             Self::NotTold(_) => Some(Slowness::Unknown),
-            Self::Pattern(policy, _) => Some(pattern::slow_judgement(&policy.pattern)),
+            Self::Pattern(policy, compiled) => Some(match compiled.as_ref() {
+                Compiled::Valid(matcher) => matcher.slowness(),
+                Compiled::Invalid(_) | Compiled::Undecidable(_) => {
+                    pattern::slow_judgement(&policy.pattern)
+                }
+            }),
         }
     }
 

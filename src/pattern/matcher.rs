@@ -11,6 +11,7 @@ use super::first::FirstCharacter;
 use super::meaning::{Meaning, Power, Reservations, Understood};
 use super::openings::Openings;
 use super::shape::Shape;
+use super::slow::{Slowness, judge};
 use super::sql::SqlCondition;
 
 /// Which engine decides.
@@ -45,6 +46,7 @@ pub struct Matcher {
     ordinary: Ordinary,
     /// For tags with other characters than printable ASCII; they are rare, so it is built late.
     unusual: OnceLock<Result<Backtracker, Undecidable>>,
+    slowness: OnceLock<Slowness>,
 }
 
 /// The engine for ordinary tags.
@@ -77,6 +79,7 @@ impl Matcher {
             shape,
             ordinary,
             unusual: OnceLock::new(),
+            slowness: OnceLock::new(),
         })
     }
 
@@ -102,6 +105,11 @@ impl Matcher {
             Ordinary::Automaton(automaton) => automaton.matches(tag),
             Ordinary::Backtracking(backtracker) => backtracker.matches(tag),
         }
+    }
+
+    /// Whether Quay's engine can run into its time-out; judged once.
+    pub fn slowness(&self) -> Slowness {
+        *self.slowness.get_or_init(|| judge(&self.meaning))
     }
 
     /// Which engine decides ordinary tags.

@@ -1,8 +1,10 @@
 //! One consistent moment of the database, to read from.
 
-use postgres::{Client, IsolationLevel, Transaction};
+use postgres::types::ToSql;
+use postgres::{Client, IsolationLevel, Row, Transaction};
 
 use super::PgError;
+use super::prepared::Prepared;
 use super::session::statements;
 use super::stream::streams;
 
@@ -12,6 +14,8 @@ pub struct SnapshotName(String);
 
 /// A transaction that is REPEATABLE READ and READ ONLY; ends with no trace when dropped.
 pub struct ReadSnapshot<'s> {
+    // Dropped first: a pooler may give the session to another backend as soon as the transaction ends.
+    prepared: Prepared,
     transaction: Transaction<'s>,
 }
 
@@ -25,7 +29,10 @@ impl<'s> ReadSnapshot<'s> {
             .isolation_level(IsolationLevel::RepeatableRead)
             .read_only(true)
             .start()?;
-        Ok(Self { transaction })
+        Ok(Self {
+            prepared: Prepared::default(),
+            transaction,
+        })
     }
 
     pub(super) fn begin_as(client: &'s mut Client, name: &SnapshotName) -> Result<Self, PgError> {
@@ -47,6 +54,18 @@ impl<'s> ReadSnapshot<'s> {
         let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         debug_assert!(plain, "{name}");
         Ok(SnapshotName(if plain { name } else { String::new() }))
+    }
+
+    /// The one row of a query that is asked many times: it is prepared the first time.
+    ///
+    /// # Errors
+    /// [`PgError`], also where there is no row or more than one.
+    pub fn query_one_of_many(
+        &mut self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, PgError> {
+        self.prepared.query_one(&mut self.transaction, sql, params)
     }
 
     /// Sets a parameter or opens a cursor: statements without rows that write nothing.

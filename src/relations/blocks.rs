@@ -5,7 +5,7 @@
 
 use crate::evaluate::{Mark, TagRow};
 use crate::pattern::Openings;
-use crate::pg::{Columns, PgError, Statements};
+use crate::pg::{Columns, PgError, ReadSnapshot, Statements};
 use crate::quay::{RepositoryId, UnixMillis};
 
 use super::tags::{TAG_COLUMNS, tag_row};
@@ -14,7 +14,7 @@ use super::tags::{TAG_COLUMNS, tag_row};
 pub const LARGEST_MARKED: i32 = i32::MAX >> 3;
 
 /// What stands between two names. A name that holds it makes the block's sums differ.
-const SEPARATOR: char = '\n';
+const SEPARATOR: u8 = b'\n';
 
 /// Which tags are meant: live ones, and dead ones that are immutable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct TagsAt {
     pub now: UnixMillis,
     /// Only those of this part of the repositories, and how many parts there are.
     pub part: (i32, i32),
-    /// Which of them are handed over; the others are only counted.
+    /// Which of them are handed over.
     pub handed: Handed,
 }
 
@@ -40,17 +40,29 @@ pub enum Handed {
 }
 
 impl Handed {
+    /// Whether a row is meant, as of `$1`, and handed over. One CASE, so that the tests are made in
+    /// this order and not in the planner's: most rows are turned away by the first or the second.
+    ///
     /// `ascii` is the first character's code point where the server's encoding is UTF-8, and 0 of
-    /// an empty text.
+    /// an empty text; the last bit is that of all characters beyond ASCII.
     fn condition(self) -> String {
         match self {
-            Self::All => "true".to_owned(),
-            Self::Immutable => "immutable".to_owned(),
+            Self::All => r"
+                CASE WHEN lifetime_end_ms IS NULL OR lifetime_end_ms > $1 THEN NOT hidden
+                    ELSE immutable END"
+                .to_owned(),
+            Self::Immutable => "immutable AND (NOT hidden OR lifetime_end_ms <= $1)".to_owned(),
             Self::Beginning(openings) => {
-                let codes: Vec<String> = openings.characters().map(|c| c.to_string()).collect();
-                let codes = [&["0".to_owned()], codes.as_slice()].concat().join(",");
+                let bits: String = (0..128_u8)
+                    .map(|code| code == 0 || openings.holds(code))
+                    .chain([true])
+                    .map(|handed| if handed { '1' } else { '0' })
+                    .collect();
                 format!(
-                    "(immutable OR ascii(name) = ANY ('{{{codes}}}'::int[]) OR ascii(name) > 127)"
+                    r"
+                CASE WHEN immutable THEN NOT hidden OR lifetime_end_ms <= $1
+                    WHEN get_bit(B'{bits}', least(ascii(name), 128)) = 0 THEN false
+                    ELSE NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1) END"
                 )
             }
         }
@@ -75,9 +87,34 @@ pub struct Pages {
     pub to: Option<u32>,
 }
 
+impl Pages {
+    fn bounds(self) -> (i64, i64) {
+        (self.from.into(), self.to.unwrap_or(u32::MAX).into())
+    }
+}
+
+impl TagsAt {
+    /// Which rows are handed over, of the part `$2` of `$3`.
+    pub(super) fn rows(&self) -> String {
+        let handed = self.handed.condition();
+        format!("({handed}) AND ($3::int = 1 OR repository_id % $3 = $2::int)")
+    }
+
+    /// The same, of the pages from `$4` up to `$5`. The driver knows no tid; PostgreSQL makes a range of
+    /// pages of any expression that holds no column.
+    fn within(&self) -> String {
+        let rows = self.rows();
+        format!(
+            r"ctid >= format('(%s,0)', $4::bigint)::tid AND ctid < format('(%s,0)', $5::bigint)::tid
+                AND {rows}"
+        )
+    }
+}
+
 /// A tag's mark as of `$1`. Most tags have no end, and their mark takes one comparison and one sum.
-const MARK: &str = r"
-    (repository_id << 3) + CASE
+/// The product, unlike a shift, is an error where there is no room.
+pub(super) const MARK: &str = r"
+    repository_id * 8 + CASE
         WHEN lifetime_end_ms IS NULL THEN CASE WHEN immutable THEN 2 ELSE 0 END
         WHEN lifetime_end_ms <= $1 THEN CASE WHEN immutable THEN 7 ELSE 5 END
         WHEN immutable THEN 3 ELSE 1
@@ -95,73 +132,57 @@ pub fn tag_pages(pg: &mut impl Statements) -> Result<u32, PgError> {
     Ok(u32::try_from(row.read::<i64>(0)?).unwrap_or(u32::MAX))
 }
 
-/// Gives each such tag of a range of pages to `take`; how many there were.
+/// Gives each tag of a range of pages that is handed over to `take`; how many there were.
 ///
 /// # Errors
 /// [`PgError`] where the server does not answer with rows.
 pub fn tags_of_pages(
-    pg: &mut impl Statements,
+    pg: &mut ReadSnapshot<'_>,
     tags: &TagsAt,
     pages: Pages,
     mut take: impl FnMut(Mark, &str),
 ) -> Result<u64, PgError> {
-    let to = pages.to.unwrap_or(u32::MAX);
+    let within = tags.within();
     let (part, parts) = tags.part;
-    let handed = tags.handed.condition();
-    // Page numbers are ours, not a user's; the planner makes a range of pages of literals only.
-    let row = pg.query_one(
+    let (from, to) = pages.bounds();
+    let row = pg.query_one_of_many(
         &format!(
             r"
-            SELECT string_agg(name, E'\n') FILTER (WHERE {handed}),
-                string_agg(int4send({MARK}), '') FILTER (WHERE {handed}),
-                count(*)
+            SELECT string_agg(name, E'\n'), string_agg(int4send({MARK}), '')
             FROM tag
-            WHERE ctid >= '({},0)'::tid AND ctid < '({to},0)'::tid
-                AND (NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1)
-                    OR immutable AND lifetime_end_ms <= $1)
-                AND ($3::int = 1 OR repository_id % $3 = $2::int)
-            ",
-            pages.from
+            WHERE {within}
+            "
         ),
-        &[&tags.now.0, &part, &parts],
+        &[&tags.now.0, &part, &parts, &from, &to],
     )?;
-    let seen = u64::try_from(row.read::<i64>(2)?).unwrap_or(0);
     let (Some(names), Some(marks)) = (row.read::<Option<&str>>(0)?, row.read::<Option<&[u8]>>(1)?)
     else {
-        return Ok(seen);
+        return Ok(0);
     };
     let (marks, _) = marks.as_chunks::<4>();
-    if names.split(SEPARATOR).count() != marks.len() {
+    let separators = names.bytes().filter(|byte| *byte == SEPARATOR).count();
+    if separators + 1 != marks.len() {
         return one_by_one(pg, tags, pages, take);
     }
-    for (mark, name) in marks.iter().zip(names.split(SEPARATOR)) {
+    for (mark, name) in marks.iter().zip(names.split(char::from(SEPARATOR))) {
         take(Mark(i32::from_be_bytes(*mark)), name);
     }
-    Ok(seen)
+    Ok(marks.len() as u64)
 }
 
 /// The same where a name holds the separator.
 fn one_by_one(
-    pg: &mut impl Statements,
+    pg: &mut ReadSnapshot<'_>,
     tags: &TagsAt,
     pages: Pages,
     mut take: impl FnMut(Mark, &str),
 ) -> Result<u64, PgError> {
-    let to = pages.to.unwrap_or(u32::MAX);
+    let within = tags.within();
     let (part, parts) = tags.part;
+    let (from, to) = pages.bounds();
     let rows = pg.query(
-        &format!(
-            r"
-            SELECT name, {MARK}
-            FROM tag
-            WHERE ctid >= '({},0)'::tid AND ctid < '({to},0)'::tid
-                AND (NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1)
-                    OR immutable AND lifetime_end_ms <= $1)
-                AND ($3::int = 1 OR repository_id % $3 = $2::int)
-            ",
-            pages.from
-        ),
-        &[&tags.now.0, &part, &parts],
+        &format!("SELECT name, {MARK} FROM tag WHERE {within}"),
+        &[&tags.now.0, &part, &parts, &from, &to],
     )?;
     for row in &rows {
         take(Mark(row.read(1)?), row.read(0)?);

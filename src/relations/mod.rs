@@ -9,6 +9,7 @@ mod blocks;
 mod census;
 mod clock;
 mod evidence;
+mod few;
 mod labels;
 mod left;
 mod load;
@@ -31,6 +32,10 @@ pub use blocks::{
 pub use census::{Selection, add_sources, census, registry_of};
 pub use clock::server_clock;
 pub use evidence::{accounts, accounts_by};
+pub use few::{
+    Repositories, largest_repository_of_tags, prefer_indexes, ranges_of_few_immutable_tags,
+    tags_of_repositories,
+};
 pub use left::left_mutable;
 pub use load::{Load, load};
 pub use marking::{Marks, mark_plain};

@@ -12,10 +12,10 @@ use crate::config::{AnswerLimit, ConnectionSettings};
 use crate::evaluate::{Bulk, Grace, Moment, OperationSubject, ScopeSets, Violation};
 use crate::pg::{ReadSession, ReadSnapshot};
 use crate::quay::Scope;
-use crate::relations::{LARGEST_MARKED, Selection};
+use crate::relations::{LARGEST_MARKED, Selection, largest_repository_of_tags};
 use crate::report::{CheckReport, DatabaseFacts, ViolationKey};
 use crate::rules::SubjectKind;
-use crate::scan::{self, Grounds, Readers, Wanted};
+use crate::scan::{self, Grounds, Readers, ScanError, Wanted};
 
 /// How often a scan begins anew that a standby has broken off to replay changes.
 const RESTARTS: u32 = 3;
@@ -201,8 +201,9 @@ fn can_be_read_in_blocks(
     snapshot: &mut ReadSnapshot<'_>,
     grounds: &Grounds,
 ) -> Result<bool, RunError> {
-    let largest = grounds.registry.repositories.keys().max();
-    let have_room = largest.is_none_or(|id| id.0 <= LARGEST_MARKED);
+    let largest = grounds.registry.repositories.keys().max().map(|id| id.0);
+    let of_tags = largest_repository_of_tags(snapshot).map_err(ScanError::from)?;
+    let have_room = largest.max(of_tags).is_none_or(|id| id <= LARGEST_MARKED);
     Ok(have_room && scan::reads_ranges(snapshot)?)
 }
 

@@ -215,16 +215,19 @@ fn group(candidates: &[Candidate]) -> HashMap<TagId, Vec<&Candidate>> {
 }
 
 impl SecondLook<'_> {
-    /// So many tags have been seen; breaks off where the time is over, or somebody
+    /// About so many tags have been seen; breaks off where the time is over, or somebody
     /// wants it to end.
     pub(super) fn reached(&mut self, seen: u64) -> ControlFlow<()> {
         self.seen = seen;
         self.progress.reached(seen);
         if self.deadline.is_some_and(|end| Instant::now() >= end) {
-            self.cut_short = Some(format!("--timeout ended the scan after {} tags", self.seen));
+            self.cut_short = Some(format!(
+                "--timeout ended the scan after about {} tags",
+                self.seen
+            ));
         }
         if self.progress.interrupted() {
-            self.cut_short = Some(format!("interrupted after {} tags", self.seen));
+            self.cut_short = Some(format!("interrupted after about {} tags", self.seen));
         }
         match self.cut_short {
             Some(_) => ControlFlow::Break(()),

@@ -1,4 +1,4 @@
-//! Tags by blocks of pages, read side by side from one exported snapshot.
+//! Tags by the block, read side by side from one exported snapshot.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -6,18 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 
-use super::{ScanError, Wanted};
+use super::pieces::Pieces;
+use super::{ScanError, Wanted, estimated_tags};
 use crate::config::ConnectionSettings;
 use crate::evaluate::{Bulk, Mark, MutableTags, RuleOutcome, Suspect, TagRow};
 use crate::pg::{Columns, PgError, ReadSession, ReadSnapshot, SnapshotName, Statements};
 use crate::quay::RepositoryId;
-use crate::relations::{
-    Handed, Pages, TagsAt, marked_tags_named, tag_pages, tags_of_pages, tells_first_characters,
-};
+use crate::relations::{Handed, TagsAt, marked_tags_named, tells_first_characters};
 
-/// Pages a block: some megabytes of names, so that the exchange does not count and memory does not
-/// either.
-const PAGES: u32 = 1_024;
 /// Blocks that wait to be looked at; a reader that is faster waits.
 const WAITING: usize = 2;
 /// Suspects that are looked up together.
@@ -50,16 +46,25 @@ pub struct Readers<'r> {
 
 /// What a reader has to say.
 enum Told {
-    /// A block: how many tags, and which of them a rule may complain of.
+    /// A block: how many tags were handed over, and which of them a rule may complain of.
     Block(u64, Vec<Suspect>),
     /// It could not go on.
     Failed(PgError),
 }
 
+/// What every reader reads.
+struct Table {
+    pieces: Pieces,
+    tags: TagsAt,
+    /// The piece that nobody has taken yet.
+    next: AtomicU32,
+    stop: AtomicBool,
+}
+
 impl Readers<'_> {
     /// Reads every tag that is wanted, in as many threads as there are readers, each with a judge of its own;
-    /// the sums of all. What a judge suspects is given to `suspected`, with the rows so far, here
-    /// in this thread.
+    /// the sums of all. What a judge suspects is given to `suspected`, here in this thread, with about
+    /// how many tags have been dealt with so far: those that are not handed over nobody counts.
     ///
     /// # Errors
     /// [`ScanError`] where a reader cannot go on, or what `suspected` returns.
@@ -76,40 +81,41 @@ impl Readers<'_> {
     where
         E: From<ScanError>,
     {
-        let pages = tag_pages(pg).map_err(ScanError::from)?;
-        if pages <= PAGES {
-            return self.alone(pg, judge(), suspected);
+        let table = &self.table(pg, &judge()).map_err(ScanError::from)?;
+        let pieces = table.pieces.count();
+        if pieces == 1 {
+            return self.alone(pg, (table, judge()), suspected);
         }
-        let next = AtomicU32::new(0);
-        let stop = AtomicBool::new(false);
+        let all = estimated_tags(pg)?;
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::sync_channel(WAITING);
             let threads: Vec<_> = (0..self.readers.max(1))
                 .map(|_| {
-                    let (sender, judge, next, stop) = (sender.clone(), judge(), &next, &stop);
-                    scope.spawn(move || self.one(judge, pages, (next, stop), &sender))
+                    let (sender, judge) = (sender.clone(), judge());
+                    scope.spawn(move || self.one(judge, table, &sender))
                 })
                 .collect();
             drop(sender);
             let mut ended = Ok(());
-            let mut seen = 0;
+            let (mut given, mut done) = (0, 0);
             for told in receiver {
-                if ended.is_err() || stop.load(Ordering::Relaxed) {
+                if ended.is_err() || table.stop.load(Ordering::Relaxed) {
                     // What is still on its way is let pass, so that no reader waits for us.
                     continue;
                 }
                 let went = match told {
                     Told::Failed(error) => Err(E::from(error.into())),
                     Told::Block(tags, suspects) => {
-                        seen += tags;
-                        suspected(pg, seen, suspects)
+                        (given, done) = (given + tags, done + 1);
+                        let passed = all.saturating_mul(done) / u64::from(pieces);
+                        suspected(pg, passed.max(given), suspects)
                     }
                 };
                 match went {
                     Ok(ControlFlow::Continue(())) => {}
-                    Ok(ControlFlow::Break(())) => stop.store(true, Ordering::Relaxed),
+                    Ok(ControlFlow::Break(())) => table.stop.store(true, Ordering::Relaxed),
                     Err(error) => {
-                        stop.store(true, Ordering::Relaxed);
+                        table.stop.store(true, Ordering::Relaxed);
                         ended = Err(error);
                     }
                 }
@@ -124,28 +130,27 @@ impl Readers<'_> {
         })
     }
 
-    /// A table of one block is not worth a session.
+    /// A table of one piece is not worth a session.
     fn alone<E: From<ScanError>>(
         &self,
         pg: &mut ReadSnapshot<'_>,
-        mut judge: Bulk<'_>,
+        (table, mut judge): (&Table, Bulk<'_>),
         mut suspected: impl FnMut(
             &mut ReadSnapshot<'_>,
             u64,
             Vec<Suspect>,
         ) -> Result<ControlFlow<()>, E>,
     ) -> Result<Vec<Vec<RuleOutcome>>, E> {
-        let range = Pages { from: 0, to: None };
-        let tags = self.tags_at(pg, &judge).map_err(ScanError::from)?;
-        let seen = tags_of_pages(pg, &tags, range, |mark, name| {
+        let given = table.pieces.read(pg, &table.tags, 0, |mark, name| {
             judge.take(mark, name);
-        })
-        .map_err(ScanError::from)?;
-        let _ = suspected(pg, seen, judge.drain())?;
+        });
+        let given = given.map_err(ScanError::from)?;
+        let _ = suspected(pg, given, judge.drain())?;
         Ok(vec![judge.into_outcomes()])
     }
 
-    fn tags_at(&self, pg: &mut impl Statements, judge: &Bulk<'_>) -> Result<TagsAt, PgError> {
+    /// What is read, and how: the same for all readers.
+    fn table(&self, pg: &mut impl Statements, judge: &Bulk<'_>) -> Result<Table, PgError> {
         let handed = match judge.mutable_tags() {
             MutableTags::None => Handed::Immutable,
             MutableTags::Beginning(with)
@@ -155,22 +160,26 @@ impl Readers<'_> {
             }
             MutableTags::Beginning(_) | MutableTags::All => Handed::All,
         };
-        Ok(TagsAt {
-            now: self.wanted.now,
-            part: self.wanted.shard.parts(),
-            handed,
+        Ok(Table {
+            pieces: Pieces::cut(pg, handed, self.readers)?,
+            tags: TagsAt {
+                now: self.wanted.now,
+                part: self.wanted.shard.parts(),
+                handed,
+            },
+            next: AtomicU32::new(0),
+            stop: AtomicBool::new(false),
         })
     }
 
-    /// One reader: block after block, until none is left.
+    /// One reader: piece after piece, until none is left.
     fn one(
         &self,
         mut judge: Bulk<'_>,
-        pages: u32,
-        (next, stop): (&AtomicU32, &AtomicBool),
+        table: &Table,
         sender: &SyncSender<Told>,
     ) -> Vec<RuleOutcome> {
-        if let Err(error) = self.blocks(&mut judge, pages, (next, stop), sender) {
+        if let Err(error) = self.blocks(&mut judge, table, sender) {
             // Nobody listens where another reader has failed before.
             let _ = sender.send(Told::Failed(error));
         }
@@ -180,27 +189,22 @@ impl Readers<'_> {
     fn blocks(
         &self,
         judge: &mut Bulk<'_>,
-        pages: u32,
-        (next, stop): (&AtomicU32, &AtomicBool),
+        table: &Table,
         sender: &SyncSender<Told>,
     ) -> Result<(), PgError> {
         let mut session = ReadSession::open(self.settings)?;
         let mut snapshot = session.snapshot_as(&self.snapshot)?;
-        let tags = self.tags_at(&mut snapshot, judge)?;
-        while !stop.load(Ordering::Relaxed) {
-            let from = next.fetch_add(PAGES, Ordering::Relaxed);
-            if from > pages {
+        table.pieces.expect(&mut snapshot)?;
+        while !table.stop.load(Ordering::Relaxed) {
+            let number = table.next.fetch_add(1, Ordering::Relaxed);
+            if number >= table.pieces.count() {
                 break;
             }
-            let to = from.saturating_add(PAGES);
-            let range = Pages {
-                from,
-                to: (to <= pages).then_some(to),
-            };
-            let seen = tags_of_pages(&mut snapshot, &tags, range, |mark, name| {
-                judge.take(mark, name);
-            })?;
-            if sender.send(Told::Block(seen, judge.drain())).is_err() {
+            let take = |mark: Mark, name: &str| judge.take(mark, name);
+            let given = table
+                .pieces
+                .read(&mut snapshot, &table.tags, number, take)?;
+            if sender.send(Told::Block(given, judge.drain())).is_err() {
                 break;
             }
         }

@@ -7,6 +7,7 @@ mod blocks;
 mod error;
 mod grounds;
 mod pass;
+mod pieces;
 mod rows;
 mod shard;
 

@@ -92,13 +92,15 @@ where
     )
 }
 
-/// How many rows `tag` has, as the planner believes; for progress only.
+/// How many rows `tag` has, as the planner believes, or by its size where nobody has counted them; for
+/// progress only.
 ///
 /// # Errors
 /// [`ScanError`] where the server does not answer.
 pub fn estimated_tags(pg: &mut impl Statements) -> Result<u64, ScanError> {
     let row = pg.query_one(
-        "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'tag'::regclass",
+        "SELECT CASE WHEN reltuples > 0 THEN reltuples::bigint ELSE pg_relation_size(oid) / 90 END
+            FROM pg_class WHERE oid = 'tag'::regclass",
         &[],
     )?;
     Ok(u64::try_from(row.read::<i64>(0)?).unwrap_or(0))

@@ -13,3 +13,4 @@ mod rules;
 mod standby;
 mod tag;
 mod under_pushers;
+mod ways;

@@ -26,7 +26,7 @@ const MISSION: [&str; 4] = [
 /// What the tags of a world are like.
 #[derive(Clone, Copy, Debug)]
 struct Kind {
-    /// The patterns of each namespace, as an SQL array.
+    /// The patterns of each namespace, as an SQL array; `{NS}` is its number, so that no two have the same.
     patterns: &'static str,
     /// Immutable tags of a thousand; 300 match a pattern.
     immutable: u32,
@@ -36,21 +36,21 @@ struct Kind {
 
 /// Patterns that only an automaton decides, as most are.
 const MIXED: Kind = Kind {
-    patterns: r"'v\d+\.\d+\.\d+','release-.*','stable','prod-\d{4}','lts-[a-z]+-\d+'",
+    patterns: r"'v\d+\.\d+\.\d+','release-.*','stable','prod-\d{4}','lts-[a-z]+-{NS}\d*'",
     immutable: 300,
     indexed: false,
 };
 
 /// Patterns that SQL decides exactly.
 const PLAIN: Kind = Kind {
-    patterns: "'v.*','release-.*','stable','prod-.*','lts-.*'",
+    patterns: "'v.*','release-.*','stable','prod-.*','lts-{NS}.*'",
     immutable: 300,
     indexed: false,
 };
 
 /// One tag in a hundred is immutable, by one of the policies.
 const FEW: Kind = Kind {
-    patterns: r"'stable-\d+','lts-[a-z]+-\d+','gold','silver-.*','bronze'",
+    patterns: r"'stable-\d+','lts-[a-z]+-\d+','gold','silver-.*','bronze-{NS}'",
     immutable: 10,
     indexed: true,
 };
@@ -64,7 +64,7 @@ const WORLD: [&str; 10] = [
     "INSERT INTO repository (id, namespace_user_id, name, visibility_id, badge_token)
      SELECT n, 1 + n % 200, 'r' || n, 1, '' FROM generate_series(1, 1000) n",
     r#"INSERT INTO namespaceimmutabilitypolicy (uuid, namespace_id, policy)
-       SELECT format('p%s-%s', n, k), n, json_build_object('tag_pattern', pattern)
+       SELECT format('p%s-%s', n, k), n, json_build_object('tag_pattern', replace(pattern, '{NS}', n::text))
        FROM generate_series(1, 200) n, unnest(ARRAY[{PATTERNS}]) WITH ORDINALITY AS p (pattern, k)"#,
     "CREATE TEMPORARY TABLE indexes AS SELECT pg_get_indexdef(indexrelid) AS made FROM pg_index
          WHERE indrelid = 'tag'::regclass AND NOT indisprimary",

@@ -69,9 +69,9 @@ fn list(report: &CheckReport, ask: &Ask) -> Markup {
             "."
         }
         @if !found.is_empty() {
-            div.wide tabindex="0" role="region" aria-label="Violations, a table" {
+            div.wide role="region" aria-label="Violations, a table" {
                 table {
-                    caption {
+                    caption tabindex="0" {
                         "Page " (page + 1) " of " (pages)
                         "; " code { "quay-doctor tag explain" } " tells everything about one tag"
                     }

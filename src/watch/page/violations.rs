@@ -63,8 +63,9 @@ fn list(report: &CheckReport, ask: &Ask) -> Markup {
             (plural(found.len() as u64, "violation"))
             @if ask.narrows() { " found" }
             @if report.truncated {
-                ", among the first " (thousands(report.violations.len() as u64)) " of "
-                (thousands(report.total_violations())) " that are kept (" code { "--limit" } ")"
+                ", among the " (thousands(report.violations.len() as u64)) " of "
+                (thousands(report.total_violations())) " that are kept, each rule its share ("
+                code { "--limit" } ")"
             }
             "."
         }

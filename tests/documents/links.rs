@@ -93,6 +93,8 @@ fn every_page_is_in_the_book() {
     let summary = fs::read_to_string(docs.join("SUMMARY.md")).expect("a summary");
     let book = fs::read_to_string(root().join("book.toml")).expect("a book");
     assert!(book.contains("src = \"docs\""));
+    // Else a README.md is renamed there, and links to it lead nowhere.
+    assert!(book.contains("\nuse-default-preprocessors = false\n"));
     let listed = links(&summary);
     for page in pages() {
         let Ok(inside) = page.strip_prefix(&docs) else {

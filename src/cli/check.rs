@@ -58,7 +58,7 @@ pub struct ScanArgs {
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     strict: Option<bool>,
 
-    /// How many violations to list; all of them are counted; by default 10000
+    /// How many violations to list, each rule its share; all of them are counted; by default 10000
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 

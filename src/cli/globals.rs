@@ -172,15 +172,19 @@ impl Globals {
 
     /// Who does it, for the journal.
     pub fn identity(&self) -> Result<Identity, ConfigError> {
-        let user = ["USER", "LOGNAME"]
-            .into_iter()
-            .find_map(|name| std::env::var(name).ok());
+        let layers = self.layers()?;
+        let environment = layers.environment();
+        // A variable is easily somebody else's (`sudo -E`); in an image there may be no account.
+        let user = environment
+            .os_user()
+            .or_else(|| environment.get("USER"))
+            .or_else(|| environment.get("LOGNAME"))
+            .unwrap_or("unknown")
+            .to_owned();
         Ok(Identity {
-            actor: self
-                .layers()?
+            actor: layers
                 .stated(&key::ACTOR, self.actor.clone())?
-                .or(user)
-                .unwrap_or_else(|| "unknown".to_owned()),
+                .unwrap_or(user),
             reason: self.reason.clone(),
             worker: format!("process {}", std::process::id()),
         })

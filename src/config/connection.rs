@@ -1,6 +1,6 @@
 //! How to reach the database: libpq's settings, resolved.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::parameters::Parameters;
@@ -239,9 +239,12 @@ fn give_passwords(
         Some(path) => Some(PathBuf::from(path)),
         None => environment.home_file(".pgpass"),
     };
-    let Some((path, file)) =
-        path.and_then(|path| Some((path.clone(), password_file::read(&path)?)))
-    else {
+    let credentials = environment.get("CREDENTIALS_DIRECTORY").map(Path::new);
+    let read = |path: PathBuf| {
+        let text = password_file::read(&path, credentials)?;
+        Some((path, text))
+    };
+    let Some((path, file)) = path.and_then(read) else {
         return;
     };
     for target in targets {

@@ -19,8 +19,10 @@ pub(super) struct Entry<'e> {
 }
 
 /// The file's text, where there is one that may be used. A file that others can read is left
-/// alone, as libpq does, and the log says so.
-pub(super) fn read(path: &Path) -> Option<Secret> {
+/// alone, as libpq does, and the log says so. The exception is one of systemd's credentials: since its
+/// version 254 it gives the service's account access by an ACL, which looks like a right of the group
+/// (systemd's issue 29435), in a folder that nobody else may enter.
+pub(super) fn read(path: &Path, credentials: Option<&Path>) -> Option<Secret> {
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) => {
@@ -34,7 +36,8 @@ pub(super) fn read(path: &Path) -> Option<Secret> {
         tracing::warn!(file = %path.display(), "the password file is not a plain file: ignored");
         return None;
     }
-    if others_may_read(&metadata) {
+    let credential = credentials.is_some() && path.parent() == credentials;
+    if others_may_read(&metadata, credential) {
         tracing::warn!(
             file = %path.display(),
             "the password file can be read by others: ignored; its permissions should be 0600"
@@ -52,13 +55,14 @@ pub(super) fn read(path: &Path) -> Option<Secret> {
 }
 
 #[cfg(unix)]
-fn others_may_read(metadata: &std::fs::Metadata) -> bool {
+fn others_may_read(metadata: &std::fs::Metadata, credential: bool) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
-    metadata.permissions().mode() & 0o077 != 0
+    let forbidden = if credential { 0o037 } else { 0o077 };
+    metadata.permissions().mode() & forbidden != 0
 }
 
 #[cfg(not(unix))]
-fn others_may_read(_: &std::fs::Metadata) -> bool {
+fn others_may_read(_: &std::fs::Metadata, _: bool) -> bool {
     false
 }
 

@@ -106,7 +106,7 @@ pub fn rule_list(catalogue: &Catalogue) -> String {
 /// All rules, as a table that links to their pages: docs/rules/README.md.
 pub fn rule_index(catalogue: &Catalogue) -> String {
     let mut out = String::from(
-        "# The rules\n\nGenerated from the files in `checks/`; `docs/rule-files.md` says how to write one.\n\n\
+        "# The rules\n\nGenerated from the files in `checks/`; [Rules of your own](../rule-files.md) says how to write one.\n\n\
          | rule | severity | what must hold |\n| --- | --- | --- |\n",
     );
     for rule in catalogue.rules() {

@@ -10,6 +10,7 @@ mod explain;
 mod fix;
 mod history;
 mod history_of_scans;
+mod kept;
 mod notes;
 mod overview;
 mod plan_file;

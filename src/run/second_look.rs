@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::check::{Event, Told};
+use super::kept::Kept;
 use super::{CheckRequest, Progress, RunError};
 use crate::evaluate::{
     Candidate, Evaluator, Grace, Moment, PolicyBook, Registry, RuleOutcome, TagRow, TagSink,
@@ -33,8 +34,7 @@ pub(super) struct SecondLook<'a> {
     pub(super) cut_short: Option<String>,
     /// Known violations, and which were found again.
     pub(super) baseline: Baseline,
-    violations: Vec<Violation>,
-    truncated: bool,
+    kept: Kept,
     request: &'a CheckRequest,
     grounds: &'a Grounds,
     moment: Moment,
@@ -59,8 +59,7 @@ impl<'a> SecondLook<'a> {
             deadline: None,
             cut_short: None,
             baseline: request.baseline.clone(),
-            violations: Vec::new(),
-            truncated: false,
+            kept: Kept::of(request.keep),
             request,
             grounds,
             moment,
@@ -72,7 +71,7 @@ impl<'a> SecondLook<'a> {
         }
     }
 
-    /// Tells violations, and keeps them up to the limit; all of them are counted elsewhere.
+    /// Tells violations, and keeps some up to the limit; all of them are counted elsewhere.
     pub(super) fn found(&mut self, found: Vec<Violation>) {
         for violation in found {
             if self.baseline.knows(&violation) {
@@ -82,21 +81,14 @@ impl<'a> SecondLook<'a> {
             if self.cut_short.is_none() && (self.tell)(Event::Found(&violation)).is_break() {
                 self.cut_short = Some("what was found could not be told".to_owned());
             }
-            if self.violations.len() < self.request.keep {
-                self.violations.push(violation);
-            } else {
-                self.truncated = true;
-            }
+            self.kept.add(violation);
         }
     }
 
     /// The sums, what was kept, and whether that is not all.
     pub(super) fn into_parts(self) -> (Vec<RuleOutcome>, Vec<Violation>, bool) {
-        (
-            self.evaluator.into_outcomes(),
-            self.violations,
-            self.truncated,
-        )
+        let (violations, truncated) = self.kept.into_parts();
+        (self.evaluator.into_outcomes(), violations, truncated)
     }
 
     /// Looks at the pending suspicions again.

@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use miette::Diagnostic as _;
 
 use super::WatchPlan;
 use super::trend::Trend;
 use crate::policy::PolicyView;
 use crate::report::{CheckReport, Standing, check_json};
-use crate::run::OperationView;
+use crate::run::{OperationView, RunError};
 
 /// A scan that came to an end, complete or cut short.
 #[derive(Debug)]
@@ -42,8 +43,42 @@ pub(super) enum Role {
     Scanner,
     /// Another process scans; its backend, where that is known.
     Standby(Option<i32>),
-    /// The database does not answer.
-    Cut { since: DateTime<Utc>, why: String },
+    /// The database does not answer, or is of no use to us.
+    Cut {
+        since: DateTime<Utc>,
+        trouble: Trouble,
+    },
+}
+
+/// What went wrong, and what helps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) why: String,
+    pub(super) help: Option<String>,
+    /// It is a matter of configuration, and does not go away by itself.
+    pub(super) stays: bool,
+}
+
+impl Trouble {
+    /// An error and what lies behind it, in one line, and its help.
+    pub(super) fn of(error: &RunError) -> Self {
+        let mut why = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(error) = source {
+            let more = error.to_string();
+            if !why.contains(&more) {
+                why.push_str(": ");
+                why.push_str(&more);
+            }
+            source = error.source();
+        }
+        let help = error.help().map(|help| help.to_string());
+        Self {
+            why,
+            help: help.filter(|help| !help.is_empty()),
+            stays: error.is_usage(),
+        }
+    }
 }
 
 /// How an attempt at a scan ended.
@@ -54,7 +89,7 @@ pub(super) enum Outcome {
     /// The connection was lost, or could not be had.
     Unreachable,
     /// The database answered, but not with a scan.
-    Failed(String),
+    Failed(Trouble),
     /// Something has come since that may have changed everything: the connection was lost, another
     /// process had the turn, the configuration is another.
     Overtaken,
@@ -93,7 +128,7 @@ pub(super) struct Facts {
     /// Why the configuration that SIGHUP wanted was not taken.
     pub(super) refused: Option<String>,
     /// Whether the last scan could be recorded, where that is wanted.
-    pub(super) recorded: Option<Result<(), String>>,
+    pub(super) recorded: Option<Result<(), Trouble>>,
 }
 
 /// The facts, behind a lock that is held for moments only.

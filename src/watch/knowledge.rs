@@ -28,6 +28,8 @@ pub(super) enum Why {
     Standby,
     /// The database does not answer since then.
     Unreachable(DateTime<Utc>),
+    /// The database is of no use as it is connected to, since then.
+    Unusable(DateTime<Utc>),
     /// The database answered, but not with a scan.
     Failed(String),
     /// The connection was lost during the scan.
@@ -48,6 +50,13 @@ impl fmt::Display for Why {
             Self::Standby => f.write_str("another process scans; this one stands by"),
             Self::Unreachable(since) => {
                 write!(f, "database unreachable since {}", clock(since))
+            }
+            Self::Unusable(since) => {
+                write!(
+                    f,
+                    "database cannot be used in this way, since {}",
+                    clock(since)
+                )
             }
             Self::Lost => f.write_str("the scan lost its connection"),
             Self::Due => f.write_str("a new scan is due"),
@@ -72,6 +81,7 @@ impl Facts {
         match &self.role {
             Role::Starting => return Some(Why::Starting),
             Role::Standby(_) => return Some(Why::Standby),
+            Role::Cut { since, trouble } if trouble.stays => return Some(Why::Unusable(*since)),
             Role::Cut { since, .. } => return Some(Why::Unreachable(*since)),
             Role::Scanner => {}
         }
@@ -79,7 +89,7 @@ impl Facts {
             return Some(Why::Unreachable(since));
         }
         match (self.last_outcome.as_ref()?, &self.last) {
-            (Outcome::Failed(why), _) => Some(Why::Failed(why.clone())),
+            (Outcome::Failed(trouble), _) => Some(Why::Failed(trouble.why.clone())),
             (Outcome::Unreachable, _) => Some(Why::Lost),
             (Outcome::Overtaken, _) => Some(Why::Due),
             (Outcome::CutShort, Some(scan)) => {
@@ -127,7 +137,7 @@ mod tests {
     use crate::rules::{Catalogue, Severity};
     use crate::run::CheckRequest;
     use crate::watch::WatchPlan;
-    use crate::watch::board::Board;
+    use crate::watch::board::{Board, Trouble};
 
     fn time(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(second, 0).unwrap()
@@ -188,9 +198,19 @@ mod tests {
             (
                 Role::Cut {
                     since: time(1002),
-                    why: String::new(),
+                    trouble: Trouble::default(),
                 },
                 Why::Unreachable(time(1002)),
+            ),
+            (
+                Role::Cut {
+                    since: time(1002),
+                    trouble: Trouble {
+                        stays: true,
+                        ..Trouble::default()
+                    },
+                },
+                Why::Unusable(time(1002)),
             ),
         ] {
             let facts = Facts { role, ..well() };
@@ -200,7 +220,13 @@ mod tests {
             (Outcome::CutShort, Why::CutShort(String::new())),
             (Outcome::Unreachable, Why::Lost),
             (Outcome::Overtaken, Why::Due),
-            (Outcome::Failed("x".to_owned()), Why::Failed("x".to_owned())),
+            (
+                Outcome::Failed(Trouble {
+                    why: "x".to_owned(),
+                    ..Trouble::default()
+                }),
+                Why::Failed("x".to_owned()),
+            ),
         ] {
             let facts = Facts {
                 last_outcome: Some(outcome),

@@ -112,10 +112,17 @@ async fn ready(State(board): State<Arc<Board>>) -> Response {
     let unready = |words: String| text(StatusCode::SERVICE_UNAVAILABLE, words);
     match &facts.role {
         Role::Starting => unready("starting: the database has not been reached yet\n".to_owned()),
-        Role::Cut { since, .. } => unready(format!(
-            "database unreachable since {}\n",
-            since.format("%Y-%m-%dT%H:%M:%SZ")
-        )),
+        Role::Cut { since, trouble } => {
+            let what = if trouble.stays {
+                "database cannot be used in this way, since"
+            } else {
+                "database unreachable since"
+            };
+            unready(format!(
+                "{what} {}; the log and the status page say why and what to do\n",
+                since.format("%Y-%m-%dT%H:%M:%SZ")
+            ))
+        }
         _ if !facts.reachable(now) => {
             unready("database unreachable: it does not answer\n".to_owned())
         }

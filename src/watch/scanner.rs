@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{TimeDelta, Utc};
 
 use super::WatchPlan;
-use super::board::{Board, Outcome, Role, Scan};
+use super::board::{Board, Outcome, Role, Scan, Trouble};
 use super::service::Orders;
 use super::session::{Contact, Turn};
 use super::trend::KEPT;
@@ -224,11 +224,12 @@ impl Scanner {
                 return Err(error);
             }
             Err(error) => {
-                let why = told(&error);
-                tracing::error!(error = %why, "the scan failed");
+                let trouble = Trouble::of(&error);
+                let help = trouble.help.as_deref();
+                tracing::error!(error = %trouble.why, help, "the scan failed");
                 self.board.note(|facts| {
                     facts.ends.failed += 1;
-                    facts.last_outcome = Some(Outcome::Failed(why));
+                    facts.last_outcome = Some(Outcome::Failed(trouble));
                 });
             }
         }
@@ -275,10 +276,11 @@ impl Scanner {
         }
         let history = ScanHistory::Database(&self.plan.settings);
         let recorded = history.record(&self.plan.request, &scan.report);
-        if let Err(error) = &recorded {
-            tracing::error!(error = %told(error), "the scan cannot be recorded");
+        let recorded = recorded.map_err(|error| Trouble::of(&error));
+        if let Err(trouble) = &recorded {
+            let help = trouble.help.as_deref();
+            tracing::error!(error = %trouble.why, help, "the scan cannot be recorded");
         }
-        let recorded = recorded.map_err(|error| told(&error));
         self.board.note(|facts| facts.recorded = Some(recorded));
         Ok(())
     }
@@ -291,19 +293,20 @@ impl Scanner {
         self.board.note(|facts| facts.next = next);
     }
 
-    /// The database does not answer, or not as it should: how long to wait before it is asked again.
+    /// The database does not answer, or is of no use: how long to wait before it is asked again.
     fn cut(&mut self, error: &RunError) -> Duration {
         self.contact = None;
-        let why = told(error);
+        let trouble = Trouble::of(error);
         let news = self.board.note(|facts| {
             let since = match &facts.role {
                 Role::Cut { since, .. } => *since,
                 _ => Utc::now(),
             };
-            let news = !matches!(&facts.role, Role::Cut { why: before, .. } if *before == why);
+            let news =
+                !matches!(&facts.role, Role::Cut { trouble: before, .. } if *before == trouble);
             facts.role = Role::Cut {
                 since,
-                why: why.clone(),
+                trouble: trouble.clone(),
             };
             facts.next = None;
             // What was seen then may no longer be so.
@@ -312,7 +315,12 @@ impl Scanner {
             news
         });
         if news {
-            tracing::warn!(error = %why, "the database cannot be reached; what is so there is not known");
+            let (error, help) = (&trouble.why, trouble.help.as_deref());
+            if trouble.stays {
+                tracing::error!(%error, help, "the database cannot be used in this way; nothing is scanned until that is changed");
+            } else {
+                tracing::warn!(%error, help, "the database cannot be reached; what is so there is not known");
+            }
         }
         let pause = self.backoff.mul_f64(0.75 + fastrand::f64() / 2.0);
         self.backoff = (self.backoff * 2)
@@ -347,21 +355,6 @@ fn how_it_stands(view: &OperationView) -> (OperationId, Phase, WorkerLife) {
 
 fn is_connection(error: &RunError) -> bool {
     error.class() == Some(FaultClass::Connection)
-}
-
-/// An error and what lies behind it, in one line.
-fn told(error: &RunError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

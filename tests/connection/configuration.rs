@@ -1,6 +1,8 @@
 //! quay-doctor.toml: where it is found, what counts, and what `config show` says of it.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::Value;
@@ -203,6 +205,43 @@ const UNDECIDED: &str = r#"
     name = "v{n}"
     count = 10
 "#;
+
+/// systemd gives a service's account its credentials by an ACL, and their group seems to have a right.
+#[test]
+fn a_password_file_among_systemds_credentials_counts_though_its_group_seems_to_read_it() {
+    let folder = folder("");
+    let file = folder.path().join("pgpass");
+    std::fs::write(&file, "*:*:*:*:hunter2\n").expect("a file");
+    let (path, home) = (
+        file.to_str().expect("UTF-8"),
+        folder.path().to_str().expect("UTF-8"),
+    );
+    let used = format!("the password file {path}");
+    let counts = |mode: u32, credentials: &str| {
+        std::fs::set_permissions(&file, Permissions::from_mode(mode)).expect("a mode");
+        let variables = [
+            ("DATABASE_URL", "postgresql://nightly@db1/quay"),
+            ("PGPASSFILE", path),
+            ("CREDENTIALS_DIRECTORY", credentials),
+        ];
+        let args = ["config", "show", "--format", "json"];
+        let shown = run_in(folder.path(), &variables, &args).expect_status(0);
+        let shown = shown.json();
+        let all = shown["connection"].as_array().expect("a list");
+        all.iter()
+            .any(|one| one["name"] == "password" && one["from"] == used)
+    };
+    assert!(counts(0o600, ""));
+    assert!(counts(0o440, home));
+    for (mode, credentials) in [
+        (0o440, ""),
+        (0o440, "/elsewhere"),
+        (0o444, home),
+        (0o460, home),
+    ] {
+        assert!(!counts(mode, credentials), "{mode:o} {credentials}");
+    }
+}
 
 #[test]
 fn a_policy_accepted_in_the_file_is_shown_and_brings_the_status_back() {

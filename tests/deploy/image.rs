@@ -105,6 +105,16 @@ fn what_the_build_copies_is_there_and_has_every_target_of_the_manifest() {
     assert!(build.contains("--locked"), "{build}");
 }
 
+/// Engines on other machines are sent what is not named there.
+#[test]
+fn what_the_engine_is_not_sent_is_not_copied() {
+    let file = fs::read_to_string(root().join(".dockerignore")).expect("a list");
+    let left_out = file.lines().filter_map(|line| line.strip_prefix('/'));
+    let left_out: BTreeSet<PathBuf> = left_out.map(PathBuf::from).collect();
+    assert!(left_out.contains(Path::new("target")), "{left_out:?}");
+    assert!(left_out.is_disjoint(&copied()), "{left_out:?}");
+}
+
 /// The targets that Cargo finds in a source tree: kind and name.
 fn targets(source: &Path) -> BTreeSet<(String, String)> {
     let output = Command::new(env!("CARGO"))
@@ -147,7 +157,7 @@ fn every_file_that_is_compiled_into_the_program_is_copied() {
 }
 
 #[test]
-fn the_build_is_of_the_toolchain_and_tells_the_commit_as_a_release_does() {
+fn the_build_is_of_the_toolchain_and_tells_its_commit_and_no_path_as_a_release_does() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("a manifest");
     let wanted = manifest
         .lines()
@@ -156,9 +166,17 @@ fn the_build_is_of_the_toolchain_and_tells_the_commit_as_a_release_does() {
     let file = text("Containerfile");
     let line = format!("ARG RUST_VERSION={wanted}\n");
     assert!(file.contains(&line), "{line}");
+    let readme = fs::read_to_string(root().join("README.md")).expect("a page");
+    let needed = format!("Rust {wanted} or later");
+    assert!(readme.contains(&needed), "README.md: {needed}");
     let build = fs::read_to_string(root().join("build.rs")).expect("a script");
     assert!(build.contains("\"QUAY_DOCTOR_COMMIT\""));
     assert!(file.contains("QUAY_DOCTOR_COMMIT=\"${COMMIT}\""), "{file}");
+    // As in a release: neither where the source is nor where the crates are.
+    for path in ["/source=", "${CARGO_HOME:-/usr/local/cargo}="] {
+        let remapped = format!("--remap-path-prefix={path}");
+        assert!(file.contains(&remapped), "{remapped}: {file}");
+    }
 }
 
 #[test]

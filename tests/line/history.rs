@@ -1,6 +1,11 @@
 //! The history of what was done.
 
+use std::process::Command;
+
+use quay_doctor::sandbox::skipped;
+
 use super::stage::{BOTH_FAILURES, RELEASE, Stage};
+use crate::program;
 
 #[test]
 fn a_run_is_shown_with_who_why_and_what_it_changed() {
@@ -82,4 +87,26 @@ fn a_history_that_is_not_there_is_said_so() {
     stage.run(&["migrate", "up", "--to", "1"]).expect_status(0);
     stage.run(&["history", "5"]).expect_status(2);
     stage.run(&["history", "--tag", "acme"]).expect_status(2);
+}
+
+/// As the audit's run-book has it. A variable can be anybody's, and is asked where there is no account.
+#[test]
+fn whoever_is_not_stated_is_the_account_of_the_operating_system() {
+    let account = Command::new("id").arg("-un").output().expect("id");
+    if !account.status.success() {
+        skipped("the account that the tests run under has no name");
+        return;
+    }
+    let account = String::from_utf8(account.stdout).expect("UTF-8");
+    let stage = Stage::migrated(BOTH_FAILURES);
+    let args = ["fix", "--apply", "--rule", "unprotected-tag"];
+    let output = program::command(&args)
+        .args(["--immutable-tags-can-expire", "false"])
+        .env("DATABASE_URL", stage.db.url())
+        .env("USER", "somebody else")
+        .output()
+        .expect("the program starts");
+    assert!(output.status.success(), "{output:?}");
+    let all = stage.run(&["history", "--format", "json"]).json();
+    assert_eq!(all["operations"][0]["actor"], account.trim());
 }

@@ -79,6 +79,13 @@ fn told_and_left_alone(mode: &str) {
     });
     let (ready, figures) = (watcher.get("/readyz"), watcher.figures());
     assert_eq!(ready.status, 503, "{ready:?}");
+    // Nobody is to look for a server that is down, and what to do is said wherever somebody looks first.
+    let (page, help) = (watcher.page(), "or to a pool in session mode");
+    let what = "database cannot be used in this way, since";
+    assert!(page.contains(what) && page.contains(help), "{page}");
+    assert!(!page.contains("unreachable"), "{page}");
+    assert!(ready.body.starts_with(what), "{ready:?}");
+    assert!(watcher.log().contains(help), "{}", watcher.log());
     assert_eq!(figures["quay_doctor_watch_known"], 0.0, "{figures:?}");
     assert_eq!(figures["quay_doctor_watch_scanner"], 0.0, "{figures:?}");
     watcher.signal("TERM");

@@ -5,6 +5,7 @@
 mod catalog;
 mod cluster;
 mod ending;
+mod example;
 mod proxy;
 mod shared;
 mod world;

@@ -92,6 +92,16 @@ fn nothing_on_the_page_is_from_elsewhere_or_without_its_name() {
         page.matches("<table").count(),
         page.matches("<caption").count()
     );
+    // A table that is scrolled sideways has to be reached with the Tab key: at its caption, for a browser that is
+    // led to the table as a whole shows its middle.
+    for table in page.split("<div class=\"wide\"").skip(1) {
+        let (region, inside) = table.split_once('>').expect("a tag");
+        assert!(!region.contains("tabindex"), "{region}");
+        assert!(
+            inside.starts_with("<table><caption tabindex=\"0\">"),
+            "{inside:.60}"
+        );
+    }
     assert_eq!(page.matches("<h1").count(), 1);
     for id in page
         .split(" id=\"")

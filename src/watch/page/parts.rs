@@ -45,9 +45,9 @@ pub(super) fn rules(facts: &Facts, now: DateTime<Utc>) -> Markup {
             h2 id="rules-title" { "Rules" }
             (past(facts, now))
             @if let Some(scan) = &facts.last {
-                div.wide tabindex="0" role="region" aria-label="Rules, a table" {
+                div.wide role="region" aria-label="Rules, a table" {
                     table {
-                        caption { "Every rule, and what the last scan found; what wants to be looked at stands first" }
+                        caption tabindex="0" { "Every rule, and what the last scan found; what wants to be looked at stands first" }
                         thead {
                             tr {
                                 th scope="col" { "rule" }
@@ -141,9 +141,9 @@ fn policy_table(policies: &[PolicyView], now: DateTime<Utc>) -> Markup {
     let mut shown: Vec<&PolicyView> = policies.iter().collect();
     shown.sort_by_key(|policy| policy.state == PolicyState::Active);
     html! {
-        div.wide tabindex="0" role="region" aria-label="Policies, a table" {
+        div.wide role="region" aria-label="Policies, a table" {
             table {
-                caption { (thousands(policies.len() as u64)) " in all; what is not simply in force stands first" }
+                caption tabindex="0" { (thousands(policies.len() as u64)) " in all; what is not simply in force stands first" }
                 thead {
                     tr {
                         th scope="col" { "where" }
@@ -214,9 +214,9 @@ pub(super) fn operations(facts: &Facts, now: DateTime<Utc>) -> Markup {
 
 fn operation_table(operations: &[OperationView], now: DateTime<Utc>) -> Markup {
     html! {
-        div.wide tabindex="0" role="region" aria-label="Operations, a table" {
+        div.wide role="region" aria-label="Operations, a table" {
             table {
-                caption { "Operations that have not ended; " code { "quay-doctor recover" } " ends what was interrupted" }
+                caption tabindex="0" { "Operations that have not ended; " code { "quay-doctor recover" } " ends what was interrupted" }
                 thead {
                     tr {
                         th scope="col" { "operation" }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::words::{long, moment, said, took};
 use crate::report::{Standing, harmless, thousands, verdict};
 use crate::watch::WatchPlan;
-use crate::watch::board::{Facts, Role};
+use crate::watch::board::{Facts, Outcome, Role, Trouble};
 use crate::watch::knowledge::{Knowledge, Why};
 
 /// What the page says first.
@@ -93,8 +93,12 @@ pub(super) fn header(facts: &Facts, headline: &Headline, now: DateTime<Utc>) -> 
 /// What an operator has to see to.
 fn notices(facts: &Facts) -> Markup {
     html! {
-        @if let Role::Cut { why, .. } = &facts.role {
-            p.why role="status" { strong { "Database unreachable. " } (said(why)) }
+        @if let Role::Cut { trouble, .. } = &facts.role {
+            @let what = if trouble.stays { "The database cannot be used in this way. " } else { "Database unreachable. " };
+            (notice(what, trouble))
+        } @else if let Some(Outcome::Failed(trouble)) = &facts.last_outcome {
+            // Why is in the headline.
+            @if let Some(help) = &trouble.help { p.why role="status" { (what_to_do(help)) } }
         }
         @if let Some(why) = &facts.refused {
             p.why role="status" {
@@ -102,10 +106,24 @@ fn notices(facts: &Facts) -> Markup {
                 (said(why))
             }
         }
-        @if let Some(Err(why)) = &facts.recorded {
-            p.why role="status" { strong { "The last scan could not be recorded. " } (said(why)) }
+        @if let Some(Err(trouble)) = &facts.recorded {
+            (notice("The last scan could not be recorded. ", trouble))
         }
     }
+}
+
+/// What went wrong, and what to do.
+fn notice(what: &str, trouble: &Trouble) -> Markup {
+    html! {
+        p.why role="status" {
+            strong { (what) } (said(&trouble.why)) "."
+            @if let Some(help) = &trouble.help { br; (what_to_do(help)) }
+        }
+    }
+}
+
+fn what_to_do(help: &str) -> Markup {
+    html! { strong { "What to do: " } (said(help)) "." }
 }
 
 fn role(facts: &Facts, now: DateTime<Utc>) -> Markup {
@@ -115,7 +133,7 @@ fn role(facts: &Facts, now: DateTime<Utc>) -> Markup {
             (Role::Scanner, None) => "scans this database",
             (Role::Standby(Some(pid)), _) => { "stands by; backend " (pid) " has the lock" },
             (Role::Standby(None), _) => "stands by",
-            (Role::Cut { .. }, _) => "tries to reach the database again",
+            (Role::Cut { .. }, _) => "tries again and again to connect",
             (Role::Starting, _) => "is reaching the database for the first time",
         }
     }

@@ -63,15 +63,16 @@ fn list(report: &CheckReport, ask: &Ask) -> Markup {
             (plural(found.len() as u64, "violation"))
             @if ask.narrows() { " found" }
             @if report.truncated {
-                ", among the first " (thousands(report.violations.len() as u64)) " of "
-                (thousands(report.total_violations())) " that are kept (" code { "--limit" } ")"
+                ", among the " (thousands(report.violations.len() as u64)) " of "
+                (thousands(report.total_violations())) " that are kept, each rule its share ("
+                code { "--limit" } ")"
             }
             "."
         }
         @if !found.is_empty() {
-            div.wide tabindex="0" role="region" aria-label="Violations, a table" {
+            div.wide role="region" aria-label="Violations, a table" {
                 table {
-                    caption {
+                    caption tabindex="0" {
                         "Page " (page + 1) " of " (pages)
                         "; " code { "quay-doctor tag explain" } " tells everything about one tag"
                     }

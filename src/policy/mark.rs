@@ -107,8 +107,18 @@ pub(super) fn mark(
             &newer
         }
     };
+    let left: Vec<TagId>;
+    let tags = if work == Work::MarkAgain && Safeguard::TakenOff.is_on() {
+        // A page has mutable rows alone: what we marked and find there somebody took off since.
+        let newest = newest_changes(tx, tags)?;
+        let taken_off = |tag: &&TagId| is_marked_by(operation, newest.get(tag));
+        left = tags.iter().filter(|tag| !taken_off(tag)).copied().collect();
+        &left
+    } else {
+        tags
+    };
     // Whether an administrator took a tag off is asked in the sweep, of every row; before, of those
-    // that were pushed since the operation began.
+    // that were pushed since the operation began, or that we may have marked already.
     if work == Work::Sweep || !Safeguard::JournalWithChange.is_on() {
         return mark_one_by_one(tx, operation, options, work, tags);
     }
@@ -237,6 +247,11 @@ fn row_lock() -> RowLock {
     }
 }
 
+/// Whether the newest change of a row is that we made it immutable.
+fn is_marked_by(operation: &PolicyOperation, newest: Option<&(OperationId, Immutability)>) -> bool {
+    newest.is_some_and(|(by, left)| *by == operation.id && *left == Immutability::Immutable)
+}
+
 /// What is known about a batch's rows under lock.
 struct Look<'a> {
     operation: &'a PolicyOperation,
@@ -279,9 +294,7 @@ impl Look<'_> {
     /// A row that our own journal says we marked, and that is mutable now: an administrator took
     /// it off. Unless an operation of ours released it since.
     fn was_taken_off(&self, tag: TagId) -> bool {
-        self.newest.get(&tag).is_some_and(|(operation, left)| {
-            *operation == self.operation.id && *left == Immutability::Immutable
-        })
+        is_marked_by(self.operation, self.newest.get(&tag))
     }
 
     /// The expiry of the row when it is immutable; `None` where it ends within the clocks' margin,

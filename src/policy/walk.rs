@@ -31,6 +31,9 @@ const ATTEMPTS: u32 = 8;
 pub(super) enum Work {
     /// Makes them immutable: first pass.
     Mark,
+    /// The same where an earlier worker was, or this one before it lost its connection: a cursor follows
+    /// when a whole stretch is done, and so rows that were marked are met again.
+    MarkAgain,
     /// Makes them immutable: after activation.
     Sweep,
     /// Makes them mutable where nothing else holds them.
@@ -77,6 +80,10 @@ impl Worker<'_> {
     /// Walks the scope from where the operation is, and does its work on every live tag that the
     /// text makes immutable.
     pub(super) fn walk(&mut self, work: Work, text: &PolicyText) -> Result<(), PolicyError> {
+        let work = match work {
+            Work::Mark if self.operation.sums.changed > 0 => Work::MarkAgain,
+            work => work,
+        };
         let book = self.book(text);
         let from = self.operation.cursor.clone();
         let mut rows = FIRST;
@@ -125,7 +132,7 @@ impl Worker<'_> {
                     repository,
                     after: after.as_ref().map(|(name, id)| (name.as_str(), *id)),
                     immutability: match work {
-                        Work::Mark | Work::Sweep => Immutability::Mutable,
+                        Work::Mark | Work::MarkAgain | Work::Sweep => Immutability::Mutable,
                         Work::Release => Immutability::Immutable,
                     },
                     now,
@@ -311,7 +318,7 @@ impl Worker<'_> {
 
     fn batch(&mut self, work: Work, batch: &Batch<'_>) -> Result<Dealt, PolicyError> {
         match work {
-            Work::Mark | Work::Sweep => self.mark_batch(work, batch),
+            Work::Mark | Work::MarkAgain | Work::Sweep => self.mark_batch(work, batch),
             Work::Release => self.release_batch(batch),
         }
     }

@@ -332,6 +332,15 @@ fn recovered(
     args.extend(how);
     let recover = stated(&args);
     let unfinished = "SELECT count(*) FROM quay_doctor.operation WHERE finished_at IS NULL";
+    if let Some(id) = ended.last().and_then(ended_halfway) {
+        // What a run did before it ended stands: it is taken back, or the next one does the rest.
+        let args = match schedule.then {
+            Then::Resume | Then::SameCommand => asked.args.clone(),
+            _ => stated(&["fix", "undo", id]),
+        };
+        let next = run(&arena.role_url(), &args);
+        ended.push(next);
+    }
     if schedule.then == Then::SameCommand
         && schedule.wanted.is_policy()
         && arena.count(unfinished) > 0
@@ -365,6 +374,13 @@ fn recovered(
     let once = arena.state();
     run(&arena.role_url(), &recover);
     arena.state().is_as(&once)
+}
+
+/// The fix run that ended before it was done, and says that there is nothing to recover.
+fn ended_halfway(ended: &Ended) -> Option<&str> {
+    let (_, rest) = ended.stderr.split_once("`quay-doctor fix undo ")?;
+    let (id, rest) = rest.split_once('`')?;
+    rest.contains("there is nothing to recover").then_some(id)
 }
 
 /// The clock jumps ahead: every time that there is lies so much further back.

@@ -18,6 +18,35 @@ fn rule_10_what_an_administrator_took_off_meanwhile_stays_off() {
     });
 }
 
+/// More tags than the first batch takes: a cursor follows when all of them are done.
+const TWO_BATCHES: &str = r#"
+    seed = 4
+    [[namespace]]
+    name = "acme"
+    [[namespace.repository]]
+    name = "shop"
+    [[namespace.repository.tags]]
+    name = "v{n}"
+    count = 300
+"#;
+
+#[test]
+fn rule_10_what_was_taken_off_under_a_worker_that_died_stays_off_under_the_next() {
+    on_and_off("taken-off", |switches, on| {
+        let scene = Scene::of(TWO_BATCHES);
+        let killed = [switches, &[("QUAY_DOCTOR_KILL_AT", "after-commit:1")]].concat();
+        scene.run_with(&killed, &policy(&CREATE)).expect_status(-1);
+        let marked = scene.count("SELECT count(*) FROM tag WHERE immutable");
+        assert!((1..300).contains(&marked), "{marked} of 300");
+        // Quay's log is kept elsewhere: the journal alone tells.
+        scene.sql("UPDATE tag SET immutable = false WHERE id = (SELECT min(tag_id) FROM quay_doctor.tag_change)");
+        scene.bury();
+        scene.run_with(switches, &policy(&CREATE)).expect_status(0);
+        let mutable = scene.count("SELECT count(*) FROM tag WHERE NOT immutable");
+        assert_eq!(mutable == 1, on, "{mutable} are mutable");
+    });
+}
+
 #[test]
 fn rule_10_what_an_administrator_took_off_a_tag_that_was_pushed_immutable_stays_off() {
     on_and_off("taken-off-by-log", |switches, on| {

@@ -194,7 +194,7 @@ impl Readers<'_> {
     ) -> Result<(), PgError> {
         let mut session = ReadSession::open(self.settings)?;
         let mut snapshot = session.snapshot_as(&self.snapshot)?;
-        table.pieces.expect(&mut snapshot)?;
+        table.pieces.prepare(&mut snapshot)?;
         while !table.stop.load(Ordering::Relaxed) {
             let number = table.next.fetch_add(1, Ordering::Relaxed);
             if number >= table.pieces.count() {

@@ -49,7 +49,7 @@ impl Pieces {
     }
 
     /// Prepares a reader for them.
-    pub(super) fn expect(&self, snapshot: &mut ReadSnapshot<'_>) -> Result<(), PgError> {
+    pub(super) fn prepare(&self, snapshot: &mut ReadSnapshot<'_>) -> Result<(), PgError> {
         match self {
             Self::Pages(_) => Ok(()),
             Self::Repositories(_) => prefer_indexes(snapshot),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Every room of the library and its floor. On one floor a room may use those that stand before it
 /// in `NEIGHBOURS`, and no others.
-const FLOORS: [(&str, u32); 21] = [
+const FLOORS: [(&str, u32); 22] = [
     ("pattern", 0),
     ("quay", 0),
     ("config", 1),
@@ -13,6 +13,7 @@ const FLOORS: [(&str, u32); 21] = [
     ("correction", 2),
     ("evaluate", 2),
     ("report", 2),
+    ("crew", 3),
     ("ground", 3),
     ("journal", 3),
     ("pg", 3),

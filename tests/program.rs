@@ -44,7 +44,12 @@ pub fn command(args: &[&str]) -> Command {
 
 /// Runs the program to its end.
 pub fn run(args: &[&str]) -> Ended {
-    let output = command(args).output().expect("the program starts");
+    ended(&mut command(args))
+}
+
+/// Runs a command of the program to its end.
+pub fn ended(command: &mut Command) -> Ended {
+    let output = command.output().expect("the program starts");
     Ended {
         status: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).expect("UTF-8"),

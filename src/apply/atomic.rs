@@ -10,7 +10,7 @@ use super::run::{ATTEMPTS, Site, add, back_off, begin_in, go_on, passes, reposit
 use super::{ApplyError, ApplyOptions, policies};
 use crate::correction::Planned;
 use crate::ground::Memory;
-use crate::journal::{FixRun, Phase, liveness_held, record_policy_change};
+use crate::journal::{FixRun, Part, Phase, liveness_held, record_policy_change};
 use crate::pg::{FaultClass, WriteSession};
 use crate::relations::{PolicySchema, lock_policy_tables, lock_policy_tables_alone};
 use crate::rules::Catalogue;
@@ -79,6 +79,7 @@ fn attempt(
         rules,
         options,
         schema,
+        part: Part::Lead,
     };
     let (mut sum, mut memory) = (BatchOutcome::default(), Memory::default());
     let (mut held, mut done) = (0, 0);
@@ -109,7 +110,7 @@ fn attempt(
     if sum.totals.skipped + held > 0 {
         return Err(not_all(corrections, sum.totals.skipped, held));
     }
-    if !liveness_held(&mut tx, run.id)? {
+    if !liveness_held(&mut tx, run.id, Part::Lead)? {
         return Err(ApplyError::LivenessLost(run.id));
     }
     sum.totals.batches = 1;

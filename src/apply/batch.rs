@@ -48,7 +48,7 @@ pub(super) fn carry_out(
     let begun = Instant::now();
     let mut tx = session.begin()?;
     let mut outcome = in_transaction(&mut tx, site, memory, repository, planned)?;
-    if !liveness_held(&mut tx, site.run.id)? {
+    if !liveness_held(&mut tx, site.run.id, site.part)? {
         return Err(ApplyError::LivenessLost(site.run.id));
     }
     let totals = &mut outcome.totals;

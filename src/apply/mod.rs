@@ -6,6 +6,7 @@
 
 mod atomic;
 mod batch;
+mod carry;
 mod error;
 mod guard;
 mod options;
@@ -16,6 +17,7 @@ mod record;
 mod restore;
 mod run;
 mod script;
+mod taking_back;
 mod undo;
 
 pub use error::ApplyError;

@@ -10,7 +10,7 @@ use crate::evaluate::{
     Strictness, Subject,
 };
 use crate::journal::{
-    FixTotals, Phase, PolicyChange, liveness_held, policy_standings, record_policy_change,
+    FixTotals, Part, Phase, PolicyChange, liveness_held, policy_standings, record_policy_change,
     unfinished_operations,
 };
 use crate::pg::{PgError, WriteSession, WriteTransaction};
@@ -55,7 +55,7 @@ fn attempt(
         }
         None => totals.skipped = 1,
     }
-    if !liveness_held(&mut tx, site.run.id)? {
+    if !liveness_held(&mut tx, site.run.id, Part::Lead)? {
         return Err(ApplyError::LivenessLost(site.run.id));
     }
     site.run.advance(&mut tx, Phase::Applying, &totals)?;

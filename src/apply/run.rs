@@ -1,22 +1,19 @@
 //! A fix run: its row in the journal, its batches, what becomes of faults in between.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
-use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::atomic::all_or_nothing;
-use super::batch::{BatchOutcome, carry_out};
+use super::carry::carry_all_out;
 use super::error::Rest;
-use super::pace::{Pace, Took};
-use super::{ApplyError, ApplyOptions, FixStrategy, PlanOrigin, policies};
+use super::{ApplyError, ApplyOptions, FixStrategy, PlanOrigin};
 use crate::config::{AnswerLimit, ConnectionSettings};
 use crate::correction::{Plan, PlanFileError, Planned};
 use crate::ground::Memory;
 use crate::journal::{
-    FixRun, FixTotals, JournalError, Phase, SchemaState, begin_fix, database_identity,
+    FixRun, FixTotals, JournalError, Part, Phase, SchemaState, begin_fix, database_identity,
     hold_liveness,
 };
 use crate::pg::{FaultClass, Statements, WriteSession, WriteTransaction};
@@ -36,17 +33,14 @@ const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '2s'; \
 pub(super) const ATTEMPTS: u32 = 6;
 
 /// What a batch works with.
+#[derive(Clone, Copy)]
 pub(super) struct Site<'a> {
     pub(super) run: &'a FixRun,
     pub(super) rules: &'a Catalogue,
     pub(super) options: &'a ApplyOptions,
     pub(super) schema: PolicySchema,
-}
-
-/// What a run learns from batch to batch.
-struct Learnt {
-    pace: Pace,
-    memory: Memory,
+    /// Whose session the batches are.
+    pub(super) part: Part,
 }
 
 /// What a run did.
@@ -121,20 +115,20 @@ pub fn apply(
         rules,
         options,
         schema: PolicySchema::from(&schema),
+        part: Part::Lead,
     };
     let cut_short = |source: ApplyError| ApplyError::CutShort {
         run: run.id,
         rest: Rest::Unfinished(run.id),
         source: Box::new(source),
     };
-    let mut outcome = match carry_all_out(&mut session, &site, &plan.corrections, reached) {
+    let mut outcome = match carry_all_out(settings, &mut session, site, &plan.corrections, reached)
+    {
         Ok(outcome) => outcome,
         Err(error) => {
             // Where the connection lives the run ends here, and what it did stands; where not,
             // `recover` finds it.
-            let rest = if error.fault() != Some(FaultClass::Connection)
-                && end(&mut session, &run, Phase::Done).is_ok()
-            {
+            let rest = if end(&mut session, &run, Phase::Done).is_ok() {
                 Rest::Ended(run.id)
             } else {
                 Rest::Unfinished(run.id)
@@ -235,60 +229,6 @@ pub(super) fn end(
     Ok(())
 }
 
-fn carry_all_out(
-    session: &mut WriteSession,
-    site: &Site<'_>,
-    corrections: &[Planned],
-    reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
-) -> Result<BatchOutcome, ApplyError> {
-    let mut sum = BatchOutcome::default();
-    let mut learnt = Learnt {
-        pace: Pace::new(site.options.batch_time),
-        memory: Memory::default(),
-    };
-    let mut done = 0;
-    let of_same_repository = |a: &Planned, b: &Planned| repository(a) == repository(b);
-    for chunk in corrections.chunk_by(of_same_repository) {
-        let Some(repository) = chunk.first().and_then(repository) else {
-            let rows = chunk.iter();
-            for planned in rows.filter(|planned| planned.correction.operation().is_none()) {
-                let totals = policies::correct(session, site, planned)?;
-                add(&mut sum.totals, &totals);
-                done += 1;
-                go_on(reached(done))?;
-            }
-            continue;
-        };
-        read_ahead(session, &mut learnt.memory, repository, site.schema)?;
-        let mut rest = Cow::Borrowed(chunk);
-        let mut rounds = 0;
-        while !rest.is_empty() {
-            let held = one_round(
-                session,
-                site,
-                repository,
-                &rest,
-                &mut learnt,
-                &mut sum,
-                &mut |more| reached(done + more),
-            )?;
-            done += (rest.len() - held.len()) as u64;
-            go_on(reached(done))?;
-            rounds += 1;
-            if rounds > ATTEMPTS {
-                // Still in somebody else's hands; the next run finds them again.
-                sum.totals.skipped += held.len() as u64;
-                break;
-            }
-            if !held.is_empty() {
-                sleep(back_off(rounds));
-            }
-            rest = Cow::Owned(held);
-        }
-    }
-    Ok(sum)
-}
-
 /// Reads ahead what the first batch in a repository is judged by, in a transaction that holds nothing.
 pub(super) fn read_ahead(
     session: &mut WriteSession,
@@ -300,51 +240,6 @@ pub(super) fn read_ahead(
     memory.read_ahead(&mut tx, repository, schema)?;
     tx.commit()?;
     Ok(())
-}
-
-/// One round over a repository's corrections; those whose rows somebody else holds.
-fn one_round(
-    session: &mut WriteSession,
-    site: &Site<'_>,
-    repository: RepositoryId,
-    planned: &[Planned],
-    learnt: &mut Learnt,
-    sum: &mut BatchOutcome,
-    reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
-) -> Result<Vec<Planned>, ApplyError> {
-    let mut held = Vec::new();
-    let mut next = 0;
-    let mut attempts = 0;
-    while next < planned.len() {
-        let batch = &planned[next..planned.len().min(next + learnt.pace.rows())];
-        match carry_out(session, site, &mut learnt.memory, repository, batch) {
-            Ok(outcome) => {
-                let took = Took {
-                    entering: outcome.entering,
-                    whole: Duration::from_millis(outcome.totals.longest_batch_ms),
-                };
-                learnt.pace.learn(batch.len(), took);
-                next += batch.len();
-                attempts = 0;
-                add(&mut sum.totals, &outcome.totals);
-                sum.past_expiries += outcome.past_expiries;
-                held.extend(outcome.held);
-                go_on(reached(next as u64))?;
-            }
-            Err(error) if too_much_at_once(&error) && batch.len() > 1 => learnt.pace.halve(),
-            Err(error) if error.is_duplicate_key() => {
-                // One row, and its expiry is another row's of the same name: left as it is.
-                sum.totals.skipped += 1;
-                next += 1;
-            }
-            Err(error) if passes(&error) && attempts < ATTEMPTS => {
-                attempts += 1;
-                sleep(back_off(attempts));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(held)
 }
 
 /// Whether the work goes on after a batch.

@@ -4,6 +4,7 @@
 //! before-image through here, in the transaction of the change. Nothing here decides whether a
 //! change is right, and nothing here touches a table of Quay's.
 
+mod advance;
 mod database;
 mod error;
 mod fix_run;
@@ -21,6 +22,7 @@ mod tag_change;
 mod told;
 mod under_way;
 
+pub use advance::{Step, add_to, advance, heartbeat, take_over};
 pub use database::database_identity;
 pub use error::JournalError;
 pub use fix_run::{FixRun, FixTotals, RunRow, begin_fix, fix_run, run_state};
@@ -28,16 +30,16 @@ pub use history::{HistoryChange, HistoryOf, HistoryRow, TagPath, changes, histor
 pub use kept::{Kept, KeptWhat, kept, kept_since, record_kept, record_kept_policy, withdraw_kept};
 pub use linked::{Linked, close_as_taken_back, link, linked_to, open_again, was_activated};
 pub use liveness::{
-    LINGERING, LIVENESS_CLASS, hold_liveness, hold_liveness_within, holder_of, liveness_held,
+    BackendPid, HAND_CLASS, LINGERING, LIVENESS_CLASS, Part, backend, become_hand, end_hands,
+    hold_liveness, hold_liveness_within, holder_of, liveness_held, liveness_key,
 };
 pub use operation::{
     Identity, Kind, LifeSign, OperationRow, Phase, policy_standings, unfinished_operations,
 };
 pub use policy_change::{PolicyChange, changed_policies, mark_policy_undone, record_policy_change};
 pub use policy_operation::{
-    Cursor, NewOperation, OperationOptions, PolicyOperation, Step, Sums, TagsChoice, advance,
-    begin_operation, being_undone, changed_since, heartbeat, operation, operation_by_fence,
-    owner_of, take_over,
+    Cursor, NewOperation, OperationOptions, PolicyOperation, Sums, TagsChoice, begin_operation,
+    being_undone, changed_since, operation, operation_by_fence, owner_of,
 };
 pub use scan::{RecordedScan, latest_scan, record_scan, recorded_scans};
 pub use scanner::{scanner_held, scanner_holder, take_scanner};
@@ -47,8 +49,8 @@ pub use schema::{
     active_index_definition, active_index_name,
 };
 pub use tag_change::{
-    TagChange, TagImage, changed_tags, known_expiries, mark_undone, newest_changes,
-    record_tag_changes,
+    PartOf, TagChange, TagImage, changed_tags, is_worth_parting, known_expiries, mark_undone,
+    newest_changes, record_tag_changes,
 };
 pub use told::{ToldChange, told_changes};
 pub use under_way::{UnderWay, under_way};

@@ -1,4 +1,4 @@
-//! A policy operation's row: begun, advanced by compare-and-set, taken over, ended.
+//! A policy operation's row: what it says, how it begins, how it is found.
 //!
 //! The row is the only truth about how far an operation is: after every reconnection phase, cursor
 //! and fence are read from it, never remembered. A failover may have lost the last batches.
@@ -325,19 +325,6 @@ fn read(row: &Row) -> Result<PolicyOperation, JournalError> {
     })
 }
 
-/// Where an operation goes: the phase and the place that a transaction leaves it in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The phase.
-    pub phase: Phase,
-    /// The place of the walk.
-    pub cursor: Option<Cursor>,
-    /// What the transaction adds to the sums.
-    pub sums: Sums,
-    /// What went wrong, where the operation ends or turns back because of it.
-    pub error: Option<String>,
-}
-
 /// Policies that other operations have put in force, or may have, since a moment.
 ///
 /// # Errors
@@ -359,111 +346,4 @@ pub fn changed_since(
     rows.iter()
         .map(|row| Ok(PolicyUuid(row.read(0)?)))
         .collect()
-}
-
-/// Moves an operation on: a compare-and-set on fence, phase and cursor that ends every transaction
-/// of it. A plain read before the write would be no check: somebody may take over in between.
-///
-/// # Errors
-/// [`JournalError::Fenced`] where the row is no longer as `from` has it.
-pub fn advance(
-    tx: &mut WriteTransaction<'_>,
-    from: &PolicyOperation,
-    step: &Step,
-) -> Result<(), JournalError> {
-    let parts = |cursor: &Option<Cursor>| match cursor {
-        Some(cursor) => (
-            Some(cursor.repository.0),
-            Some(cursor.name.clone()),
-            Some(cursor.tag.0),
-        ),
-        None => (None, None, None),
-    };
-    let (was, goes) = (parts(&from.cursor), parts(&step.cursor));
-    let ended = matches!(step.phase, Phase::Done | Phase::RolledBack);
-    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let advanced = tx.execute(
-        r"
-        UPDATE quay_doctor.operation
-        SET phase = $7, cursor_repository_id = $8, cursor_name = $9, cursor_tag_id = $10,
-            tags_matched = tags_matched + $11, tags_changed = tags_changed + $12,
-            expirations_cleared = expirations_cleared + $13, batches = batches + $14,
-            longest_batch_ms = greatest(longest_batch_ms, $15),
-            error = coalesce($16, error), heartbeat_at = clock_timestamp(),
-            finished_at = CASE WHEN $17 THEN clock_timestamp() END
-        WHERE id = $1 AND fence = $2 AND phase = $3
-            AND cursor_repository_id IS NOT DISTINCT FROM $4
-            AND cursor_name IS NOT DISTINCT FROM $5
-            AND cursor_tag_id IS NOT DISTINCT FROM $6
-        ",
-        &[
-            &from.id.0,
-            &from.fence,
-            &from.phase.as_column(),
-            &was.0,
-            &was.1,
-            &was.2,
-            &step.phase.as_column(),
-            &goes.0,
-            &goes.1,
-            &goes.2,
-            &signed(step.sums.matched),
-            &signed(step.sums.changed),
-            &signed(step.sums.expirations_cleared),
-            &signed(step.sums.batches),
-            &signed(step.sums.longest_batch_ms),
-            &step.error,
-            &ended,
-        ],
-    )?;
-    if advanced == 1 {
-        Ok(())
-    } else {
-        Err(JournalError::Fenced(from.id))
-    }
-}
-
-/// Says that the worker lives, while it waits.
-///
-/// # Errors
-/// [`JournalError::Fenced`] where somebody else has taken the operation over.
-pub fn heartbeat(
-    tx: &mut WriteTransaction<'_>,
-    operation: &PolicyOperation,
-) -> Result<(), JournalError> {
-    let beaten = tx.execute(
-        "UPDATE quay_doctor.operation SET heartbeat_at = clock_timestamp()
-         WHERE id = $1 AND fence = $2",
-        &[&operation.id.0, &operation.fence],
-    )?;
-    if beaten == 1 {
-        Ok(())
-    } else {
-        Err(JournalError::Fenced(operation.id))
-    }
-}
-
-/// Takes an unfinished operation over from whoever held this fence; the fence that holds now.
-///
-/// # Errors
-/// [`JournalError::Fenced`] where somebody else was faster, or it has ended.
-pub fn take_over(
-    tx: &mut WriteTransaction<'_>,
-    operation: &PolicyOperation,
-    worker: &str,
-) -> Result<Uuid, JournalError> {
-    let fence = Uuid::new_v4();
-    let taken = tx.execute(
-        r"
-        UPDATE quay_doctor.operation
-        SET fence = $3, worker = $4, heartbeat_at = clock_timestamp()
-        WHERE id = $1 AND fence = $2 AND finished_at IS NULL
-        ",
-        &[&operation.id.0, &operation.fence, &fence, &worker],
-    )?;
-    if taken == 1 {
-        Ok(fence)
-    } else {
-        Err(JournalError::Fenced(operation.id))
-    }
 }

@@ -141,14 +141,59 @@ pub fn newest_changes(
     Ok(newest)
 }
 
-/// The changes of an operation that are not undone, newest first, from below `before` on, at most
-/// `limit`, each with its journal id.
+/// One part of several of an operation's changes: those of a repository are all in the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartOf {
+    /// Which, from 0 on.
+    pub nth: i32,
+    /// Of how many.
+    pub all: i32,
+}
+
+impl PartOf {
+    /// Everything.
+    pub const WHOLE: Self = Self { nth: 0, all: 1 };
+}
+
+/// Whether an operation has so many changes that are not undone, and the first of them lies in another
+/// repository than the last.
+///
+/// # Errors
+/// [`JournalError`] where the server does not answer with rows.
+pub fn is_worth_parting(
+    pg: &mut impl Statements,
+    operation: OperationId,
+    rows: u64,
+) -> Result<bool, JournalError> {
+    let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+    let row = pg.query_one(
+        r"
+        SELECT CASE
+            WHEN (SELECT repository_id FROM quay_doctor.tag_change
+                  WHERE operation_id = $1 AND undone_at IS NULL ORDER BY id LIMIT 1)
+                IS DISTINCT FROM
+                (SELECT repository_id FROM quay_doctor.tag_change
+                 WHERE operation_id = $1 AND undone_at IS NULL ORDER BY id DESC LIMIT 1)
+            THEN (SELECT count(*) >= $2
+                  FROM (SELECT FROM quay_doctor.tag_change
+                        WHERE operation_id = $1 AND undone_at IS NULL LIMIT $2) AS changes)
+            ELSE false
+        END
+        ",
+        &[&operation.0, &rows],
+    )?;
+    Ok(row.read(0)?)
+}
+
+/// A part of the changes of an operation that are not undone, newest first, from below `before` on, at
+/// most `limit`, each with its journal id.
 ///
 /// # Errors
 /// [`JournalError`] where the server does not answer with rows.
 pub fn changed_tags(
     pg: &mut impl Statements,
     operation: OperationId,
+    part: PartOf,
     before: Option<i64>,
     limit: u32,
 ) -> Result<Vec<(i64, TagChange)>, JournalError> {
@@ -158,10 +203,17 @@ pub fn changed_tags(
             lifetime_end_ms_before, lifetime_end_ms_after
         FROM quay_doctor.tag_change
         WHERE operation_id = $1 AND undone_at IS NULL AND ($2::bigint IS NULL OR id < $2)
+            AND abs(repository_id % $4) = $5
         ORDER BY id DESC
         LIMIT $3
         ",
-        &[&operation.0, &before, &i64::from(limit)],
+        &[
+            &operation.0,
+            &before,
+            &i64::from(limit),
+            &part.all,
+            &part.nth,
+        ],
     )?;
     let mut changes = Vec::with_capacity(rows.len());
     for row in &rows {

@@ -37,7 +37,7 @@ impl Worker<'_> {
             self.operation.options.audit,
         )?;
         let step = forward(Phase::Sweeping);
-        Self::finish(&mut self.operation, tx, step)?;
+        Self::finish(self.part, &mut self.operation, tx, step)?;
         point("after-activation");
         Ok(())
     }
@@ -68,7 +68,7 @@ impl Worker<'_> {
         if self.operation.phase == Phase::Sweeping && phase == Phase::Releasing {
             account(&mut tx, &self.operation, &self.target)?;
         }
-        Self::finish(&mut self.operation, tx, forward(phase))
+        Self::finish(self.part, &mut self.operation, tx, forward(phase))
     }
 
     /// Ends the operation as it was meant.
@@ -91,7 +91,7 @@ impl Worker<'_> {
                 &self.options.who,
             )?;
         }
-        Self::finish(&mut self.operation, tx, forward(Phase::Done))
+        Self::finish(self.part, &mut self.operation, tx, forward(Phase::Done))
     }
 }
 

@@ -13,8 +13,8 @@ use super::worker::{Watcher, Worker, back_off, open, standby};
 use super::{OnFault, PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
 use crate::journal::{
-    JournalError, LINGERING, Phase, PolicyOperation, hold_liveness, hold_liveness_within,
-    operation, operation_by_fence, take_over,
+    JournalError, LINGERING, Phase, PolicyOperation, end_hands, hold_liveness,
+    hold_liveness_within, operation, operation_by_fence, take_over,
 };
 use crate::pg::WriteSession;
 use crate::relations::PolicySchema;
@@ -164,6 +164,7 @@ fn take(
             worker: found.worker,
         });
     }
+    end_hands(session, found.id)?;
     let mut tx = session.begin()?;
     found.fence = take_over(&mut tx, &found, &options.who.worker)?;
     point("before-take-over-commits");

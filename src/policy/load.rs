@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::worker::Worker;
 use super::{PolicyError, PolicyOptions};
+use crate::journal::{HAND_CLASS, LIVENESS_CLASS, liveness_key};
 use crate::pg::{Columns, Statements};
 
 /// How often the load is looked at while it is too high.
@@ -67,9 +68,17 @@ impl Worker<'_> {
                 (SELECT max(extract(epoch FROM replay_lag))::float8 FROM pg_stat_replication),
                 (SELECT count(*) FROM pg_stat_activity
                  WHERE state = 'active' AND datname = current_database()
-                     AND backend_type = 'client backend' AND pid <> pg_backend_pid())
+                     AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+                     AND pid NOT IN (SELECT pid FROM pg_locks
+                         WHERE locktype = 'advisory' AND objsubid = 2
+                             AND classid IN ($1::int::oid, $2::int::oid)
+                             AND objid = $3::int::oid))
             ",
-            &[],
+            &[
+                &LIVENESS_CLASS,
+                &HAND_CLASS,
+                &liveness_key(self.operation.id),
+            ],
         )?;
         let lag = Duration::from_secs_f64(row.read::<Option<f64>>(0)?.unwrap_or(0.0).max(0.0));
         let active = u32::try_from(row.read::<i64>(1)?).unwrap_or(u32::MAX);

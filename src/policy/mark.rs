@@ -11,7 +11,7 @@ use super::worker::Worker;
 use super::{PolicyError, PolicyOptions, own_row};
 use crate::evaluate::TagRow;
 use crate::journal::{
-    PolicyOperation, Step, Sums, TagChange, TagImage, newest_changes, record_tag_changes,
+    Part, PolicyOperation, Step, Sums, TagChange, TagImage, newest_changes, record_tag_changes,
 };
 use crate::pg::WriteTransaction;
 use crate::quay::{Expiry, Immutability, OperationId, RepositoryId, TagId, UnixMillis, is_alive};
@@ -41,7 +41,6 @@ impl Worker<'_> {
         let mut tx = self.session.begin()?;
         lock_repository(&mut tx, batch.repository)?;
         point("repository-locked");
-        own_row::compare(&mut tx, &self.operation)?;
         let (mut marked, mut done, mut waited) = (Marked::default(), 0, false);
         for slice in batch.tags.chunks(self.courtesy.slice(batch.tags.len())) {
             marked.add(mark(&mut tx, &self.operation, self.options, work, slice)?);
@@ -51,6 +50,8 @@ impl Worker<'_> {
                 break;
             }
         }
+        // Last, since hands hold it one after the other.
+        own_row::compare(&mut tx, &self.operation)?;
         let whole = done == batch.tags.len();
         let mut sums = marked.sums;
         sums.batches = 1;
@@ -65,13 +66,16 @@ impl Worker<'_> {
             sums,
             error: None,
         };
-        Self::finish(&mut self.operation, tx, step)?;
+        Self::finish(self.part, &mut self.operation, tx, step)?;
         if !marked.late.is_empty() {
             let mut tx = self.session.begin()?;
             record_tag_changes(&mut tx, self.operation.id, &marked.late)?;
             tx.commit()?;
         }
         self.courtesy.learn(waited);
+        if waited && self.part == Part::Lead {
+            self.crew.somebody_waits();
+        }
         Ok(Dealt {
             rows: done,
             held: marked.held,

@@ -16,6 +16,7 @@ mod end;
 mod error;
 mod evaluate;
 mod exempt;
+mod hands;
 mod load;
 mod mark;
 mod outcome;

@@ -39,6 +39,13 @@ impl PastExpiries {
         }
     }
 
+    /// Those of a hand.
+    pub(super) fn append(&mut self, more: Self) {
+        self.tags += more.tags;
+        let room = NAMED.saturating_sub(self.named.len());
+        self.named.extend(more.named.into_iter().take(room));
+    }
+
     /// So many, whose names only the history has.
     pub fn of_number(tags: u64) -> Self {
         Self {

@@ -80,8 +80,9 @@ fn checked(load: &Load) -> Vec<Checked> {
         Checked {
             what: "free connections",
             found: load.free_connections.to_string(),
-            warning: (load.free_connections < FEW_CONNECTIONS)
-                .then_some("few: an operation needs one, and one more to reconnect"),
+            warning: (load.free_connections < FEW_CONNECTIONS).then_some(
+                "few: an operation needs one, one more for each further job, and one to reconnect",
+            ),
         },
         Checked {
             what: "replication lag",

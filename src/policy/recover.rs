@@ -12,8 +12,8 @@ use super::{PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
 use crate::evaluate::WorkerLife;
 use crate::journal::{
-    OperationRow, Phase, PolicyOperation, Step, Sums, advance, hold_liveness, holder_of, link,
-    operation, take_over, unfinished_operations,
+    OperationRow, Phase, PolicyOperation, Step, Sums, advance, end_hands, hold_liveness, holder_of,
+    link, operation, take_over, unfinished_operations,
 };
 use crate::pg::{Columns, ReadSession, Statements, WriteSession};
 use crate::quay::OperationId;
@@ -107,6 +107,7 @@ pub fn recover(
     let Some(row) = operation(&mut session, id)?.filter(unfinished) else {
         return Ok(None);
     };
+    end_hands(&mut session, id)?;
     let taken = take(&mut session, &row, how, options)?;
     let target = target_of_scope(&mut session, taken.scope)?;
     let opened = (session, schema);
@@ -156,12 +157,13 @@ fn take(
     options: &PolicyOptions,
 ) -> Result<PolicyOperation, PolicyError> {
     let mut tx = session.begin()?;
-    let mut taken = row.clone();
-    taken.fence = take_over(&mut tx, row, &options.who.worker)?;
+    take_over(&mut tx, row, &options.who.worker)?;
+    // Read only now: a batch of the worker before may have committed since the row was looked at.
+    let mut taken = operation(&mut tx, row.id)?.ok_or(PolicyError::NeverBegun(row.id))?;
     if let Some(run) = options.parent {
         link(&mut tx, row.id, run)?;
     }
-    if row.phase == Phase::Applying && how != How::Resume {
+    if taken.phase == Phase::Applying && how != How::Resume {
         super::roll_back::delete_pending(&mut tx, &taken)?;
         let step = Step {
             phase: Phase::Undoing,

@@ -55,7 +55,6 @@ impl Worker<'_> {
             protection(Protection::TakenAway),
             self.schema,
         )?;
-        own_row::compare(&mut tx, &self.operation)?;
         let (rows, held) = lock_rows(&mut tx, batch.tags)?;
         let accounts = ground.accounts(&mut tx, &rows, self.operation.id)?;
         let ids: Vec<TagId> = rows.iter().map(|row| row.id).collect();
@@ -94,6 +93,7 @@ impl Worker<'_> {
         }
         record_tag_changes(&mut tx, self.operation.id, &changes)?;
         write(&mut tx, &self.operation, &ground, &rows, &changes)?;
+        own_row::compare(&mut tx, &self.operation)?;
         let sums = Sums {
             matched: rows.len() as u64,
             changed: changes.len() as u64,
@@ -111,7 +111,7 @@ impl Worker<'_> {
             sums,
             error: None,
         };
-        Self::finish(&mut self.operation, tx, step)?;
+        Self::finish(self.part, &mut self.operation, tx, step)?;
         Ok(Dealt {
             rows: batch.tags.len(),
             held,

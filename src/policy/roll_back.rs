@@ -12,8 +12,9 @@ use super::{PolicyError, UndoRule};
 use crate::evaluate::{Activity, Decision, Found, TagRow};
 use crate::ground::{Ground, Protection};
 use crate::journal::{
-    Kind, Phase, PolicyOperation, Step, Sums, TagChange, TagImage, changed_policies, changed_tags,
-    kept_since, mark_policy_undone, mark_undone, newest_changes, record_tag_changes, was_activated,
+    Kind, PartOf, Phase, PolicyOperation, Step, Sums, TagChange, TagImage, changed_policies,
+    changed_tags, kept_since, mark_policy_undone, mark_undone, newest_changes, record_tag_changes,
+    was_activated,
 };
 use crate::pg::WriteTransaction;
 use crate::quay::{
@@ -40,7 +41,7 @@ impl Worker<'_> {
         }
         let mut step = forward(Phase::Undoing);
         step.error = Some(error.to_owned());
-        Self::finish(&mut self.operation, tx, step)?;
+        Self::finish(self.part, &mut self.operation, tx, step)?;
         point("after-roll-back-began");
         Ok(())
     }
@@ -62,7 +63,12 @@ impl Worker<'_> {
         if !Safeguard::DeleteBeforeUndo.is_on() {
             delete_pending(&mut tx, &self.operation)?;
         }
-        Self::finish(&mut self.operation, tx, forward(Phase::RolledBack))?;
+        Self::finish(
+            self.part,
+            &mut self.operation,
+            tx,
+            forward(Phase::RolledBack),
+        )?;
         if waiting.is_empty() {
             return Ok(());
         }
@@ -82,7 +88,13 @@ impl Worker<'_> {
     fn undo_pass(&mut self) -> Result<u64, PolicyError> {
         let (mut cursor, mut restored) = (None, 0);
         loop {
-            let mut page = changed_tags(&mut self.session, self.operation.id, cursor, PAGE)?;
+            let mut page = changed_tags(
+                &mut self.session,
+                self.operation.id,
+                PartOf::WHOLE,
+                cursor,
+                PAGE,
+            )?;
             let Some((last, _)) = page.last() else {
                 return Ok(restored);
             };
@@ -201,7 +213,7 @@ impl Worker<'_> {
             },
             error: None,
         };
-        Self::finish(&mut self.operation, tx, step)?;
+        Self::finish(self.part, &mut self.operation, tx, step)?;
         Ok((marks.len() as u64, held.len() as u64))
     }
 
@@ -280,7 +292,7 @@ impl Worker<'_> {
         }
         record_tag_changes(&mut tx, self.operation.id, &changes)?;
         write(&mut tx, &self.operation, &ground, &rows, &changes)?;
-        Self::finish(&mut self.operation, tx, forward(Phase::Undoing))?;
+        Self::finish(self.part, &mut self.operation, tx, forward(Phase::Undoing))?;
         waiting.extend(held.iter().map(|id| format!("tag {id}")));
         Ok(waiting)
     }

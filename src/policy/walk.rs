@@ -1,5 +1,6 @@
 //! The walk over a scope: page by page, batch by batch, to the last row that somebody else holds.
 
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -7,8 +8,9 @@ use super::PolicyError;
 use super::safeguard::{Safeguard, point};
 use super::settle::BEAT;
 use super::worker::{Worker, back_off};
+use crate::crew::Crew;
 use crate::evaluate::{Decision, PolicyBook};
-use crate::journal::Cursor;
+use crate::journal::{Cursor, Part};
 use crate::pg::FaultClass;
 use crate::quay::{Immutability, PolicyText, RepositoryId, TagId, UnixMillis};
 use crate::relations::{Page, PagedTag, mutable_tags, page_of_tags, repositories_of, server_clock};
@@ -81,24 +83,58 @@ impl Worker<'_> {
     /// text makes immutable.
     pub(super) fn walk(&mut self, work: Work, text: &PolicyText) -> Result<(), PolicyError> {
         let work = match work {
-            Work::Mark if self.operation.sums.changed > 0 => Work::MarkAgain,
+            Work::Mark if self.again || self.operation.sums.changed > 0 => Work::MarkAgain,
             work => work,
         };
-        let book = self.book(text);
         let from = self.operation.cursor.clone();
+        let left = |repository: &RepositoryId| {
+            from.as_ref()
+                .is_none_or(|cursor| cursor.repository <= *repository)
+        };
+        let repositories = repositories_of(&mut self.session, self.operation.scope)?;
+        self.crew = Arc::new(Crew::new(repositories.into_iter().filter(left)));
+        self.share_out(work, text, from.as_ref())
+    }
+
+    /// Walks repositories as they are shared out, to the last row that somebody else holds.
+    pub(super) fn walk_each(
+        &mut self,
+        work: Work,
+        text: &PolicyText,
+        from: Option<&Cursor>,
+    ) -> Result<(), PolicyError> {
+        let book = self.book(text);
         let mut rows = FIRST;
         let mut held = Vec::new();
-        for repository in repositories_of(&mut self.session, self.operation.scope)? {
-            let start = match &from {
-                Some(cursor) if repository < cursor.repository => continue,
-                Some(cursor) if repository == cursor.repository => {
-                    Some((cursor.name.clone(), cursor.tag))
-                }
-                _ => None,
-            };
+        while let Some(repository) = self.next() {
+            let start = from
+                .filter(|cursor| cursor.repository == repository)
+                .map(|cursor| (cursor.name.clone(), cursor.tag));
             self.walk_repository(work, &book, repository, start, &mut rows, &mut held)?;
         }
         self.go_back_for(work, held)
+    }
+
+    fn next(&self) -> Option<RepositoryId> {
+        match self.part {
+            Part::Lead => self.crew.first(),
+            Part::HandOf(_) => self.crew.last(),
+        }
+    }
+
+    /// Whether the walk is to end: somebody wants it, or another of the crew has failed.
+    fn ends(&self) -> bool {
+        self.wants_end() || self.crew.is_ended()
+    }
+
+    /// Tells whoever watches how many tags are changed by now.
+    pub(super) fn tell(&mut self) {
+        let changed = self.operation.sums.changed
+            + match self.part {
+                Part::Lead => self.crew.by_hands(),
+                Part::HandOf(_) => 0,
+            };
+        self.watcher.reached(self.operation.phase, changed);
     }
 
     fn walk_repository(
@@ -114,6 +150,7 @@ impl Worker<'_> {
         if work == Work::Sweep
             && let Some(left) = self.few_left(book, repository, after.as_ref())?
         {
+            self.dealt(left.len());
             let mut stretch = self.stretch(work, book, repository, left)?;
             return self.in_batches(work, repository, &mut stretch, rows, held);
         }
@@ -140,6 +177,11 @@ impl Worker<'_> {
                 },
             )?;
             point("page-read");
+            self.dealt(if page.next.is_some() {
+                PAGE as usize
+            } else {
+                page.tags.len()
+            });
             stretch.append(self.stretch(work, book, repository, page.tags)?);
             after = page.next;
             if after.is_none() || stretch.tags.len() >= STRETCH {
@@ -150,9 +192,16 @@ impl Worker<'_> {
             if after.is_none() {
                 return Ok(());
             }
-            if self.wants_end() {
+            if self.ends() {
                 return Err(PolicyError::Interrupted);
             }
+        }
+    }
+
+    /// Counts what the walk has come by; a hand's is counted nowhere.
+    fn dealt(&self, rows: usize) {
+        if self.part == Part::Lead {
+            self.crew.dealt(rows as u64);
         }
     }
 
@@ -216,7 +265,10 @@ impl Worker<'_> {
         let (mut next, mut attempts) = (0, 0);
         stretch.tags.sort_unstable();
         while next < stretch.tags.len() {
-            if self.wants_end() {
+            if self.part != Part::Lead {
+                self.crew.stand_aside();
+            }
+            if self.ends() {
                 return Err(PolicyError::Interrupted);
             }
             self.wait_for_calm()?;
@@ -243,8 +295,7 @@ impl Worker<'_> {
                     next += dealt.rows;
                     attempts = 0;
                     *rows = self.fitting(*rows, dealt.rows, begun.elapsed());
-                    self.watcher
-                        .reached(self.operation.phase, self.operation.sums.changed);
+                    self.tell();
                 }
                 Err(error)
                     if error.fault() == Some(FaultClass::StatementTimeout)
@@ -285,7 +336,7 @@ impl Worker<'_> {
                 });
             }
             sleep(back_off(round));
-            if self.wants_end() {
+            if self.ends() {
                 return Err(PolicyError::Interrupted);
             }
             held.sort_unstable();

@@ -1,5 +1,6 @@
 //! The worker: drives an operation from phase to phase, over faults, to an end.
 
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -10,12 +11,14 @@ use super::safeguard::{Safeguard, point};
 use super::target::{Target, ready};
 use super::{OnFault, PolicyError, PolicyOptions};
 use crate::config::{AnswerLimit, ConnectionSettings};
+use crate::crew::Crew;
 use crate::evaluate::PolicyBook;
 use crate::journal::{
-    JournalError, Phase, PolicyOperation, SchemaState, Step, Sums, advance, heartbeat,
-    hold_liveness, liveness_held, operation,
+    JournalError, Part, Phase, PolicyOperation, SchemaState, Step, Sums, add_to, advance,
+    end_hands, heartbeat, hold_liveness, liveness_held, operation,
 };
 use crate::pg::{FaultClass, WriteSession, WriteTransaction};
+use crate::quay::RepositoryId;
 use crate::relations::PolicySchema;
 
 /// Limits on everything: no statement, no wait and no idle transaction is for ever, and a dead peer
@@ -53,9 +56,17 @@ pub(super) struct Worker<'a> {
     /// When the database's load was last looked at.
     pub(super) looked: Option<Instant>,
     pub(super) courtesy: Courtesy,
+    /// Whether its session is the lead's.
+    pub(super) part: Part,
+    /// Who else works on the walk.
+    pub(super) crew: Arc<Crew<RepositoryId>>,
+    /// Whether it was here before: rows that it meets may be its own, and taken off since.
+    pub(super) again: bool,
+    /// How many sessions it may have.
+    pub(super) jobs: usize,
     /// Why it turns back, where it does.
     cause: Option<Box<PolicyError>>,
-    settings: &'a ConnectionSettings,
+    pub(super) settings: &'a ConnectionSettings,
     begun: Instant,
 }
 
@@ -91,6 +102,10 @@ impl<'a> Worker<'a> {
             past_expiries: PastExpiries::default(),
             looked: None,
             courtesy: Courtesy::default(),
+            part: Part::Lead,
+            crew: Arc::new(Crew::new([])),
+            again: false,
+            jobs: options.jobs,
             cause: None,
             settings,
             begun: Instant::now(),
@@ -231,7 +246,11 @@ impl<'a> Worker<'a> {
         if row.fence != self.operation.fence {
             return Err(JournalError::Fenced(id).into());
         }
-        // The lock of our lost connection goes when the server notices; until then it is held.
+        // A hand's COMMIT may still be under way: what it does is to be seen from here on. And the lock
+        // of our lost connection goes when the server notices; until then it is held.
+        if !end_hands(&mut session, id)? {
+            return Err(PolicyError::LivenessLost(id));
+        }
         if !matches!(row.phase, Phase::Done | Phase::RolledBack)
             && !hold_liveness(&mut session, id)?
         {
@@ -239,22 +258,33 @@ impl<'a> Worker<'a> {
         }
         self.session = session;
         self.schema = schema;
-        self.operation = row;
-        self.restate();
+        self.go_on_from(row);
         Ok(())
+    }
+
+    /// Goes on from what the operation's row says after a fault.
+    pub(super) fn go_on_from(&mut self, row: PolicyOperation) {
+        self.operation = row;
+        self.again = true;
+        self.restate();
     }
 
     /// Ends a transaction of the operation: liveness, compare-and-set, commit; and remembers where
     /// the operation is now.
     pub(super) fn finish(
+        part: Part,
         operation: &mut PolicyOperation,
         mut tx: WriteTransaction<'_>,
         step: Step,
     ) -> Result<(), PolicyError> {
-        if Safeguard::Liveness.is_on() && !liveness_held(&mut tx, operation.id)? {
+        if Safeguard::Liveness.is_on() && !liveness_held(&mut tx, operation.id, part)? {
             return Err(PolicyError::LivenessLost(operation.id));
         }
-        match advance(&mut tx, operation, &step) {
+        let moved = match part {
+            Part::Lead => advance(&mut tx, operation, &step),
+            Part::HandOf(_) => add_to(&mut tx, operation, &step.sums),
+        };
+        match moved {
             Err(JournalError::Fenced(_)) if !Safeguard::Fence.is_on() => {}
             advanced => advanced?,
         }
@@ -291,7 +321,7 @@ pub(super) fn standby(error: &PolicyError) -> bool {
     error.fault() == Some(FaultClass::ReadOnly)
 }
 
-fn add(sum: &mut Sums, more: &Sums) {
+pub(super) fn add(sum: &mut Sums, more: &Sums) {
     sum.matched += more.matched;
     sum.changed += more.changed;
     sum.expirations_cleared += more.expirations_cleared;

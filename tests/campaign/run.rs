@@ -188,6 +188,9 @@ fn disturbed(
     let hold = folder.path().join("go");
     let mut variables = environment(&schedule.fault, &hold.display().to_string());
     variables.extend(switched_off(off));
+    if schedule.hands {
+        variables.push(("QUAY_DOCTOR_HANDS_AFTER", "0".to_owned()));
+    }
     let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let own = own_policy(&asked.operation, before);
     let held = format!("{}.held", hold.display());

@@ -27,6 +27,8 @@ pub struct Schedule {
     pub then: Then,
     /// Whether the Quay in front knows the column `active`.
     pub aware: bool,
+    /// Whether the worker has hands from its first page on.
+    pub hands: bool,
 }
 
 fn then() -> impl Strategy<Value = Then> {
@@ -64,10 +66,11 @@ fn schedules(operations: impl Strategy<Value = Wanted>) -> impl Strategy<Value =
     (
         (worlds(), operations, faults()),
         (pushers(2), some_acts, acts(4)),
-        (then(), prop::bool::weighted(0.8)),
+        // Last, so that what was drawn before hands were there is drawn again.
+        (then(), prop::bool::weighted(0.8), any::<bool>()),
     )
         .prop_map(
-            |((world, wanted, fault), (pushers, some, many), (then, aware))| {
+            |((world, wanted, fault), (pushers, some, many), (then, aware, hands))| {
                 let at_length = fault.pauses() || matches!(fault, Fault::Users);
                 let acts = if at_length { many } else { some };
                 Schedule {
@@ -78,6 +81,7 @@ fn schedules(operations: impl Strategy<Value = Wanted>) -> impl Strategy<Value =
                     acts,
                     then,
                     aware,
+                    hands,
                 }
                 .sensible()
             },
@@ -113,6 +117,7 @@ pub fn schedules_for_everybody() -> impl Strategy<Value = Schedule> {
                 acts: Vec::new(),
                 then,
                 aware: true,
+                hands: true,
             }
             .sensible()
         },

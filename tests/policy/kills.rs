@@ -27,6 +27,11 @@ const MOST: u32 = 200;
 
 /// Kills a command everywhere, and goes on in every way.
 fn killed_everywhere(scene: &Scene, args: &[&str], ways: &[Then]) {
+    killed_in(&[], scene, args, ways);
+}
+
+/// The same with more in its environment.
+fn killed_in(variables: &[(&str, &str)], scene: &Scene, args: &[&str], ways: &[Then]) {
     scene.save();
     let before = scene.state();
     scene.run(&policy(args)).expect_status(0);
@@ -37,7 +42,9 @@ fn killed_everywhere(scene: &Scene, args: &[&str], ways: &[Then]) {
         for nth in 1..MOST {
             scene.reset();
             let at = format!("any:{nth}");
-            let ended = scene.run_with(&[("QUAY_DOCTOR_KILL_AT", &at)], &policy(args));
+            let mut all = variables.to_vec();
+            all.push(("QUAY_DOCTOR_KILL_AT", &at));
+            let ended = scene.run_with(&all, &policy(args));
             if ended.status == 0 {
                 break;
             }
@@ -109,6 +116,15 @@ const PHASED: [&str; 9] = [
 #[test]
 fn a_phased_creation_that_is_killed_anywhere_is_recovered_whole() {
     killed_everywhere(&Scene::small(), &PHASED, &[Then::Recover, Then::RollBack]);
+}
+
+#[test]
+fn a_creation_by_several_sessions_that_is_killed_anywhere_is_recovered_whole() {
+    let mut args = PHASED.to_vec();
+    args.extend(["--jobs", "3"]);
+    let at_once = [("QUAY_DOCTOR_HANDS_AFTER", "0")];
+    let ways = [Then::Recover, Then::Resume];
+    killed_in(&at_once, &Scene::small(), &args, &ways);
 }
 
 #[test]

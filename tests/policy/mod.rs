@@ -5,6 +5,7 @@ mod courtesy;
 mod evaluation;
 pub mod failover;
 mod faults;
+mod hands;
 mod heartbeat;
 mod holes;
 mod kills;

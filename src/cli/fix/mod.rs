@@ -60,6 +60,10 @@ struct Writing {
     #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = humantime::parse_duration)]
     batch_time: std::time::Duration,
 
+    /// How many sessions change tags at the same time, at most, each in other repositories
+    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=32))]
+    jobs: u8,
+
     /// How far clocks may be apart: an expiry nearer than this is not cleared
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     clock_margin: std::time::Duration,
@@ -195,6 +199,7 @@ impl Writing {
             PastExpiry::LeaveOut
         };
         options.batch_time = self.batch_time;
+        options.jobs = usize::from(self.jobs);
         options.clock_margin = self.clock_margin;
         options.settle_timeout = self.settle_timeout;
         Ok(options)

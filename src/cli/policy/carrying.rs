@@ -22,6 +22,10 @@ pub struct Carrying {
     #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = humantime::parse_duration)]
     batch_time: Duration,
 
+    /// How many sessions change tags at the same time, at most, each in other repositories
+    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=32))]
+    jobs: u8,
+
     /// How far clocks may be apart: an expiry nearer than this is not cleared
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     clock_margin: Duration,
@@ -93,6 +97,7 @@ impl Carrying {
             Then::Stop => OnFault::Stop,
         };
         options.batch_time = self.batch_time;
+        options.jobs = usize::from(self.jobs);
         options.clock_margin = self.clock_margin;
         options.settle_timeout = self.settle_timeout;
         options.reconnect_for = self.reconnect_for;

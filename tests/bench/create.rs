@@ -13,11 +13,14 @@ use std::time::{Duration, Instant};
 use quay_doctor::ConnectionSettings;
 use quay_doctor::pg::{Columns, Statements};
 use quay_doctor::quay::{NamespaceId, RepositoryId};
+use quay_doctor::sandbox::Cluster;
 use quay_doctor::sandbox::pusher::{Enforces, Flavour, Locking, Pusher};
 use quay_doctor::sandbox::quays_way::{Fault, create_namespace_policy};
 
 use super::figures::{Aim, Figure};
-use super::stage::{cluster, copy, measured, median, number, runs, session, template, world};
+use super::stage::{
+    cluster, copy, measured, median, number, runs, session, template, world, world_of,
+};
 
 fn bare_update(url: &str) -> f64 {
     let mut session = session(url);
@@ -58,8 +61,8 @@ fn create(url: &str) -> (f64, serde_json::Value) {
 }
 
 /// Pushes of names that no policy matches, by four workers, for as long as `work` takes; p50, p99
-/// and the longest, in milliseconds.
-fn pushes_during(url: &str, work: impl FnOnce()) -> [f64; 3] {
+/// and the longest, in milliseconds. Each worker has a part of the repositories, and goes over it.
+fn pushes_during(url: &str, repositories: i32, work: impl FnOnce()) -> [f64; 3] {
     let settings = ConnectionSettings::resolve(Some(url)).expect("settings");
     let (stop, times) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     thread::scope(|scope| {
@@ -78,9 +81,10 @@ fn pushes_during(url: &str, work: impl FnOnce()) -> [f64; 3] {
                         break;
                     }
                     let begun = Instant::now();
+                    let own_part = nth * 7 % (repositories / 4);
                     pusher
                         .push(
-                            RepositoryId(worker + 1),
+                            RepositoryId(1 + worker + 4 * own_part),
                             &format!("build-{}", nth % 50),
                             None,
                         )
@@ -197,28 +201,43 @@ fn bench_a_creation_over_a_million_tags() {
                 .beside("`--batch-time`", 50.0)
                 .aims(Aim::AtMost(2.0));
         }
-        let (mut without, mut with) = (Vec::new(), Vec::new());
-        for _ in 0..runs().min(3) {
-            let url = copy(&cluster, "pushes");
-            without.push(pushes_during(&url, || {
-                thread::sleep(Duration::from_secs(20))
-            }));
-            with.push(pushes_during(&url, || drop(create(&url))));
-        }
-        eprintln!(
-            "{name}: pushes without {without:.1?} ms, with {with:.1?} ms (p50, p99, longest)"
+        pushes(
+            &cluster,
+            &format!("{order}, into the four repositories that are being marked"),
+            4,
         );
-        for (nth, quantile) in ["p50", "p99"].into_iter().enumerate() {
-            let of = |times: &[[f64; 3]]| {
-                median(&mut times.iter().map(|times| times[nth]).collect::<Vec<_>>())
-            };
-            let what = format!("{quantile} of a push while that runs, names in {order}");
-            let figure = Figure::of(&what, of(&with), "ms").beside("without", of(&without));
-            figure.aims(if nth == 1 {
-                Aim::AtMost(1.5)
-            } else {
-                Aim::None
-            });
+        if random {
+            template(&cluster, &world_of(100, name, tags, "false"));
+            pushes(
+                &cluster,
+                &format!("{order}, into a hundred repositories"),
+                100,
+            );
         }
+    }
+}
+
+/// What pushes into so many repositories notice of a creation over all of them.
+fn pushes(cluster: &Cluster, what: &str, repositories: i32) {
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for _ in 0..runs().min(3) {
+        let url = copy(cluster, "pushes");
+        without.push(pushes_during(&url, repositories, || {
+            thread::sleep(Duration::from_secs(20))
+        }));
+        with.push(pushes_during(&url, repositories, || drop(create(&url))));
+    }
+    eprintln!("{what}: pushes without {without:.1?} ms, with {with:.1?} ms (p50, p99, longest)");
+    for (nth, quantile) in ["p50", "p99"].into_iter().enumerate() {
+        let of = |times: &[[f64; 3]]| {
+            median(&mut times.iter().map(|times| times[nth]).collect::<Vec<_>>())
+        };
+        let what = format!("{quantile} of a push while that runs, names in {what}");
+        let figure = Figure::of(&what, of(&with), "ms").beside("without", of(&without));
+        figure.aims(if nth == 1 {
+            Aim::AtMost(1.5)
+        } else {
+            Aim::None
+        });
     }
 }

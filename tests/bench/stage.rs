@@ -28,6 +28,11 @@ pub fn measured() -> String {
 
 /// Four repositories with so many tags in all, of names like this one.
 pub fn world(name: &str, tags: u32, immutable: &str) -> String {
+    world_of(4, name, tags, immutable)
+}
+
+/// The same of another number of repositories.
+pub fn world_of(repositories: u32, name: &str, tags: u32, immutable: &str) -> String {
     format!(
         r#"
         seed = 41
@@ -35,13 +40,13 @@ pub fn world(name: &str, tags: u32, immutable: &str) -> String {
         name = "acme"
         [[namespace.repository]]
         name = "app-{{n}}"
-        count = 4
+        count = {repositories}
         [[namespace.repository.tags]]
         name = "{name}"
         count = {}
         immutable = {immutable}
         "#,
-        tags / 4
+        tags / repositories
     )
 }
 
@@ -62,6 +67,7 @@ pub fn cluster() -> Cluster {
 }
 
 pub fn template(cluster: &Cluster, world: &str) {
+    cluster.drop_database("template_of_runs").expect("dropped");
     cluster
         .create_database("template_of_runs")
         .expect("a database");

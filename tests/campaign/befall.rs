@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use quay_doctor::quay::retarget_lock_key;
 use quay_doctor::sandbox::proxy::{FaultProxy, Heal};
 
+use super::at_work::{AtWork, SwitchedOff, end, start, switched_off};
 use super::fault::{After, Fault, Held};
 use super::operation::stated;
-use super::run::{SwitchedOff, end, start, switched_off};
 use super::world::{Arena, open};
 
 /// The longest that a schedule waits for its operation.
@@ -16,16 +16,6 @@ pub const PATIENCE: Duration = Duration::from_secs(100);
 
 /// The longest that a pause lasts: what others want then may need what the operation holds.
 const PAUSE: Duration = Duration::from_millis(400);
-
-/// Whatever is at work.
-pub trait AtWork {
-    /// Whether it has ended.
-    fn has_ended(&mut self) -> bool;
-    /// It dies, with whatever it was about to do.
-    fn kill(&mut self);
-    /// It is sent a signal, where it can be.
-    fn signal(&self, _name: &str) {}
-}
 
 /// Waits until something is so, or the work has ended; whether it is so.
 fn until(work: &mut dyn AtWork, mut is_so: impl FnMut() -> bool) -> bool {

@@ -95,10 +95,14 @@ pub fn prepare(session: &mut WriteSession, blow: Blow, slow_ms: u32) -> Result<(
 /// wait until that is plain.
 ///
 /// # Errors
-/// [`SandboxError::Database`] where there is no journal.
+/// [`SandboxError::Database`] where there is no journal, or a worker that lives holds its row.
 pub fn bury_workers(settings: &ConnectionSettings) -> Result<(), SandboxError> {
     let mut session = WriteSession::open(settings)?;
-    session.run("UPDATE quay_doctor.operation SET heartbeat_at = heartbeat_at - interval '1 h'")?;
+    // A session that stands in the middle of a statement keeps its rows for ever.
+    session.run(
+        "SET lock_timeout = '10s';
+         UPDATE quay_doctor.operation SET heartbeat_at = heartbeat_at - interval '1 h'",
+    )?;
     Ok(())
 }
 

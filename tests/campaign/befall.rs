@@ -1,14 +1,18 @@
 //! A fault, while something is at work.
 
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use quay_doctor::pg::{FaultClass, Statements};
 use quay_doctor::quay::retarget_lock_key;
-use quay_doctor::sandbox::proxy::{FaultProxy, Heal};
+use quay_doctor::sandbox::SandboxError;
+use quay_doctor::sandbox::proxy::{Effect, FaultProxy, Heal, Rule};
+use quay_doctor::sandbox::shared::TestDatabase;
 
+use super::at_work::{AtWork, SwitchedOff, end, start, switched_off};
 use super::fault::{After, Fault, Held};
 use super::operation::stated;
-use super::run::{SwitchedOff, end, start, switched_off};
 use super::world::{Arena, open};
 
 /// The longest that a schedule waits for its operation.
@@ -17,15 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(100);
 /// The longest that a pause lasts: what others want then may need what the operation holds.
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// Whatever is at work.
-pub trait AtWork {
-    /// Whether it has ended.
-    fn has_ended(&mut self) -> bool;
-    /// It dies, with whatever it was about to do.
-    fn kill(&mut self);
-    /// It is sent a signal, where it can be.
-    fn signal(&self, _name: &str) {}
-}
+/// How often the heartbeats are tried to be changed where somebody holds their rows.
+const ATTEMPTS: u32 = 10;
 
 /// Waits until something is so, or the work has ended; whether it is so.
 fn until(work: &mut dyn AtWork, mut is_so: impl FnMut() -> bool) -> bool {
@@ -38,7 +35,7 @@ fn until(work: &mut dyn AtWork, mut is_so: impl FnMut() -> bool) -> bool {
             return is_so();
         }
         assert!(begun.elapsed() < PATIENCE, "an operation hangs");
-        std::thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -74,7 +71,7 @@ pub fn befall(
             if until(work, || proxy.statements() > 0) {
                 limit(arena, 0);
                 if until(work, || proxy.struck() > 0) {
-                    std::thread::sleep(Duration::from_millis(*ms));
+                    thread::sleep(Duration::from_millis(*ms));
                 }
                 limit(arena, -1);
             }
@@ -91,7 +88,7 @@ pub fn befall(
             if until(work, || Path::new(&held).exists()) {
                 let begun = Instant::now();
                 while begun.elapsed() < PAUSE && (!acted() || begun.elapsed() < PAUSE / 10) {
-                    std::thread::sleep(Duration::from_millis(1));
+                    thread::sleep(Duration::from_millis(1));
                 }
                 std::fs::write(hold, "").expect("a file");
             }
@@ -126,7 +123,7 @@ fn terminate(arena: &Arena) {
 fn come_out(arena: &Arena, proxy: &FaultProxy, after: After, off: SwitchedOff<'_>) {
     match after {
         After::Delivered => {
-            std::thread::sleep(Duration::from_millis(30));
+            thread::sleep(Duration::from_millis(30));
             proxy.heal(Heal::Deliver);
         }
         After::Ended => proxy.heal(Heal::End),
@@ -153,31 +150,49 @@ pub fn has_journal(arena: &Arena) -> bool {
 }
 
 /// What idle_in_transaction_session_timeout does after a minute to a worker that stands still in the
-/// middle of a transaction, before anybody takes it for frozen.
+/// middle of a transaction, before anybody takes it for frozen. In the middle of a statement too: a
+/// session that has had its Bind and waits for the Execute is 'active', and the server holds every
+/// time-out of its back until it hears of its client.
 fn end_idle_transactions(arena: &Arena) {
     arena.sql(&format!(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
-         WHERE usename = '{}' AND state LIKE 'idle in transaction%'",
+         WHERE usename = '{}' AND (state LIKE 'idle in transaction%'
+             OR xact_start IS NOT NULL AND wait_event = 'ClientRead')",
         arena.role
     ));
 }
 
+/// Lets the operations' heartbeats grow older. Whoever holds one of their rows and only waits for its
+/// client is ended; any other lets go of it in time.
 pub fn age(arena: &Arena, by: &str) {
-    arena.sql(&format!(
-        "UPDATE quay_doctor.operation SET heartbeat_at = heartbeat_at - interval '{by}'"
-    ));
+    let sql = format!(
+        "SET lock_timeout = '2s';
+         UPDATE quay_doctor.operation SET heartbeat_at = heartbeat_at - interval '{by}'"
+    );
+    for _ in 0..ATTEMPTS {
+        match arena.session().run(&sql) {
+            Ok(()) => return,
+            Err(error) if error.class() == FaultClass::LockTimeout => end_idle_transactions(arena),
+            Err(error) => panic!("{sql}: {error:?}"),
+        }
+    }
+    panic!("somebody holds an operation's row, does not wait for its client, and does not end");
 }
 
 /// Waits until the server has noticed that the workers are gone, and lets the time pass after which
-/// a heartbeat is no life sign any more.
+/// a heartbeat is no life sign any more. Where it does not notice, what they held is let go of.
 pub fn bury(arena: &Arena) {
     let begun = Instant::now();
     let there = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'",
         arena.role
     );
-    while arena.count(&there) > 0 && begun.elapsed() < Duration::from_secs(20) {
-        std::thread::sleep(Duration::from_millis(5));
+    while arena.count(&there) > 0 {
+        if begun.elapsed() > Duration::from_secs(20) {
+            end_idle_transactions(arena);
+            break;
+        }
+        thread::sleep(Duration::from_millis(5));
     }
     if has_journal(arena) {
         age(arena, "40 s");
@@ -207,7 +222,7 @@ fn hold_locks(arena: &Arena, what: Held, time: Duration) {
         .run(&format!("SET lock_timeout = '2s'; BEGIN; {sql}"))
         .is_ok()
     {
-        std::thread::sleep(time);
+        thread::sleep(time);
     }
     let _ = session.run("ROLLBACK");
 }
@@ -235,4 +250,42 @@ fn lock_crosswise(arena: &Arena, nth: usize) {
         }
     }
     let _ = session.run("ROLLBACK");
+}
+
+/// A black hole can let a Bind through and not the Execute: such a session is 'active', not idle, and
+/// the server holds its time-outs back until it hears of its client.
+#[test]
+fn a_session_that_waits_for_its_client_in_mid_statement_holds_nobody_up_for_ever() {
+    let db = TestDatabase::quay().expect("a database");
+    let arena = Arena::prepare(&db.tcp_url(), false).expect("a registry");
+    arena.sql(
+        "INSERT INTO quay_doctor.operation (kind, phase, fence, worker, actor, tool_version)
+         VALUES ('create', 'applying', gen_random_uuid(), 'a worker', 'an actor', '0')",
+    );
+    let fresh = "SELECT count(*) FROM quay_doctor.operation
+         WHERE heartbeat_at > clock_timestamp() - interval '1 h'";
+    let stands = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE usename = '{}' AND state = 'active' AND wait_event = 'ClientRead'",
+        arena.role
+    );
+    let proxy = FaultProxy::before(&arena.role_url()).expect("a proxy");
+    proxy.arm(Rule::lost_statement("never carried out", 1).with(Effect::BlackHole));
+    thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let mut session = open(&proxy.url())?;
+            let mut tx = session.begin()?;
+            tx.execute("UPDATE quay_doctor.operation SET worker = 'late'", &[])?;
+            tx.query("SELECT 'never carried out'", &[])
+                .map_err(SandboxError::from)
+        });
+        while arena.count(&stands) == 0 {
+            assert!(!worker.is_finished(), "it was to stand still");
+            thread::sleep(Duration::from_millis(1));
+        }
+        age(&arena, "2 h");
+        proxy.heal(Heal::End);
+        assert!(worker.join().expect("no panic").is_err());
+    });
+    assert_eq!(arena.count(fresh), 0);
 }

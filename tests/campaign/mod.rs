@@ -4,6 +4,7 @@
 //! `QUAY_DOCTOR_CAMPAIGN_OF=… QUAY_DOCTOR_CAMPAIGN_SEED=n cargo test --test integration campaign::one
 //! -- --ignored` runs it again. `make campaign N=10000` runs many, and writes docs/faults.md.
 
+mod at_work;
 mod befall;
 mod bites;
 mod fault;
@@ -14,6 +15,7 @@ mod run;
 mod schedule;
 mod server;
 mod table;
+mod violations;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -9,7 +9,8 @@ use quay_doctor::sandbox::oracle::{Case, Verdict};
 use quay_doctor::sandbox::proxy::{Effect, FaultProxy, Heal};
 use quay_doctor::sandbox::subject::{Blow, InBatchesOf, Subject, Told};
 
-use super::befall::{AtWork, befall};
+use super::at_work::AtWork;
+use super::befall::befall;
 use super::fault::{After, Fault, at_statement, lay};
 use super::operation::{Wanted, ask};
 use super::others::push_about;

@@ -1,73 +1,24 @@
 //! One schedule of ours, from an empty registry to a verdict.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 
 use quay_doctor::sandbox::oracle::{Act, Case, End, Operation, State, Verdict, Wrong};
 use quay_doctor::sandbox::proxy::{FaultProxy, Heal};
 
-use super::befall::{AtWork, befall, bury, has_journal};
+use super::at_work::{AtWork, SwitchedOff, end, run, start, switched_off};
+use super::befall::{befall, bury, has_journal};
 use super::fault::{Fault, environment, lay};
 use super::operation::{Asked, Wanted, ask, stated};
 use super::others::{Acted, OwnPolicy, act, delete_policy, is_put, late, push_about};
 use super::schedule::{Schedule, Then};
+use super::violations::{new_violations, violations};
 use super::world::{Arena, PATTERNS, text};
-use crate::program::{Ended, command, run_on};
+use crate::program::Ended;
 
 /// Recoveries until nothing is left; each may find what the one before has made possible.
 const RECOVERIES: u32 = 5;
-
-/// The program at work.
-pub struct Program(Child);
-
-impl AtWork for Program {
-    fn has_ended(&mut self) -> bool {
-        self.0.try_wait().expect("a status").is_some()
-    }
-
-    fn kill(&mut self) {
-        // Where it has ended already, there is nobody to kill.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-
-    fn signal(&self, name: &str) {
-        let _ = Command::new("kill")
-            .args([format!("-{name}"), self.0.id().to_string()])
-            .status();
-    }
-}
-
-pub fn start(url: &str, args: &[String], variables: &[(&str, String)]) -> Program {
-    let mut command = command(&[]);
-    command.args(["--database-url", url]).args(args);
-    for (name, value) in variables {
-        command.env(name, value);
-    }
-    let child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    Program(child)
-}
-
-pub fn end(program: Program) -> Ended {
-    let output = program.0.wait_with_output().expect("an end");
-    Ended {
-        status: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
-fn run(url: &str, args: &[String]) -> Ended {
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    run_on(url, &args)
-}
 
 /// What came of a schedule.
 #[derive(Debug)]
@@ -76,16 +27,6 @@ pub struct Came {
     /// How the program ended, and each of the recoveries.
     pub ended: Vec<Ended>,
     pub acts: Vec<Act>,
-}
-
-/// What a schedule switches off in the program: the protections of the protocol, by name.
-pub type SwitchedOff<'s> = Option<&'s str>;
-
-/// As the program's environment says it.
-pub fn switched_off(off: SwitchedOff<'_>) -> Vec<(&'static str, String)> {
-    off.map(|off| ("QUAY_DOCTOR_SWITCH_OFF", off.to_owned()))
-        .into_iter()
-        .collect()
 }
 
 /// Runs a schedule.
@@ -418,100 +359,4 @@ fn belied(schedule: &Schedule, ended: &[Ended], acts: &[Act], verdict: &Verdict)
     let rolled_back = said.stderr.contains("was rolled back") && ended.len() == 1;
     let belied = (said.status == 0 && never) || (rolled_back && !never);
     belied.then(|| Wrong::Otherwise(format!("it said otherwise: {said:?}")))
-}
-
-/// A violation: its rule and its subject.
-type Violation = (String, String, i64);
-
-/// What `check --strict` finds.
-fn violations(arena: &Arena) -> BTreeMap<Violation, String> {
-    let report = run(
-        &arena.role_url(),
-        &stated(&[
-            "check",
-            "--strict",
-            "--grace",
-            "0s",
-            "--format",
-            "json",
-            "--allow-settling",
-        ]),
-    );
-    let report = report.json();
-    let found = report["violations"].as_array().expect("violations");
-    found
-        .iter()
-        .map(|violation| {
-            let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-            let subject = &violation["subject"];
-            let key = (
-                word(&violation["rule"]),
-                word(&subject["kind"]),
-                subject["id"].as_i64().unwrap_or_default(),
-            );
-            (key, violation.to_string())
-        })
-        .collect()
-}
-
-/// Violations that were not there before, and are nobody else's doing: Quay's users leave some, and
-/// tags that are to be kept are a violation to `--strict`.
-fn new_violations(
-    arena: &Arena,
-    known: &BTreeMap<Violation, String>,
-    case: &Case<'_>,
-    after: &State,
-) -> Vec<Wrong> {
-    let (operations, acts) = (case.operations, case.acts);
-    let keeps = operations.iter().any(|operation| {
-        matches!(
-            operation,
-            Operation::Update {
-                unmatched: quay_doctor::TagsChoice::Keep,
-                ..
-            } | Operation::Delete(_, quay_doctor::TagsChoice::Keep)
-                | Operation::Deactivate(_, quay_doctor::TagsChoice::Keep)
-        )
-    });
-    let users = acts
-        .iter()
-        .any(|act| matches!(act, Act::PolicyDeleted { .. } | Act::PolicyAdded(..)));
-    // A fix that is taken back brings its violations back.
-    let mended = operations
-        .iter()
-        .any(|operation| matches!(operation, Operation::TakeBack(_)));
-    if mended {
-        return Vec::new();
-    }
-    // What a label or a user holds is explained, and to `--strict` a violation all the same. A row
-    // that a fast clock has ended lives on by ours for some seconds.
-    let explained = |id: i64| {
-        let found = after.tags.iter().find(|(tag, _)| i64::from(tag.0) == id);
-        found.is_some_and(|(tag, row)| {
-            row.labelled || row.set_by_user || after.was_pushed_over(*tag)
-        })
-    };
-    let touched = |id: i64| {
-        explained(id)
-            || acts.iter().any(|act| match act {
-                Act::Set(tag)
-                | Act::TakenOff(tag)
-                | Act::Expires(tag, _)
-                | Act::Deleted(tag, _) => i64::from(tag.0) == id,
-                _ => false,
-            })
-    };
-    violations(arena)
-        .into_iter()
-        .filter(|(key, _)| !known.contains_key(key))
-        .filter(
-            |((rule, kind, id), _)| match (rule.as_str(), kind.as_str()) {
-                ("orphaned-immutable-tag", _) => !keeps && !users && !touched(*id),
-                ("redundant-policy" | "duplicate-policy" | "stale-inactive-policy", _) => false,
-                (_, "tag") => !touched(*id) && !users,
-                _ => true,
-            },
-        )
-        .map(|(_, told)| Wrong::NewViolation(told))
-        .collect()
 }

@@ -11,7 +11,7 @@ use quay_doctor::sandbox::proxy::Heal;
 use quay_doctor::sandbox::{Cluster, StopMode, skipped};
 use tempfile::TempDir;
 
-use super::befall::AtWork;
+use super::at_work::AtWork;
 use super::fault::{After, Fault};
 use super::operation::Wanted;
 use super::run::{Came, ours_under};

@@ -1,9 +1,10 @@
 //! The batches of our operations: pages read without a lock, rows marked or released under theirs.
 
+use super::hands::may_help;
 use super::operations::{finish, settled_first};
 use super::own_row::{Own, not_ours, own_row};
 use super::scenario::{Kind, Safeguard, Scenario};
-use super::state::{Phase, Stage, State, Worker};
+use super::state::{Phase, Stage, State, Taken, Walks, Worker};
 use super::table::{Act, Entry, Few, ROWS, Tag};
 
 pub fn reads_pages(stage: Stage) -> bool {
@@ -15,14 +16,25 @@ fn place(state: &State, row: usize) -> u8 {
     state.tags[row].name * 8 + row as u8 + 1
 }
 
+/// The repository in which a cursor lies.
+pub fn walks_from(scenario: &Scenario, cursor: u8) -> Walks {
+    let back = cursor > 0 && scenario.back.has(usize::from((cursor - 1) / 8));
+    if back { Walks::Back } else { Walks::Front }
+}
+
 /// The rows that a page would hold, were it long enough.
 pub fn candidates(scenario: &Scenario, state: &State, worker: &Worker) -> Few {
     let operation = worker.operation();
     let order = scenario.orders[operation];
     let since = state.operations[operation].ids_before as usize;
     let matches = |names: Few, row: usize| names.has(state.tags[row].name as usize);
+    let helped = may_help(scenario, worker);
     let is_candidate = |row: usize| {
         let tag = &state.tags[row];
+        let back = scenario.back.has(tag.name as usize);
+        if helped && back != (worker.walks == Walks::Back) {
+            return false;
+        }
         match (worker.stage, worker.phase) {
             (Stage::Undo, _) => tag.is_marked_by(operation),
             (Stage::Pushed, _) => {
@@ -70,9 +82,24 @@ pub fn read_page(scenario: &Scenario, state: &mut State, index: usize, all: bool
 }
 
 /// Goes on after the last row of a page.
-fn page_ended(scenario: &Scenario, worker: &mut Worker) {
+pub fn page_ended(scenario: &Scenario, worker: &mut Worker) {
     if !worker.last_page {
         return;
+    }
+    if may_help(scenario, worker) {
+        let waits = worker.taken == Taken::AtWork && scenario.is_on(Safeguard::HandsEnd);
+        let walks = match worker.walks {
+            Walks::Front if worker.taken == Taken::Nothing => Walks::Back,
+            _ if waits => Walks::Over,
+            _ => Walks::Front,
+        };
+        worker.walks = walks;
+        if walks == Walks::Back {
+            worker.last_page = false;
+        }
+        if walks != Walks::Front {
+            return;
+        }
     }
     let is_update = matches!(
         scenario.orders[worker.operation()].kind,
@@ -146,12 +173,14 @@ fn done_with(scenario: &Scenario, state: &mut State, index: usize, mut worker: W
     state.workers[index] = Some(worker);
 }
 
-fn is_to_be_marked(scenario: &Scenario, state: &State, worker: &Worker, row: usize) -> bool {
+pub fn is_to_be_marked(scenario: &Scenario, state: &State, worker: &Worker, row: usize) -> bool {
     let tag = &state.tags[row];
     let ours = |entry: Entry| entry.operation == worker.operation && entry.gave;
-    let by_journal = worker.phase == Phase::Sweeping
-        && scenario.is_on(Safeguard::TakenOff)
-        && tag.newest().is_some_and(ours);
+    let asks = match worker.phase {
+        Phase::Sweeping => scenario.is_on(Safeguard::TakenOff),
+        _ => worker.again && scenario.is_on(Safeguard::TakenOffAgain),
+    };
+    let by_journal = asks && tag.newest().is_some_and(ours);
     // Before the sweep only of a tag that was pushed since the beginning.
     let pushed_since = row >= state.operations[worker.operation()].ids_before as usize;
     let by_log = (worker.phase == Phase::Sweeping || pushed_since)

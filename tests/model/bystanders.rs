@@ -6,7 +6,8 @@
 //! before it commits. Quay's changes of policies, its passes and the administrator's acts are
 //! single statements that commit at once; each waits for a row, or a table, that somebody holds.
 
-use super::scenario::{Kind, Safeguard, Scenario, UsersAct};
+use super::hands;
+use super::scenario::{Kind, Scenario, UsersAct};
 use super::state::{ORDERS, Pass, Phase, Push, State};
 use super::table::{Act, Entry, Few, Force, Policy, Presence, Tag};
 
@@ -98,8 +99,7 @@ fn may_push(scenario: &Scenario, state: &State, push: usize) -> bool {
     if earlier_twin_waits {
         return false;
     }
-    let locked = state.is_locked_by_push(scenario) || state.is_locked_by_worker();
-    if pusher.locks && locked {
+    if pusher.locks && state.is_locked(scenario, pusher.name) {
         return false;
     }
     // A push onto an immutable tag is refused; one onto a row that is held waits.
@@ -155,15 +155,15 @@ fn commit(state: &mut State, push: usize) {
     state.pushes[push] = Push::Over;
 }
 
-/// They wait for a worker that holds the policy tables. Their acts may never come.
+/// They wait for a worker that holds the policy tables, or a hand that holds the row. Their acts may never come.
 fn may_change_policies(scenario: &Scenario, state: &State) -> bool {
-    let held = scenario.is_on(Safeguard::ShareMode) && state.is_locked_by_worker();
-    !held
+    !state.are_tables_held(scenario)
         && match scenario.users.get(state.users as usize) {
             None => false,
             Some(UsersAct::Post { policy, .. }) => state.policies[*policy].force == Force::Absent,
             Some(UsersAct::Put { policy, .. } | UsersAct::Delete { policy }) => {
-                state.policies[*policy].force != Force::Absent
+                let held = hands::holds_policy(scenario, state, *policy);
+                state.policies[*policy].force != Force::Absent && !held
             }
         }
 }

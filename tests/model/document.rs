@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::checking::{BROKEN, OF_ALL, explore};
-use super::instances::{Size, of_all, of_ours, of_safeguards, of_stories};
-use super::scenario::Subject;
+use super::instances::{Size, of_all, of_hands, of_ours, of_pairs, of_safeguards, of_stories};
+use super::scenario::{Scenario, Subject};
 use super::sound;
 use super::telling::told;
 
@@ -64,7 +64,10 @@ fn ours() -> String {
          | instance | states |\n| --- | --- |\n",
     );
     let mut all = 0;
-    for (title, states) in sound(of_ours(Size::Usual)) {
+    let instances = of_ours(Size::Usual)
+        .into_iter()
+        .chain(of_hands(Size::Usual));
+    for (title, states) in sound(instances.collect()) {
         all += states;
         text.push_str(&format!("| {title} | {} |\n", grouped(states)));
     }
@@ -83,6 +86,22 @@ fn without() -> String {
         text.push_str(&format!(
             "| {} | {} | {} | {} |\n",
             safeguard.name(),
+            explored.title,
+            BROKEN[property],
+            story.len() - 1
+        ));
+    }
+    text.push_str(
+        "\nOurs with two safeguards switched off, either of which is enough:\n\n\
+         | without | and without | in | this happens | in steps |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for (pair, instance, property) in of_pairs() {
+        let explored = explore(&pair.into_iter().fold(instance, Scenario::without));
+        let story = explored.story(property).expect("a counterexample");
+        text.push_str(&format!(
+            "| {} | {} | {} | {} | {} |\n",
+            pair[0].name(),
+            pair[1].name(),
             explored.title,
             BROKEN[property],
             story.len() - 1

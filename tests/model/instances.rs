@@ -9,6 +9,8 @@ const V3: Few = Few(0b100);
 const V4: Few = Few(0b1000);
 const BOTH: Few = Few(0b011);
 const ALL: Few = Few(0b1111);
+/// What lies in the second repository, where there is one.
+const BACK: Few = Few(0b1110);
 
 const USERS_DELETE_A: UsersAct = UsersAct::Delete { policy: 0 };
 const USERS_POST_B: UsersAct = UsersAct::Post {
@@ -129,6 +131,60 @@ pub fn of_ours(size: Size) -> Vec<Scenario> {
             .create(1, V1)
             .trouble(1, 1, 0),
     ]
+}
+
+/// Hands: a tag in each of two repositories, and a third name, which is pushed to the second.
+pub fn of_hands(size: Size) -> Vec<Scenario> {
+    let full = size == Size::Full;
+    let some = |usual: u8, full_size: u8| if full { full_size } else { usual };
+    vec![
+        handed("hands, and pushers with and without Quay's lock")
+            .create(0, ALL)
+            .pusher(2, true, true)
+            .pusher(1, true, false)
+            .trouble(1, 1, 0)
+            .hands(BACK, some(0, 1)),
+        handed("hands, and a pusher that does not know the column")
+            .create(0, ALL)
+            .pusher(2, false, true)
+            .trouble(1, some(1, 2), 0)
+            .hands(BACK, 1),
+        handed("hands, and an administrator")
+            .create(0, ALL)
+            .administrator(2)
+            .trouble(1, some(1, 2), 0)
+            .hands(BACK, 1),
+        handed("hands whose lead loses its turn and does not know")
+            .create(0, ALL)
+            .administrator(1)
+            .trouble(some(0, 1), 1, 1)
+            .hands(BACK, some(0, 1)),
+        handed("an activation with hands, and a lead that loses its turn")
+            .inactive(0, BOTH)
+            .order(Kind::Activate, 0, Few(0), BOTH)
+            .trouble(1, 1, 1)
+            .hands(BACK, 1),
+        handed("hands, and Quay's users, who delete the policy and post another")
+            .create(0, ALL)
+            .users(&[USERS_DELETE_A, USERS_POST_B])
+            .trouble(1, 1, 0)
+            .hands(BACK, 1),
+        Scenario::new("an update with hands", 3)
+            .policy(0, V2)
+            .update(2, V2, Few(V1.0 | V3.0))
+            .users(&[USERS_DELETE_A])
+            .trouble(1, 1, 0)
+            .hands(BACK, 1),
+        handed("two overlapping creations with hands")
+            .create(0, BOTH)
+            .create(1, V2)
+            .trouble(1, 1, 0)
+            .hands(BACK, some(0, 1)),
+    ]
+}
+
+fn handed(title: &'static str) -> Scenario {
+    Scenario::new(title, 2).expiring(1)
 }
 
 /// An administrator, Quay's users, a pusher, a fault and a crash, and two operations where it goes.
@@ -279,6 +335,54 @@ pub fn of_safeguards() -> Vec<(Safeguard, Scenario, usize)> {
                 .update(2, BOTH, V3)
                 .users(&[USERS_DELETE_A]),
             half,
+        ),
+        (
+            Safeguard::TakenOffAgain,
+            with_hands().administrator(1).hands(BACK, 1),
+            users_act,
+        ),
+        (
+            Safeguard::TakeOverReads,
+            with_hands().administrator(1).trouble(0, 1, 0),
+            users_act,
+        ),
+        (
+            Safeguard::HandsFence,
+            with_hands().administrator(1).trouble(0, 1, 0),
+            users_act,
+        ),
+        (
+            Safeguard::HandsEnd,
+            with_hands().pusher(1, true, false),
+            unprotected,
+        ),
+    ]
+}
+
+fn with_hands() -> Scenario {
+    handed("a creation with hands")
+        .create(0, ALL)
+        .hands(BACK, 0)
+}
+
+/// Safeguards of which either is enough: an instance in which the absence of both does harm, and
+/// which property that breaks.
+pub fn of_pairs() -> Vec<([Safeguard; 2], Scenario, usize)> {
+    let (orphan, unprotected) = (0, 1);
+    vec![
+        (
+            [Safeguard::HandsPhase, Safeguard::SettleAtRollBack],
+            handed("an activation with hands")
+                .inactive(0, BOTH)
+                .order(Kind::Activate, 0, Few(0), BOTH)
+                .trouble(1, 1, 0)
+                .hands(BACK, 1),
+            orphan,
+        ),
+        (
+            [Safeguard::FromTheBack, Safeguard::WholeSweep],
+            with_hands().trouble(0, 1, 0),
+            unprotected,
         ),
     ]
 }

@@ -9,6 +9,7 @@ mod batches;
 mod bystanders;
 mod checking;
 mod document;
+mod hands;
 mod instances;
 mod operations;
 mod oracle;
@@ -20,8 +21,8 @@ mod table;
 mod telling;
 
 use checking::{BROKEN, PROPERTIES, explore};
-use instances::{Size, larger, of_all, of_everybody, of_ours, of_safeguards};
-use scenario::{Scenario, Subject};
+use instances::{Size, larger, of_all, of_everybody, of_hands, of_ours, of_pairs, of_safeguards};
+use scenario::{Safeguard, Scenario, Subject};
 
 use crate::scale::cases;
 
@@ -56,6 +57,7 @@ fn nothing_leaves_our_operations_half_done_when_everybody_meets() {
     sound(of_everybody());
     if size() == Size::Full {
         sound(of_ours(Size::Full));
+        sound(of_hands(Size::Full));
         sound(larger());
     }
 }
@@ -72,6 +74,31 @@ fn each_safeguard_that_is_switched_off_lets_something_happen() {
             explored.story(property).is_some(),
             "without {safeguard:?}: {never}"
         );
+    }
+}
+
+#[test]
+fn of_two_safeguards_that_stand_for_each_other_either_is_enough() {
+    for (pair, instance, property) in of_pairs() {
+        for safeguard in pair {
+            let explored = explore(&instance.clone().without(safeguard));
+            assert!(explored.stories.is_empty(), "without {safeguard:?} alone");
+        }
+        let explored = explore(&pair.into_iter().fold(instance, Scenario::without));
+        let never = PROPERTIES[property];
+        assert!(
+            explored.story(property).is_some(),
+            "without {pair:?}: {never}"
+        );
+    }
+}
+
+/// It ends sooner by it: what it would still write, the fence refuses once somebody has taken over.
+#[test]
+fn a_hand_that_does_not_look_whether_its_lead_lives_does_no_harm() {
+    for instance in of_hands(Size::Usual) {
+        let explored = explore(&instance.without(Safeguard::HandsLiveness));
+        assert!(explored.stories.is_empty(), "{}", explored.title);
     }
 }
 

@@ -6,9 +6,10 @@
 //! of tags is read without a lock, and may be one row or all that are left.
 
 use super::batches::{self, batch, candidates, first, mark, reads_pages};
-use super::own_row::{Own, can_activate, delete_pending, not_ours, own_row};
+use super::hands::{self, holds_policy};
+use super::own_row::{Own, can_activate, delete_pending, not_ours, own_row, pending};
 use super::scenario::{Kind, Order, Safeguard, Scenario};
-use super::state::{FROZEN, Phase, Push, Stage, State, Worker};
+use super::state::{FROZEN, Phase, Push, Stage, State, Walks, Worker};
 use super::table::{Few, Force, Policy, ROWS};
 
 /// What is done for an operation.
@@ -28,8 +29,21 @@ pub enum Work {
     Dies(usize),
     /// A worker is out of sight, and will go on as if it were not.
     Freezes(usize),
+    /// `recover` looks at the operation's row before it takes it over: what it then knows may be
+    /// no more so.
+    LooksBefore(usize),
     /// `recover` takes an operation over, and back where that can be.
     Recovers { operation: usize, back: bool },
+    /// A worker's hand takes a repository.
+    HandTakes(usize),
+    /// A hand's next step.
+    HandSteps(usize),
+    /// A hand rolls back, since its lead turns back.
+    HandStops(usize),
+    /// A hand's connection is lost.
+    HandLost(usize),
+    /// What was under way of a hand that is gone is not carried out.
+    HandVanishes(usize),
 }
 
 pub fn actions(scenario: &Scenario, state: &State, actions: &mut Vec<Work>) {
@@ -37,11 +51,15 @@ pub fn actions(scenario: &Scenario, state: &State, actions: &mut Vec<Work>) {
         if state.operations[operation].phase == Phase::NotBegun {
             if may_begin(scenario, state, order) {
                 actions.push(Work::Begins(operation));
-                if order.kind == Kind::Create && !repository_is_locked(scenario, state) {
+                if order.kind == Kind::Create && !is_anything_locked(scenario, state) {
                     actions.push(Work::BeginsAtOnce(operation));
                 }
             }
         } else if state.is_unfinished(operation) && state.workers[operation].is_none() {
+            if !scenario.is_on(Safeguard::TakeOverReads) && !has_looked(state, operation) {
+                actions.push(Work::LooksBefore(operation));
+                continue;
+            }
             actions.push(Work::Recovers {
                 operation,
                 back: false,
@@ -59,6 +77,7 @@ pub fn actions(scenario: &Scenario, state: &State, actions: &mut Vec<Work>) {
             of_worker(scenario, state, index, worker, actions);
         }
     }
+    hands::actions(scenario, state, actions);
 }
 
 fn of_worker(
@@ -68,7 +87,7 @@ fn of_worker(
     worker: &Worker,
     actions: &mut Vec<Work>,
 ) {
-    if worker.open.is_none() && worker.page.is_empty() && reads_pages(worker.stage) {
+    if worker.open.is_none() && worker.page.is_empty() && is_to_read(worker) {
         actions.push(Work::Reads {
             worker: index,
             all: true,
@@ -80,7 +99,7 @@ fn of_worker(
                 all: false,
             });
         }
-    } else if can_step(scenario, state, worker) {
+    } else if can_step(scenario, state, index, worker) {
         actions.push(Work::Steps(index));
     }
     let before_activation = worker.phase == Phase::Applying && worker.stage != Stage::TurnBack;
@@ -114,24 +133,47 @@ pub fn step(scenario: &Scenario, state: &mut State, work: Work) {
         Work::Freezes(worker) => {
             state.frozen -= 1;
             state.workers[FROZEN] = state.workers[worker].take();
+            for hand in state.hands.iter_mut().flatten() {
+                if hand.lead == Some(worker as u8) {
+                    hand.lead = Some(FROZEN as u8);
+                }
+            }
+        }
+        Work::LooksBefore(operation) => {
+            let marked = has_marked(state, operation);
+            state.operations[operation].looked = Some(marked);
         }
         Work::Recovers { operation, back } => recover(scenario, state, operation, back),
+        Work::HandTakes(lead) => hands::take(scenario, state, lead),
+        Work::HandSteps(hand) => hands::step(scenario, state, hand),
+        Work::HandStops(hand) | Work::HandVanishes(hand) => hands::end(state, hand),
+        Work::HandLost(hand) => {
+            state.lost -= 1;
+            hands::lose(state, hand);
+        }
     }
+    hands::end_with_their_leads(state);
 }
 
-pub fn repository_is_locked(scenario: &Scenario, state: &State) -> bool {
-    state.is_locked_by_push(scenario) || state.is_locked_by_worker()
+fn is_to_read(worker: &Worker) -> bool {
+    reads_pages(worker.stage) && worker.walks != Walks::Over
 }
 
-/// Whether somebody holds the policy tables in SHARE mode, and nobody can write them.
-fn tables_are_held(scenario: &Scenario, state: &State) -> bool {
-    scenario.is_on(Safeguard::ShareMode) && state.is_locked_by_worker()
+fn is_anything_locked(scenario: &Scenario, state: &State) -> bool {
+    (0..8).any(|name| state.is_locked(scenario, name))
+}
+
+/// Whether a hand holds the policy row that would be deleted.
+fn is_pending_held(scenario: &Scenario, state: &State, operation: usize) -> bool {
+    let held = |slot| holds_policy(scenario, state, slot);
+    pending(&scenario.orders[operation]).is_some_and(held)
 }
 
 fn may_begin(scenario: &Scenario, state: &State, order: &Order) -> bool {
     let own = state.policies[order.policy];
     let there = own.force == Force::Active && own.names == order.before;
-    !tables_are_held(scenario, state)
+    !state.are_tables_held(scenario)
+        && !holds_policy(scenario, state, order.policy)
         && match order.kind {
             Kind::Create => own.force == Force::Absent,
             Kind::Activate => own.force == Force::Inactive && own.names == order.after,
@@ -196,17 +238,23 @@ pub fn settled_first(scenario: &Scenario, safeguard: Safeguard, then: Stage) -> 
 
 /// Whether nothing that the next transaction needs is held by somebody else. What really is waited
 /// for with nothing locked, or come back for, is a step that cannot be taken yet.
-fn can_step(scenario: &Scenario, state: &State, worker: &Worker) -> bool {
+fn can_step(scenario: &Scenario, state: &State, index: usize, worker: &Worker) -> bool {
     if worker.open.is_some() {
         return true;
     }
+    let operation = worker.operation();
+    let own = scenario.orders[operation].policy;
+    let tables = !state.are_tables_held(scenario);
+    let pending = !is_pending_held(scenario, state, operation);
+    let alone = !hands::are_at_work(state, index) || !scenario.is_on(Safeguard::HandsEnd);
     match worker.stage {
-        Stage::Walk | Stage::Undo | Stage::Pushed => first(state, worker.page)
-            .is_some_and(|row| !repository_is_locked(scenario, state) && !state.is_held(row)),
-        Stage::Activate | Stage::TurnBack => !tables_are_held(scenario, state),
-        Stage::RolledBack => {
-            scenario.is_on(Safeguard::DeleteBeforeUndo) || !tables_are_held(scenario, state)
-        }
+        Stage::Walk if worker.walks == Walks::Over => alone,
+        Stage::Walk | Stage::Undo | Stage::Pushed => first(state, worker.page).is_some_and(|row| {
+            !state.is_locked(scenario, state.tags[row].name) && !state.is_held(row)
+        }),
+        Stage::Activate => tables && pending && !holds_policy(scenario, state, own),
+        Stage::TurnBack => tables && pending && alone,
+        Stage::RolledBack => scenario.is_on(Safeguard::DeleteBeforeUndo) || tables && pending,
         Stage::Wait => worker.waits_for.is_empty(),
         _ => true,
     }
@@ -220,6 +268,11 @@ fn step_worker(scenario: &Scenario, state: &mut State, index: usize) {
         return batches::commit_taking_away(scenario, state, index, worker);
     }
     match worker.stage {
+        Stage::Walk if worker.walks == Walks::Over => {
+            let mut worker = worker;
+            batches::page_ended(scenario, &mut worker);
+            state.workers[index] = Some(worker);
+        }
         Stage::Walk | Stage::Undo | Stage::Pushed => batch(scenario, state, index, worker),
         Stage::Look => look(state, index, worker),
         Stage::Wait => {
@@ -249,11 +302,12 @@ fn step_worker(scenario: &Scenario, state: &mut State, index: usize) {
     }
 }
 
-/// Everybody who has read the policies and may still push by them.
+/// Everybody who has read the policies and may still push by them; and hands, whoever's they are.
 fn look(state: &mut State, index: usize, mut worker: Worker) {
     let open = |push: &Push| matches!(push, Push::Open { .. });
     let pushes = state.pushes.iter().enumerate();
-    worker.waits_for = Few::of(pushes.filter(|(_, push)| open(push)).map(|(push, _)| push));
+    let pushes = pushes.filter(|(_, push)| open(push)).map(|(push, _)| push);
+    worker.waits_for = Few::of(pushes.chain(hands::readers(state)));
     worker.stage = Stage::Wait;
     state.workers[index] = Some(worker);
 }
@@ -337,15 +391,27 @@ fn turn_back(scenario: &Scenario, state: &mut State, index: usize, worker: Worke
 fn may_take_back(scenario: &Scenario, state: &State, operation: usize) -> bool {
     let mut after = *state;
     state.operations[operation].phase == Phase::Applying
-        && !tables_are_held(scenario, state)
+        && !state.are_tables_held(scenario)
+        && !is_pending_held(scenario, state, operation)
         && (!scenario.is_on(Safeguard::DeleteBeforeUndo)
             || delete_pending(scenario, &mut after, operation))
+}
+
+fn has_looked(state: &State, operation: usize) -> bool {
+    state.operations[operation].looked.is_some()
+}
+
+fn has_marked(state: &State, operation: usize) -> bool {
+    state.tags.iter().any(|tag| tag.is_marked_by(operation))
 }
 
 /// Takes an operation over with a new fence; phase and cursor come from its row.
 fn recover(scenario: &Scenario, state: &mut State, operation: usize, back: bool) {
     if let Some(frozen) = &mut state.workers[FROZEN] {
         frozen.fenced |= frozen.operation() == operation;
+    }
+    for hand in state.hands.iter_mut().flatten() {
+        hand.fenced |= hand.operation as usize == operation;
     }
     if back {
         if scenario.is_on(Safeguard::DeleteBeforeUndo) {
@@ -360,5 +426,11 @@ fn recover(scenario: &Scenario, state: &mut State, operation: usize, back: bool)
         Phase::Undoing => settled_first(scenario, Safeguard::SettleAtRollBack, Stage::Undo),
         _ => Stage::Walk,
     };
-    state.workers[operation] = Some(Worker::new(operation, row.phase, row.cursor, stage));
+    let looked = state.operations[operation].looked.take();
+    let marked = looked.unwrap_or_else(|| has_marked(state, operation));
+    state.workers[operation] = Some(Worker {
+        again: row.phase == Phase::Applying && marked,
+        walks: batches::walks_from(scenario, row.cursor),
+        ..Worker::new(operation, row.phase, row.cursor, stage)
+    });
 }

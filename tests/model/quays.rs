@@ -79,7 +79,7 @@ pub fn step(scenario: &Scenario, state: &mut State, work: Work) {
             }
             end(state, operation, Phase::RolledBack);
         }
-        Work::BeginsAtOnce(_) | Work::Freezes(_) => {}
+        _ => {}
     }
 }
 

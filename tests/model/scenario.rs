@@ -26,6 +26,13 @@ pub enum Safeguard {
     UsersAct,
     ReleaseToTheEnd,
     NewestOnly,
+    TakenOffAgain,
+    TakeOverReads,
+    HandsFence,
+    HandsPhase,
+    HandsLiveness,
+    HandsEnd,
+    FromTheBack,
 }
 
 impl Safeguard {
@@ -45,6 +52,15 @@ impl Safeguard {
             Self::UsersAct => "the look at Quay's log for what a user set",
             Self::NewestOnly => "the look whether a change to undo is the tag's newest",
             Self::ReleaseToTheEnd => "the rest of a release whose policy was deleted",
+            Self::TakenOffAgain => {
+                "a later first pass's look at the journal for what was taken off"
+            }
+            Self::TakeOverReads => "the take-over's own look whether anything is marked",
+            Self::HandsFence => "a hand's comparison of the fence",
+            Self::HandsPhase => "a hand's comparison of the phase",
+            Self::HandsLiveness => "a hand's look whether its lead lives",
+            Self::HandsEnd => "the lead's wait for its hands before another phase",
+            Self::FromTheBack => "the hands' beginning at the back, where no cursor passes them",
         }
     }
 }
@@ -106,7 +122,7 @@ pub struct Start {
 pub struct Scenario {
     pub title: &'static str,
     pub subject: Subject,
-    pub off: Option<Safeguard>,
+    pub off: Vec<Safeguard>,
     pub tags: Vec<Start>,
     pub policies: [Policy; POLICIES],
     pub orders: Vec<Order>,
@@ -116,6 +132,11 @@ pub struct Scenario {
     pub log_elsewhere: bool,
     /// How often an administrator sets immutability or takes it off.
     pub administrator: u8,
+    /// The names in a second repository, which comes after the other in the walk: hands may take it.
+    /// None: there are no hands.
+    pub back: Few,
+    /// How often a hand's connection is lost.
+    pub lost: u8,
     /// How often a worker's statement fails, a worker dies, a worker loses its turn unawares.
     pub faults: u8,
     pub crashes: u8,
@@ -124,11 +145,11 @@ pub struct Scenario {
 
 impl Scenario {
     pub fn is_on(&self, safeguard: Safeguard) -> bool {
-        self.off != Some(safeguard)
+        !self.off.contains(&safeguard)
     }
 
     pub fn without(mut self, safeguard: Safeguard) -> Self {
-        self.off = Some(safeguard);
+        self.off.push(safeguard);
         self
     }
 
@@ -147,7 +168,7 @@ impl Scenario {
         Self {
             title,
             subject: Subject::Ours,
-            off: None,
+            off: Vec::new(),
             tags: (0..names).map(mutable).collect(),
             policies: [Policy::default(); POLICIES],
             orders: Vec::new(),
@@ -155,6 +176,8 @@ impl Scenario {
             users: Vec::new(),
             log_elsewhere: false,
             administrator: 0,
+            back: Few(0),
+            lost: 0,
             faults: 0,
             crashes: 0,
             frozen: 0,
@@ -220,6 +243,11 @@ impl Scenario {
 
     pub fn administrator(mut self, acts: u8) -> Self {
         self.administrator = acts;
+        self
+    }
+
+    pub fn hands(mut self, back: Few, lost: u8) -> Self {
+        (self.back, self.lost) = (back, lost);
         self
     }
 

@@ -1,13 +1,15 @@
 //! The state of the model: the tables, what each actor has in hand, and how often trouble may come.
 
-use super::scenario::Scenario;
+use super::scenario::{Safeguard, Scenario};
 use super::table::{Few, Force, POLICIES, Policy, Presence, ROWS, Tag};
 
 pub const ORDERS: usize = 3;
 /// One for each operation, and one that has lost its turn and does not know.
 pub const WORKERS: usize = ORDERS + 1;
 pub const FROZEN: usize = ORDERS;
-const PUSHERS: usize = 3;
+pub const PUSHERS: usize = 3;
+/// One of a worker, one of a worker that has lost its turn, and one that is under way alone.
+pub const HANDS: usize = 3;
 
 /// The phase that an operation's row says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -32,6 +34,8 @@ pub struct Operation {
     pub ids_before: u8,
     /// Names that Quay's log says a policy made immutable at a push, since it began.
     pub logged: Few,
+    /// Whether anything was marked when somebody looked who has not taken it over yet.
+    pub looked: Option<bool>,
 }
 
 /// What a worker does next within its phase.
@@ -61,6 +65,45 @@ pub enum Stage {
     Pass,
 }
 
+/// Where a walk that hands take part in has arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Walks {
+    #[default]
+    Front,
+    Back,
+    /// The lead is done, and waits for its hands.
+    Over,
+}
+
+/// What has become of the repository that a hand may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Taken {
+    #[default]
+    Nothing,
+    AtWork,
+    Done,
+}
+
+/// Another session of a worker's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hand {
+    pub operation: u8,
+    /// The place of its worker; none where its process, or its connection, is gone, and the server
+    /// may carry out what is under way.
+    pub lead: Option<u8>,
+    pub phase: Phase,
+    pub repository: Walks,
+    pub again: bool,
+    pub has_read: bool,
+    pub page: Few,
+    /// The row that its open transaction holds and has changed.
+    pub open: Option<u8>,
+    /// Whether that transaction has compared the policy's row, and holds it.
+    pub compared: bool,
+    /// Whether somebody has taken its operation over.
+    pub fenced: bool,
+}
+
 /// Somebody who works on an operation; what it remembers of the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Worker {
@@ -77,6 +120,10 @@ pub struct Worker {
     pub whole: bool,
     pub found: bool,
     pub waits_for: Few,
+    pub walks: Walks,
+    pub taken: Taken,
+    /// Whether rows that were marked may be met again in the first pass: its journal is asked then.
+    pub again: bool,
     /// The row that its open transaction holds and has decided to release. It holds the policy
     /// tables besides, where they are held.
     pub open: Option<u8>,
@@ -97,6 +144,9 @@ impl Worker {
             whole: cursor == 0,
             found: false,
             waits_for: Few(0),
+            walks: Walks::Front,
+            taken: Taken::Nothing,
+            again: false,
             open: None,
             fenced: false,
         }
@@ -149,11 +199,13 @@ pub struct State {
     pub policies: [Policy; POLICIES],
     pub operations: [Operation; ORDERS],
     pub workers: [Option<Worker>; WORKERS],
+    pub hands: [Option<Hand>; HANDS],
     pub pushes: [Push; PUSHERS],
     /// How many of their acts Quay's users have done, and the pass of the last.
     pub users: u8,
     pub pass: Pass,
     pub administrator: u8,
+    pub lost: u8,
     pub faults: u8,
     pub crashes: u8,
     pub frozen: u8,
@@ -183,10 +235,12 @@ impl State {
             policies: scenario.policies,
             operations: [Operation::default(); ORDERS],
             workers: [None; WORKERS],
+            hands: [None; HANDS],
             pushes,
             users: 0,
             pass: Pass::None,
             administrator: scenario.administrator,
+            lost: scenario.lost,
             faults: scenario.faults,
             crashes: scenario.crashes,
             frozen: scenario.frozen,
@@ -229,19 +283,28 @@ impl State {
             .pushes
             .iter()
             .any(|push| matches!(push, Push::Open { old: Some(old), .. } if *old as usize == row));
-        let mut open = self.workers.iter().flatten().filter_map(|w| w.open);
-        by_push || open.any(|open| open as usize == row)
+        let by_workers = self.workers.iter().flatten().filter_map(|w| w.open);
+        let by_hands = self.hands.iter().flatten().filter_map(|hand| hand.open);
+        by_push || by_workers.chain(by_hands).any(|open| open as usize == row)
     }
 
-    /// Whether a push that takes Quay's lock on the repository holds it.
-    pub fn is_locked_by_push(&self, scenario: &Scenario) -> bool {
+    /// Whether somebody's transaction holds Quay's lock on the repository in which a name lies.
+    pub fn is_locked(&self, scenario: &Scenario, name: u8) -> bool {
+        let here = |other: u8| scenario.back.has(other.into()) == scenario.back.has(name.into());
         let mut pushes = self.pushes.iter().zip(&scenario.pushers);
-        pushes.any(|(push, pusher)| matches!(push, Push::Open { .. }) && pusher.locks)
+        let by_workers = self.workers.iter().flatten().filter_map(|w| w.open);
+        let by_hands = self.hands.iter().flatten().filter_map(|hand| hand.open);
+        let mut rows = by_workers.chain(by_hands);
+        rows.any(|row| here(self.tags[row as usize].name))
+            || pushes.any(|(push, pusher)| {
+                matches!(push, Push::Open { .. }) && pusher.locks && here(pusher.name)
+            })
     }
 
-    /// Whether a worker's transaction holds that lock.
-    pub fn is_locked_by_worker(&self) -> bool {
-        self.workers.iter().flatten().any(|w| w.open.is_some())
+    /// Whether a worker's transaction holds the policy tables, where they are held.
+    pub fn are_tables_held(&self, scenario: &Scenario) -> bool {
+        let mut workers = self.workers.iter().flatten();
+        scenario.is_on(Safeguard::ShareMode) && workers.any(|worker| worker.open.is_some())
     }
 
     /// Whether an operation has begun and not ended.
@@ -255,6 +318,7 @@ impl State {
     /// Nobody is in the middle of anything: what is seen now is an end.
     pub fn is_quiet(&self) -> bool {
         self.workers.iter().all(Option::is_none)
+            && self.hands.iter().all(Option::is_none)
             && self.pass == Pass::None
             && !self.pushes.iter().any(|p| matches!(p, Push::Open { .. }))
             && (0..ORDERS).all(|operation| !self.is_unfinished(operation))

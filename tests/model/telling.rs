@@ -4,7 +4,7 @@ use super::bystanders::Bystander;
 use super::checking::{Action, Story};
 use super::operations::Work;
 use super::scenario::{Kind, Scenario, Subject, UsersAct};
-use super::state::{FROZEN, Phase, Push, Stage, State};
+use super::state::{FROZEN, Hand, Phase, Push, Stage, State, Walks};
 use super::table::{Act, Force, Presence, Tag, policy_name, tag_name};
 
 /// The story as a table in Markdown: one column a tag row, one a policy.
@@ -155,6 +155,7 @@ fn of_work(scenario: &Scenario, before: &State, work: Work) -> (String, String) 
         }
         Work::Dies(worker) => (of_worker(worker), "its worker is killed".to_owned()),
         Work::Freezes(worker) => (of_worker(worker), "its worker is out of sight".to_owned()),
+        Work::LooksBefore(operation) => (order(operation), "`recover` looks at its row".to_owned()),
         Work::Recovers { operation, back } => {
             let what = match (scenario.subject, back) {
                 (Subject::Ours, true) => "`recover` takes it over, and back",
@@ -163,6 +164,33 @@ fn of_work(scenario: &Scenario, before: &State, work: Work) -> (String, String) 
             };
             (order(operation), what.to_owned())
         }
+        Work::HandTakes(lead) => (
+            of_worker(lead),
+            "its hand takes the other repository".to_owned(),
+        ),
+        Work::HandSteps(index)
+        | Work::HandStops(index)
+        | Work::HandLost(index)
+        | Work::HandVanishes(index) => {
+            let hand = before.hands[index];
+            let operation = hand.map_or(0, |hand| hand.operation as usize);
+            let what = match work {
+                Work::HandStops(_) => "ends with its lead",
+                Work::HandLost(_) => "its connection is lost",
+                Work::HandVanishes(_) => "is not carried out",
+                _ => hand.as_ref().map_or("", of_hand),
+            };
+            (format!("a hand, {}", order(operation)), what.to_owned())
+        }
+    }
+}
+
+fn of_hand(hand: &Hand) -> &'static str {
+    match (hand.open, hand.compared) {
+        _ if !hand.has_read => "reads all tags of its repository",
+        (None, _) => "locks the next row, and changes it",
+        (Some(_), false) => "compares the policy, and whether its lead lives",
+        (Some(_), true) => "compares fence and phase, and commits",
     }
 }
 
@@ -186,6 +214,7 @@ fn steps(scenario: &Scenario, before: &State, index: usize) -> String {
     }
     let next = worker.page.iter().next().map_or(0, |row| row + 1);
     match (worker.stage, worker.phase) {
+        (Stage::Walk, _) if worker.walks == Walks::Over => "its hands have ended".to_owned(),
         (Stage::Walk, Phase::Releasing) | (Stage::Undo | Stage::Pushed, _) => {
             "locks the next row, reads the policies, decides".to_owned()
         }

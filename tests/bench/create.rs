@@ -1,7 +1,8 @@
 //! A creation over a million tags beside one bare UPDATE of the same rows, and beside Quay's way; and
 //! what its pushers notice of it.
 //!
-//! `QUAY_DOCTOR_TAGS` is another number of tags, `QUAY_DOCTOR_ORDERS` other orders of names.
+//! `QUAY_DOCTOR_TAGS` is another number of tags, `QUAY_DOCTOR_ORDERS` other orders of names,
+//! `QUAY_DOCTOR_JOBS` another number of sessions.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,6 +53,8 @@ fn create(url: &str) -> (f64, serde_json::Value) {
             "phased",
             "--immutable-tags-can-expire",
             "false",
+            "--jobs",
+            &number("QUAY_DOCTOR_JOBS", 2).to_string(),
         ])
         .output()
         .expect("the program starts");

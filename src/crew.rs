@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +16,9 @@ use std::time::{Duration, Instant};
 const ENOUGH: u64 = 10_000;
 /// How long hands stand aside after somebody had to wait for what the lead holds.
 const ASIDE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether something is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Where a crew is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +98,29 @@ impl<T> Crew<T> {
             Stage::Called => state.left.pop_back(),
             Stage::Alone | Stage::Dismissed | Stage::Ended => None,
         }
+    }
+
+    /// Has something brought that may take long, such as a connection, and waits for it no longer than
+    /// there is something left to do with it.
+    pub fn fetch<R: Send + 'static>(
+        &self,
+        bring: impl FnOnce() -> R + Send + 'static,
+    ) -> Option<R> {
+        let (here, brought) = channel();
+        // Where nobody wants it any more it is dropped by its own thread.
+        thread::spawn(move || here.send(bring()));
+        loop {
+            match brought.recv_timeout(LOOK) {
+                Ok(it) => return Some(it),
+                Err(RecvTimeoutError::Timeout) if self.has_left() => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn has_left(&self) -> bool {
+        let state = self.lock();
+        state.stage == Stage::Called && !state.left.is_empty()
     }
 
     /// Counts what the lead has dealt with, and calls the hands once that is much.
@@ -346,6 +373,22 @@ mod tests {
         let (led, _) = together(&crew, 2, hand, |_| Err::<(), _>("the lead's"));
         assert_eq!(led, Err(Failed::Lead("the lead's")));
         assert_eq!(crew.last(), None);
+    }
+
+    #[test]
+    fn what_is_brought_is_waited_for_as_long_as_there_is_something_to_do_with_it() {
+        let crew = eager(0..2);
+        crew.dealt(1);
+        assert_eq!(crew.fetch(|| 7), Some(7));
+        assert_eq!(crew.fetch(|| -> u32 { panic!("on purpose") }), None);
+        let (never, waited) = channel::<()>();
+        let fetched = thread::scope(|scope| {
+            let waits = scope.spawn(|| crew.fetch(move || waited.recv().is_ok()));
+            while crew.first().is_some() {}
+            waits.join()
+        });
+        assert_eq!(fetched.expect("no panic"), None);
+        drop(never);
     }
 
     #[test]

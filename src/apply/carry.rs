@@ -8,14 +8,15 @@ use std::time::Duration;
 use super::batch::{BatchOutcome, carry_out};
 use super::pace::{Pace, Took};
 use super::run::{
-    ATTEMPTS, Site, add, back_off, go_on, open, passes, read_ahead, repository, too_much_at_once,
+    ATTEMPTS, Site, add, back_off, go_on, open_for_hand, passes, read_ahead, repository,
+    too_much_at_once,
 };
 use super::{ApplyError, policies};
 use crate::config::ConnectionSettings;
 use crate::correction::Planned;
 use crate::crew::{AtWork, Crew, Failed, together};
 use crate::ground::Memory;
-use crate::journal::{Part, backend, become_hand};
+use crate::journal::{Part, backend};
 use crate::pg::WriteSession;
 use crate::quay::RepositoryId;
 
@@ -44,14 +45,9 @@ pub(super) fn carry_all_out(
     let hands = crew.hands(site.options.jobs);
     let lead = backend(session)?;
     let hand = || -> Result<BatchOutcome, ApplyError> {
-        let (mut session, _) = match open(settings) {
-            Ok(opened) => opened,
-            Err(error) => {
-                tracing::warn!(%error, "no second session can be had; the work goes on without");
-                return Ok(BatchOutcome::default());
-            }
+        let Some(mut session) = open_for_hand(settings, site.run.id, &crew) else {
+            return Ok(BatchOutcome::default());
         };
-        become_hand(&mut session, site.run.id)?;
         let site = Site {
             part: Part::HandOf(lead),
             ..site

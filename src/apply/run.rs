@@ -11,10 +11,11 @@ use super::error::Rest;
 use super::{ApplyError, ApplyOptions, FixStrategy, PlanOrigin};
 use crate::config::{AnswerLimit, ConnectionSettings};
 use crate::correction::{Plan, PlanFileError, Planned};
+use crate::crew::Crew;
 use crate::ground::Memory;
 use crate::journal::{
-    FixRun, FixTotals, JournalError, Part, Phase, SchemaState, begin_fix, database_identity,
-    hold_liveness,
+    FixRun, FixTotals, JournalError, Part, Phase, SchemaState, become_hand, begin_fix,
+    database_identity, hold_liveness,
 };
 use crate::pg::{FaultClass, Statements, WriteSession, WriteTransaction};
 use crate::quay::{RepositoryId, RunId};
@@ -66,6 +67,26 @@ pub(super) fn open(
         return Err(JournalError::Absent.into());
     }
     Ok((session, schema))
+}
+
+/// Opens a session for a hand of a run; none where there is nothing left for it, or none can be had:
+/// a pool that has nothing left makes whoever asks wait, and the lead may be done before.
+pub(super) fn open_for_hand<T>(
+    settings: &ConnectionSettings,
+    run: RunId,
+    crew: &Crew<T>,
+) -> Option<WriteSession> {
+    let settings = settings.clone();
+    let opened = crew.fetch(move || -> Result<WriteSession, ApplyError> {
+        let (mut session, _) = open(&settings)?;
+        become_hand(&mut session, run)?;
+        Ok(session)
+    })?;
+    opened
+        .inspect_err(|error| {
+            tracing::warn!(%error, "no second session can be had; the work goes on without");
+        })
+        .ok()
 }
 
 /// Conducts the operations of a plan, which are not done here, for a run that has done the rest.

@@ -9,7 +9,7 @@ use super::carry::wait_for;
 use super::guard::Guard;
 use super::pace::{Pace, Took};
 use super::restore::restore;
-use super::run::{back_off, go_on, open, passes, read_ahead, too_much_at_once};
+use super::run::{back_off, go_on, open_for_hand, passes, read_ahead, too_much_at_once};
 use super::undo::{TakenBack, Undone};
 use super::{ApplyError, ApplyOptions, PastExpiry};
 use crate::config::ConnectionSettings;
@@ -17,8 +17,8 @@ use crate::crew::{Crew, Failed, together};
 use crate::evaluate::{Account, Found, TagRow};
 use crate::ground::{Memory, Protection};
 use crate::journal::{
-    FixRun, FixTotals, Part, PartOf, Phase, TagChange, TagImage, backend, become_hand,
-    changed_policies, changed_tags, is_worth_parting, liveness_held, mark_undone,
+    FixRun, FixTotals, Part, PartOf, Phase, TagChange, TagImage, backend, changed_policies,
+    changed_tags, is_worth_parting, liveness_held, mark_undone,
 };
 use crate::pg::WriteSession;
 use crate::quay::{Expiry, RepositoryId, TagId, UnixMillis};
@@ -60,14 +60,9 @@ pub(super) fn take_all_back(
     let hands = crew.hands(site.options.jobs);
     let lead = backend(session)?;
     let hand = || -> Result<Undone, ApplyError> {
-        let (mut session, _) = match open(settings) {
-            Ok(opened) => opened,
-            Err(error) => {
-                tracing::warn!(%error, "no second session can be had; the work goes on without");
-                return Ok(Undone::nothing(site.run.id));
-            }
+        let Some(mut session) = open_for_hand(settings, site.run.id, &crew) else {
+            return Ok(Undone::nothing(site.run.id));
         };
-        become_hand(&mut session, site.run.id)?;
         let part = Part::HandOf(lead);
         let mut share = Share::new(&mut session, UndoSite { part, ..site });
         let mut told = 0;

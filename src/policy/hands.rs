@@ -150,14 +150,21 @@ impl Worker<'_> {
 impl Hand<'_> {
     /// Walks what is shared out to it. Without a connection the lead goes on alone.
     fn work(&self) -> Result<Came, PolicyError> {
-        let (mut session, schema) = match open(self.settings) {
-            Ok(opened) => opened,
-            Err(error) => {
+        let (settings, id) = (self.settings.clone(), self.operation.id);
+        // A pool that has nothing left makes whoever asks wait, and the lead may be done before.
+        let opened = self.crew.fetch(move || -> Result<_, PolicyError> {
+            let (mut session, schema) = open(&settings)?;
+            become_hand(&mut session, id)?;
+            Ok((session, schema))
+        });
+        let (session, schema) = match opened {
+            Some(Ok(opened)) => opened,
+            Some(Err(error)) => {
                 tracing::warn!(%error, "no second session can be had; the work goes on without");
                 return Ok(Came::default());
             }
+            None => return Ok(Came::default()),
         };
-        become_hand(&mut session, self.operation.id)?;
         let mut told = Told {
             crew: self.crew,
             changed: 0,

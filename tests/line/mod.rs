@@ -5,6 +5,7 @@ mod company;
 mod decisions;
 mod evidence;
 mod faults;
+mod hands;
 mod history;
 mod input;
 mod journal;

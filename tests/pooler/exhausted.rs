@@ -1,6 +1,8 @@
 //! A pool without a connection left, which ends whoever waits too long (`query_wait_timeout`): an
 //! operation in the middle waits and goes on, or is left whole for `recover`.
 
+use std::time::{Duration, Instant};
+
 use quay_doctor::pg::WriteSession;
 
 use super::bouncer::Bouncer;
@@ -142,4 +144,24 @@ fn before_anything_has_begun_a_pool_without_a_connection_is_told_at_once() {
     }
     assert_eq!(scene.state(), before);
     assert_eq!(scene.count("SELECT count(*) FROM quay_doctor.operation"), 0);
+}
+
+#[test]
+fn a_hand_that_the_pool_makes_wait_holds_nobody_up() {
+    let scene = Scene::small();
+    let one = "pool_mode = session\ndefault_pool_size = 1\nquery_wait_timeout = 600";
+    let Some(bouncer) = Bouncer::before(&scene.db.tcp_url(), one) else {
+        return;
+    };
+    let url = bouncer.url(scene.db.name());
+    let create = create(&["--jobs", "3"]);
+    let mut command = program::command(&[&["--database-url", &url][..], &create].concat());
+    command.env("QUAY_DOCTOR_HANDS_AFTER", "0");
+    let begun = Instant::now();
+    let created = program::ended(&mut command).expect_status(0).json();
+    // An answer is given up after 90 seconds, and the pool's after ten minutes.
+    assert!(begun.elapsed() < Duration::from_secs(60));
+    assert_eq!(created["tags_changed"], MATCHING, "{created}");
+    assert_eq!(bouncer.times_logged(TIMED_OUT), 0);
+    scene.check();
 }

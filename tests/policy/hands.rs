@@ -128,6 +128,24 @@ fn an_operation_survives_the_loss_of_its_leads_session_or_its_hands() {
 }
 
 #[test]
+fn ctrl_c_ends_every_session_after_its_batch_and_the_operation_is_left_whole() {
+    let scene = Scene::small();
+    scene.save();
+    let before = scene.state();
+    let (run, holds) = both_in_a_batch(&scene);
+    run.signal("INT");
+    holds.iter().for_each(Hold::release);
+    run.end().expect_status(3);
+    assert_eq!(scene.count(&holders(HAND_CLASS)), 0);
+    let journal = scene.count("SELECT count(*) FROM quay_doctor.tag_change");
+    let counted = scene.count("SELECT sum(tags_changed) FROM quay_doctor.operation");
+    assert_eq!(journal, counted, "whole batches, all of them counted");
+    scene.bury();
+    scene.run(&["recover"]).expect_status(0);
+    assert_eq!(scene.state(), before);
+}
+
+#[test]
 fn recovery_ends_the_hands_of_a_frozen_worker_too() {
     let scene = Scene::small();
     scene.save();

@@ -40,7 +40,6 @@ pub fn advance(
     };
     let (was, goes) = (parts(&from.cursor), parts(&step.cursor));
     let ended = matches!(step.phase, Phase::Done | Phase::RolledBack);
-    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let advanced = tx.execute(
         r"
         UPDATE quay_doctor.operation
@@ -91,7 +90,6 @@ pub fn add_to(
     of: &PolicyOperation,
     sums: &Sums,
 ) -> Result<(), JournalError> {
-    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let added = tx.execute(
         r"
         UPDATE quay_doctor.operation
@@ -161,4 +159,9 @@ pub fn take_over(
     } else {
         Err(JournalError::Fenced(operation.id))
     }
+}
+
+/// A count as a `bigint`; no count of rows comes near its end.
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

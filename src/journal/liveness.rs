@@ -134,21 +134,11 @@ pub fn become_hand(pg: &mut impl Statements, operation: OperationId) -> Result<(
 pub fn end_hands(pg: &mut impl Statements, operation: OperationId) -> Result<bool, PgError> {
     let since = Instant::now();
     loop {
-        let hands = pg.query(
-            r"
-            SELECT pid
-            FROM pg_locks
-            WHERE locktype = 'advisory' AND objsubid = 2 AND granted
-                AND classid = $1::int::oid AND objid = $2::int::oid
-                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-            ",
-            &[&HAND_CLASS, &liveness_key(operation)],
-        )?;
+        let hands = holders(pg, HAND_CLASS, operation)?;
         if hands.is_empty() || since.elapsed() > LINGERING {
             return Ok(hands.is_empty());
         }
-        for hand in &hands {
-            let pid: i32 = hand.read(0)?;
+        for pid in hands {
             tracing::warn!(%operation, pid, "ending a session that a worker has left");
             if let Err(error) = pg.query("SELECT pg_terminate_backend($1)", &[&pid]) {
                 tracing::warn!(pid, %error, "it cannot be ended");
@@ -163,7 +153,16 @@ pub fn end_hands(pg: &mut impl Statements, operation: OperationId) -> Result<boo
 /// # Errors
 /// [`PgError`] where the server does not answer.
 pub fn holder_of(pg: &mut impl Statements, operation: OperationId) -> Result<Option<i32>, PgError> {
-    let row = pg.query_opt(
+    Ok(holders(pg, LIVENESS_CLASS, operation)?.first().copied())
+}
+
+/// The backends that hold a lock of a class on an operation.
+fn holders(
+    pg: &mut impl Statements,
+    class: i32,
+    operation: OperationId,
+) -> Result<Vec<i32>, PgError> {
+    let rows = pg.query(
         r"
         SELECT pid
         FROM pg_locks
@@ -171,7 +170,7 @@ pub fn holder_of(pg: &mut impl Statements, operation: OperationId) -> Result<Opt
             AND classid = $1::int::oid AND objid = $2::int::oid
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
         ",
-        &[&LIVENESS_CLASS, &liveness_key(operation)],
+        &[&class, &liveness_key(operation)],
     )?;
-    row.map(|row| row.read(0)).transpose()
+    rows.iter().map(|row| row.read(0)).collect()
 }

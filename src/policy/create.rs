@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::activate::{activate_in, forward};
 use super::attempt::{First, Opened, carry_out};
 use super::begin::{Begin, commit_begin, expiry_is_stated, only, owned, stated};
-use super::mark::{lock_all, mark};
+use super::mark::{Way, lock_all, mark};
 use super::outcome::{Ended, Outcome, PastExpiries};
 use super::safeguard::Safeguard;
 use super::target::{Target, find};
@@ -211,7 +211,7 @@ fn apply_at_once(
     lock_all(tx, &repositories)?;
     let mut step = forward(Phase::Sweeping);
     for (_, tags) in &matching {
-        let marked = mark(tx, &operation, options, Work::Mark, tags)?;
+        let marked = mark(tx, &operation, options, (Work::Mark, Way::LockFirst), tags)?;
         step.sums.matched += marked.sums.matched;
         step.sums.changed += marked.sums.changed;
         step.sums.expirations_cleared += marked.sums.expirations_cleared;

@@ -1,7 +1,7 @@
 //! Marking tags immutable: one batch of one repository.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
@@ -13,12 +13,37 @@ use crate::evaluate::TagRow;
 use crate::journal::{
     Part, PolicyOperation, Step, Sums, TagChange, TagImage, newest_changes, record_tag_changes,
 };
-use crate::pg::WriteTransaction;
+use crate::pg::{FaultClass, WriteTransaction};
 use crate::quay::{Expiry, Immutability, OperationId, RepositoryId, TagId, UnixMillis, is_alive};
 use crate::relations::{
-    RowLock, TakenOff, is_wanted, lock_repository, mark_plain, names_alive_twice, server_clock,
-    tags_by_id, write_tags,
+    RowLock, TakenOff, is_wanted, lock_repository, lock_repository_limiting_waits, mark_at_once,
+    mark_plain, names_alive_twice, server_clock, tags_by_id, write_tags,
 };
+
+/// How long a batch that locks nothing first waits for a lock: of a row that somebody took hold of
+/// since it was looked at, or of our policy's. Far below the `deadlock_timeout` of a server (a second):
+/// whoever waits for us meanwhile is not ended for it.
+const MOMENT: Duration = Duration::from_millis(100);
+
+/// How plain rows are marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By the UPDATE alone, where nobody holds them.
+    AtOnce,
+    /// With a lock before.
+    LockFirst,
+}
+
+impl Way {
+    /// The quick one, unless a test has switched off what the other one does.
+    pub(super) fn usual() -> Self {
+        if Safeguard::LockedImage.is_on() && Safeguard::SkipLocked.is_on() {
+            Self::AtOnce
+        } else {
+            Self::LockFirst
+        }
+    }
+}
 
 /// What became of rows that were to be marked.
 #[derive(Default)]
@@ -37,13 +62,40 @@ impl Worker<'_> {
         work: Work,
         batch: &Batch<'_>,
     ) -> Result<Dealt, PolicyError> {
+        match self.mark_batch_by(self.way, work, batch) {
+            Err(error)
+                if self.way == Way::AtOnce && error.fault() == Some(FaultClass::LockTimeout) =>
+            {
+                // Where that happens once it may happen in every batch.
+                self.way = Way::LockFirst;
+                self.mark_batch_by(self.way, work, batch)
+            }
+            other => other,
+        }
+    }
+
+    fn mark_batch_by(
+        &mut self,
+        way: Way,
+        work: Work,
+        batch: &Batch<'_>,
+    ) -> Result<Dealt, PolicyError> {
         let begun = Instant::now();
         let mut tx = self.session.begin()?;
-        lock_repository(&mut tx, batch.repository)?;
+        match way {
+            Way::AtOnce => lock_repository_limiting_waits(&mut tx, batch.repository, MOMENT)?,
+            Way::LockFirst => lock_repository(&mut tx, batch.repository)?,
+        }
         point("repository-locked");
         let (mut marked, mut done, mut waited) = (Marked::default(), 0, false);
         for slice in batch.tags.chunks(self.courtesy.slice(batch.tags.len())) {
-            marked.add(mark(&mut tx, &self.operation, self.options, work, slice)?);
+            marked.add(mark(
+                &mut tx,
+                &self.operation,
+                self.options,
+                (work, way),
+                slice,
+            )?);
             done += slice.len();
             waited = is_wanted(&mut tx, batch.repository)?;
             if waited {
@@ -99,7 +151,7 @@ pub(super) fn mark(
     tx: &mut WriteTransaction<'_>,
     operation: &PolicyOperation,
     options: &PolicyOptions,
-    work: Work,
+    (work, way): (Work, Way),
     tags: &[TagId],
 ) -> Result<Marked, PolicyError> {
     let newer: Vec<TagId>;
@@ -127,14 +179,21 @@ pub(super) fn mark(
         return mark_one_by_one(tx, operation, options, work, tags);
     }
     let last = operation.last_tag_id_before;
-    let (old, mut others): (Vec<TagId>, Vec<TagId>) =
+    let (mut old, mut others): (Vec<TagId>, Vec<TagId>) =
         tags.iter().partition(|id| i64::from(id.0) <= last);
-    let plain = mark_plain(tx, operation.id, &old, row_lock())?;
-    others.extend(&plain.expiring);
+    let mut plain = 0;
+    if way == Way::AtOnce && !old.is_empty() {
+        let marked: HashSet<TagId> = mark_at_once(tx, operation.id, &old)?.into_iter().collect();
+        plain += marked.len() as u64;
+        old.retain(|id| !marked.contains(id));
+    }
+    let rest = mark_plain(tx, operation.id, &old, row_lock())?;
+    plain += rest.marked;
+    others.extend(&rest.expiring);
     let mut marked = mark_one_by_one(tx, operation, options, work, &others)?;
-    marked.sums.matched += plain.marked;
-    marked.sums.changed += plain.marked;
-    marked.held.extend(held(tx, &old, &plain.locked)?);
+    marked.sums.matched += plain;
+    marked.sums.changed += plain;
+    marked.held.extend(held(tx, &old, &rest.locked)?);
     Ok(marked)
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::begin::stated;
 use super::courtesy::Courtesy;
+use super::mark::Way;
 use super::outcome::{Ended, Outcome, PastExpiries};
 use super::safeguard::{Safeguard, point};
 use super::target::{Target, ready};
@@ -56,6 +57,7 @@ pub(super) struct Worker<'a> {
     /// When the database's load was last looked at.
     pub(super) looked: Option<Instant>,
     pub(super) courtesy: Courtesy,
+    pub(super) way: Way,
     /// Whether its session is the lead's.
     pub(super) part: Part,
     /// Who else works on the walk.
@@ -102,6 +104,7 @@ impl<'a> Worker<'a> {
             past_expiries: PastExpiries::default(),
             looked: None,
             courtesy: Courtesy::default(),
+            way: Way::usual(),
             part: Part::Lead,
             crew: Arc::new(Crew::new([])),
             again: false,
@@ -153,7 +156,14 @@ impl<'a> Worker<'a> {
     /// Carries the operation's present phase out; how it ended, where that was the last.
     fn one_phase(&mut self) -> Result<Option<Ended>, PolicyError> {
         match self.operation.phase {
-            Phase::Applying => self.apply().and_then(|()| self.activate()).map(|()| None),
+            Phase::Applying => {
+                self.apply()?;
+                // The last batch may have been under way when somebody wanted it to end.
+                if self.wants_end() {
+                    return Err(PolicyError::Interrupted);
+                }
+                self.activate().map(|()| None)
+            }
             Phase::Sweeping => self.sweep().map(|()| None),
             Phase::Releasing => self.release().map(|()| None),
             Phase::Undoing => self.undo().map(|()| None),

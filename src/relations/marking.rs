@@ -5,7 +5,7 @@ use crate::pg::{Columns, PgError, Statements, WriteTransaction};
 use crate::quay::{OperationId, TagId};
 
 /// What became of rows that were to be marked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// Rows that were there, and not held by somebody else.
     pub locked: Vec<TagId>,
@@ -29,6 +29,9 @@ pub fn mark_plain(
     tags: &[TagId],
     lock: RowLock,
 ) -> Result<Marks, PgError> {
+    if tags.is_empty() {
+        return Ok(Marks::default());
+    }
     let ids: Vec<i32> = tags.iter().map(|id| id.0).collect();
     let lock = lock.clause();
     let row = tx.query_one(
@@ -69,4 +72,43 @@ pub fn mark_plain(
         marked: u64::try_from(row.read::<i64>(1)?).unwrap_or(0),
         expiring: tags(2)?,
     })
+}
+
+/// The same as [`mark_plain`] without a lock before the change, which takes a tenth less of the server: the
+/// rows come back from the UPDATE, and what a plain row was before is known. The condition holds of the
+/// very version that is replaced, since PostgreSQL looks again at a row that somebody changed meanwhile.
+///
+/// A row with an `xmax` is one that somebody holds, or held: it is left, since rows are never waited for.
+/// Whoever takes hold of one between the look at it and its change is waited for, for as long as
+/// [`lock_repository_limiting_waits`](super::lock_repository_limiting_waits) says.
+///
+/// Returns the rows that are immutable now, and were not.
+///
+/// # Errors
+/// [`PgError`], of class lock time-out where somebody does not let go.
+pub fn mark_at_once(
+    tx: &mut WriteTransaction<'_>,
+    operation: OperationId,
+    tags: &[TagId],
+) -> Result<Vec<TagId>, PgError> {
+    let ids: Vec<i32> = tags.iter().map(|id| id.0).collect();
+    let row = tx.query_one(
+        r"
+        WITH marked AS (
+            UPDATE tag
+            SET immutable = true
+            WHERE id = ANY ($2) AND NOT immutable AND NOT hidden AND lifetime_end_ms IS NULL
+                AND xmax = 0
+            RETURNING id, repository_id
+        ), journaled AS (
+            INSERT INTO quay_doctor.tag_change
+                (operation_id, tag_id, repository_id, immutable_before, immutable_after)
+            SELECT $1, id, repository_id, false, true FROM marked
+        )
+        SELECT coalesce(array_agg(id), '{}') FROM marked
+        ",
+        &[&operation.0, &ids],
+    )?;
+    let marked: Vec<i32> = row.read(0)?;
+    Ok(marked.into_iter().map(TagId).collect())
 }

@@ -38,7 +38,7 @@ pub use few::{
 };
 pub use left::left_mutable;
 pub use load::{Load, load};
-pub use marking::{Marks, mark_plain};
+pub use marking::{Marks, mark_at_once, mark_plain};
 pub use policies::{
     OwnRow, PoliciesOf, PolicyImages, PolicySchema, change_policy, delete_policy, hold_policy,
     insert_policy, lock_policy_tables, lock_policy_tables_alone, lock_scope, policies,
@@ -54,8 +54,8 @@ pub use scope::{
     namespace_name, page_of_tags, pushed_since, repositories_of, repository_by_name,
 };
 pub use tags::{
-    RowLock, TAG_COLUMNS, is_wanted, lock_repository, names_alive_twice, tag_row, tags_by_id,
-    tags_named, write_tags, write_tags_and_read,
+    RowLock, TAG_COLUMNS, is_wanted, lock_repository, lock_repository_limiting_waits,
+    names_alive_twice, tag_row, tags_by_id, tags_named, write_tags, write_tags_and_read,
 };
 pub use taken_off::{TakenOff, last_log_entry, policies_changed_since};
 pub use trail::Trail;

@@ -1,6 +1,7 @@
 //! Rows of `tag`.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use crate::evaluate::TagRow;
 use crate::journal::TagChange;
@@ -222,6 +223,23 @@ pub fn lock_repository(tx: &mut WriteTransaction<'_>, id: RepositoryId) -> Resul
     tx.query_one(
         "SELECT pg_advisory_xact_lock($1)",
         &[&retarget_lock_key(id)],
+    )?;
+    Ok(())
+}
+
+/// The same; the transaction's later locks are waited for no longer than this. In one exchange, since
+/// a list is evaluated from the left.
+///
+/// # Errors
+/// As [`lock_repository`].
+pub fn lock_repository_limiting_waits(
+    tx: &mut WriteTransaction<'_>,
+    id: RepositoryId,
+    limit: Duration,
+) -> Result<(), PgError> {
+    tx.query_one(
+        "SELECT pg_advisory_xact_lock($1), set_config('lock_timeout', $2, true)",
+        &[&retarget_lock_key(id), &format!("{}ms", limit.as_millis())],
     )?;
     Ok(())
 }

@@ -362,3 +362,34 @@ fn an_interrupt_ends_after_the_batch_as_it_was_asked_to() {
         }
     }
 }
+
+#[test]
+fn a_signal_during_the_last_batch_is_heeded_before_anything_is_activated() {
+    let scene = Scene::small();
+    scene.save();
+    let before = scene.state();
+    let hold = Hold::at("repository-locked:1");
+    let args = [
+        "create",
+        "--namespace",
+        "acme",
+        "--repository",
+        "tool",
+        "--pattern",
+        "v.*",
+        "--strategy",
+        "phased",
+    ];
+    let run = scene.start(&[("QUAY_DOCTOR_HOLD_AT", &hold.variable())], &policy(&args));
+    hold.wait();
+    run.signal("INT");
+    hold.release();
+    run.end().expect_status(3);
+    assert_eq!(
+        scene.count("SELECT count(*) FROM repositoryimmutabilitypolicy WHERE active"),
+        0
+    );
+    scene.bury();
+    scene.run(&["recover"]).expect_status(0);
+    assert_eq!(scene.state(), before);
+}

@@ -179,3 +179,42 @@ fn rule_6_quays_lock_is_waited_for_before_anything_is_read() {
     );
     assert_eq!(scene.count("SELECT count(*) FROM tag WHERE name = 'v2.1' AND NOT immutable AND lifetime_end_ms = 1000"), 1);
 }
+
+#[test]
+fn rule_6_whoever_does_not_let_go_of_a_lock_costs_a_batch_and_nothing_else() {
+    let scene = Scene::small();
+    let hold = Hold::at("repository-locked:1");
+    let run = scene.start(
+        &[("QUAY_DOCTOR_HOLD_AT", &hold.variable())],
+        &policy(&CREATE),
+    );
+    hold.wait();
+    let mut other = scene.session();
+    other
+        .run("BEGIN; LOCK TABLE quay_doctor.tag_change IN SHARE MODE")
+        .expect("the journal");
+    hold.release();
+    // The quick way has given up, and the batch begins again with locks.
+    scene.wait_for(
+        "SELECT count(*) FROM pg_stat_activity \
+         WHERE wait_event_type = 'Lock' AND query LIKE '%FOR NO KEY UPDATE%tag_change%'",
+    );
+    other.run("ROLLBACK").expect("an end");
+    run.end().expect_status(0);
+    assert_eq!(
+        scene.count("SELECT count(*) FROM quay_doctor.tag_change"),
+        scene.count("SELECT count(*) FROM tag WHERE immutable AND name LIKE 'v%' AND id IN (SELECT tag_id FROM quay_doctor.tag_change)")
+    );
+    scene.check();
+}
+
+#[test]
+fn rule_6_rows_that_somebody_held_before_are_marked_like_all_others() {
+    let scene = Scene::small();
+    // Both leave their mark on the rows: an xmax that is nobody's any more.
+    scene.sql("BEGIN; SELECT FROM tag WHERE id % 3 = 0 FOR UPDATE; ROLLBACK");
+    scene.sql("BEGIN; SELECT FROM tag WHERE id % 3 = 1 FOR KEY SHARE; COMMIT");
+    assert!(scene.count("SELECT count(*) FROM tag WHERE xmax <> 0") > 0);
+    scene.run(&policy(&CREATE)).expect_status(0);
+    scene.check();
+}

@@ -54,7 +54,7 @@ fn create(url: &str) -> (f64, serde_json::Value) {
             "--immutable-tags-can-expire",
             "false",
             "--jobs",
-            &number("QUAY_DOCTOR_JOBS", 2).to_string(),
+            &jobs().to_string(),
         ])
         .output()
         .expect("the program starts");
@@ -121,14 +121,14 @@ enum Decides {
 impl Decides {
     fn told(self) -> &'static str {
         match self {
-            Self::Python => "Quay's way, with Python's `regex`",
+            Self::Python => "Quay's way, with its own Python modules",
             Self::Ours => "Quay's way, patterns decided by our matcher",
         }
     }
 
     fn found() -> Self {
         let there = Command::new(python())
-            .args(["-c", "import psycopg2, regex"])
+            .args(["-c", "import peewee, psycopg2, regex"])
             .output()
             .is_ok_and(|output| output.status.success());
         if there { Self::Python } else { Self::Ours }
@@ -220,27 +220,55 @@ fn bench_a_creation_over_a_million_tags() {
     }
 }
 
-/// What pushes into so many repositories notice of a creation over all of them.
+/// What pushes into so many repositories notice of a creation over all of them; and, in its place, of as
+/// many loops as it has sessions, which keep processors busy and know of no database. What pushes
+/// notice of those is the machine's.
 fn pushes(cluster: &Cluster, what: &str, repositories: i32) {
-    let (mut without, mut with) = (Vec::new(), Vec::new());
+    let (mut without, mut beside_loops, mut with) = (vec![], vec![], vec![]);
     for _ in 0..runs().min(3) {
         let url = copy(cluster, "pushes");
-        without.push(pushes_during(&url, repositories, || {
-            thread::sleep(Duration::from_secs(20))
-        }));
+        without.push(pushes_during(&url, repositories, || thread::sleep(PUSHES)));
+        beside_loops.push(pushes_during(&url, repositories, || loops(jobs(), PUSHES)));
         with.push(pushes_during(&url, repositories, || drop(create(&url))));
     }
-    eprintln!("{what}: pushes without {without:.1?} ms, with {with:.1?} ms (p50, p99, longest)");
+    eprintln!(
+        "{what}: pushes without {without:.1?} ms, beside loops {beside_loops:.1?} ms, with {with:.1?} ms \
+         (p50, p99, longest)"
+    );
     for (nth, quantile) in ["p50", "p99"].into_iter().enumerate() {
         let of = |times: &[[f64; 3]]| {
             median(&mut times.iter().map(|times| times[nth]).collect::<Vec<_>>())
         };
         let what = format!("{quantile} of a push while that runs, names in {what}");
-        let figure = Figure::of(&what, of(&with), "ms").beside("without", of(&without));
-        figure.aims(if nth == 1 {
+        let figure = Figure::of(&what, of(&with), "ms");
+        figure.beside("without", of(&without)).aims(if nth == 1 {
             Aim::AtMost(1.5)
         } else {
             Aim::None
         });
+        figure
+            .beside(
+                &format!("without, and {} loops that keep processors busy", jobs()),
+                of(&beside_loops),
+            )
+            .aims(Aim::None);
     }
+}
+
+/// How long pushes go on where nothing else says.
+const PUSHES: Duration = Duration::from_secs(20);
+
+/// Keeps processors busy.
+fn loops(number: u32, time: Duration) {
+    let until = Instant::now() + time;
+    thread::scope(|scope| {
+        for _ in 0..number {
+            scope.spawn(|| while Instant::now() < until {});
+        }
+    });
+}
+
+/// Sessions of a creation.
+fn jobs() -> u32 {
+    number("QUAY_DOCTOR_JOBS", 2)
 }

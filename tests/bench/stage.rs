@@ -55,11 +55,14 @@ pub fn session(url: &str) -> WriteSession {
     WriteSession::open(&settings).expect("a session")
 }
 
-/// A server as a production one is set up, but for the size of its memory.
+/// A server as a production one is set up, but for the size of its memory. As on one that has been at
+/// work for a while, segments of the WAL are there already: a new one is filled with zeros first, while
+/// everybody who writes waits.
 pub fn cluster() -> Cluster {
     Cluster::builder()
         .setting("shared_buffers", "1GB")
         .setting("max_wal_size", "64GB")
+        .setting("min_wal_size", "8GB")
         .setting("checkpoint_timeout", "1h")
         .setting("autovacuum", "off")
         .start()

@@ -232,11 +232,11 @@ fn in_blocks(
             (moment, Grace(request.grace)),
         )
     };
-    let sums = readers.read(snapshot, judge, |snapshot, seen, suspects| {
+    let sums = readers.read(snapshot, judge, |seen, rows| {
         if look.reached(seen).is_break() {
             return Ok::<_, RunError>(ControlFlow::Break(()));
         }
-        scan::rows_of(snapshot, wanted, suspects, |rows| look.suspected(&rows))
+        look.suspected(rows)
     });
     for outcomes in sums.map_err(|error| or_conflict(snapshot, error))? {
         look.evaluator.absorb(outcomes);

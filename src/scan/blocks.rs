@@ -14,7 +14,7 @@ use crate::pg::{Columns, PgError, ReadSession, ReadSnapshot, SnapshotName, State
 use crate::quay::RepositoryId;
 use crate::relations::{Handed, TagsAt, marked_tags_named, tells_first_characters};
 
-/// Blocks that wait to be looked at; a reader that is faster waits.
+/// Messages of readers that wait to be heard; a reader that is faster waits.
 const WAITING: usize = 2;
 /// Suspects that are looked up together.
 const AT_ONCE: usize = 2_000;
@@ -46,8 +46,10 @@ pub struct Readers<'r> {
 
 /// What a reader has to say.
 enum Told {
-    /// A block: how many tags were handed over, and which of them a rule may complain of.
-    Block(u64, Vec<Suspect>),
+    /// Rows that a rule may complain of.
+    Suspected(Vec<TagRow>),
+    /// A block is done: how many of its tags were handed over.
+    Block(u64),
     /// It could not go on.
     Failed(PgError),
 }
@@ -63,8 +65,9 @@ struct Table {
 
 impl Readers<'_> {
     /// Reads every tag that is wanted, in as many threads as there are readers, each with a judge of its own;
-    /// the sums of all. What a judge suspects is given to `suspected`, here in this thread, with about
-    /// how many tags have been dealt with so far: those that are not handed over nobody counts.
+    /// the sums of all. The rows that a judge suspects are read by its reader, and given to `suspected`, here
+    /// in this thread, with about how many tags have been dealt with so far: those that are not handed
+    /// over nobody counts.
     ///
     /// # Errors
     /// [`ScanError`] where a reader cannot go on, or what `suspected` returns.
@@ -72,11 +75,7 @@ impl Readers<'_> {
         &self,
         pg: &mut ReadSnapshot<'_>,
         judge: impl Fn() -> Bulk<'j> + Sync,
-        mut suspected: impl FnMut(
-            &mut ReadSnapshot<'_>,
-            u64,
-            Vec<Suspect>,
-        ) -> Result<ControlFlow<()>, E>,
+        mut suspected: impl FnMut(u64, &[TagRow]) -> Result<ControlFlow<()>, E>,
     ) -> Result<Vec<Vec<RuleOutcome>>, E>
     where
         E: From<ScanError>,
@@ -98,6 +97,10 @@ impl Readers<'_> {
             drop(sender);
             let mut ended = Ok(());
             let (mut given, mut done) = (0, 0);
+            let passed = |given: u64, done: u64| {
+                let passed = all.saturating_mul(done) / u64::from(pieces);
+                passed.max(given)
+            };
             for told in receiver {
                 if ended.is_err() || table.stop.load(Ordering::Relaxed) {
                     // What is still on its way is let pass, so that no reader waits for us.
@@ -105,10 +108,10 @@ impl Readers<'_> {
                 }
                 let went = match told {
                     Told::Failed(error) => Err(E::from(error.into())),
-                    Told::Block(tags, suspects) => {
+                    Told::Suspected(rows) => suspected(passed(given, done), &rows),
+                    Told::Block(tags) => {
                         (given, done) = (given + tags, done + 1);
-                        let passed = all.saturating_mul(done) / u64::from(pieces);
-                        suspected(pg, passed.max(given), suspects)
+                        suspected(passed(given, done), &[])
                     }
                 };
                 match went {
@@ -135,17 +138,20 @@ impl Readers<'_> {
         &self,
         pg: &mut ReadSnapshot<'_>,
         (table, mut judge): (&Table, Bulk<'_>),
-        mut suspected: impl FnMut(
-            &mut ReadSnapshot<'_>,
-            u64,
-            Vec<Suspect>,
-        ) -> Result<ControlFlow<()>, E>,
+        mut suspected: impl FnMut(u64, &[TagRow]) -> Result<ControlFlow<()>, E>,
     ) -> Result<Vec<Vec<RuleOutcome>>, E> {
         let given = table.pieces.read(pg, &table.tags, 0, |mark, name| {
             judge.take(mark, name);
         });
         let given = given.map_err(ScanError::from)?;
-        let _ = suspected(pg, given, judge.drain())?;
+        let mut went = suspected(given, &[])?;
+        for some in once(judge.drain()).chunks(AT_ONCE) {
+            if went.is_break() {
+                break;
+            }
+            let rows = rows_of(pg, self.wanted, some).map_err(ScanError::from)?;
+            went = suspected(given, &rows)?;
+        }
         Ok(vec![judge.into_outcomes()])
     }
 
@@ -204,7 +210,14 @@ impl Readers<'_> {
             let given = table
                 .pieces
                 .read(&mut snapshot, &table.tags, number, take)?;
-            if sender.send(Told::Block(given, judge.drain())).is_err() {
+            let mut told = sender.send(Told::Block(given));
+            for some in once(judge.drain()).chunks(AT_ONCE) {
+                if told.is_err() || table.stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                told = sender.send(Told::Suspected(rows_of(&mut snapshot, self.wanted, some)?));
+            }
+            if told.is_err() {
                 break;
             }
         }
@@ -212,29 +225,24 @@ impl Readers<'_> {
     }
 }
 
-/// The rows of suspects, from the snapshot in which they were suspected, some at a time.
-///
-/// # Errors
-/// [`ScanError`] where the server does not answer, or what `take` returns.
-pub fn rows_of<E: From<ScanError>>(
-    pg: &mut ReadSnapshot<'_>,
-    wanted: &Wanted,
-    mut suspects: Vec<Suspect>,
-    mut take: impl FnMut(Vec<TagRow>) -> Result<ControlFlow<()>, E>,
-) -> Result<ControlFlow<()>, E> {
-    // Several rows may have one name; each is taken once, and only where it is suspected itself.
+/// Several rows may have one name; each suspicion is looked up once.
+fn once(mut suspects: Vec<Suspect>) -> Vec<Suspect> {
     suspects.sort_unstable();
     suspects.dedup();
-    for some in suspects.chunks(AT_ONCE) {
-        let repositories: Vec<RepositoryId> = some.iter().map(|s| s.mark.repository()).collect();
-        let names: Vec<&str> = some.iter().map(|s| s.name.as_str()).collect();
-        let suspected: HashSet<(Mark, &str)> = some.iter().map(|s| (s.mark, &*s.name)).collect();
-        let mut rows = marked_tags_named(pg, wanted.now, &repositories, &names)
-            .map_err(|error| E::from(error.into()))?;
-        rows.retain(|row| suspected.contains(&(Mark::of(row, wanted.now), &*row.name)));
-        if take(rows)?.is_break() {
-            return Ok(ControlFlow::Break(()));
-        }
-    }
-    Ok(ControlFlow::Continue(()))
+    suspects
+}
+
+/// The rows of suspects, from the snapshot in which they were suspected; only those that are suspected
+/// themselves.
+fn rows_of(
+    pg: &mut ReadSnapshot<'_>,
+    wanted: &Wanted,
+    suspects: &[Suspect],
+) -> Result<Vec<TagRow>, PgError> {
+    let repositories: Vec<RepositoryId> = suspects.iter().map(|s| s.mark.repository()).collect();
+    let names: Vec<&str> = suspects.iter().map(|s| s.name.as_str()).collect();
+    let suspected: HashSet<(Mark, &str)> = suspects.iter().map(|s| (s.mark, &*s.name)).collect();
+    let mut rows = marked_tags_named(pg, wanted.now, &repositories, &names)?;
+    rows.retain(|row| suspected.contains(&(Mark::of(row, wanted.now), &*row.name)));
+    Ok(rows)
 }

@@ -11,7 +11,7 @@ mod pieces;
 mod rows;
 mod shard;
 
-pub use blocks::{Readers, reads_ranges, rows_of};
+pub use blocks::{Readers, reads_ranges};
 pub use error::ScanError;
 pub use grounds::{Database, Grounds};
 pub use pass::{Wanted, estimated_tags, tags};

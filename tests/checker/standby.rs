@@ -43,7 +43,8 @@ impl Pair {
         let settings = primary.settings("quay").expect("settings");
         let mut session = WriteSession::open(&settings).expect("a session");
         fixture::load_schema(&mut session).expect("Quay's tables");
-        // Few rows a page, so that several readers share the scan.
+        // Few rows a page, so that several readers share the scan, and are not through with it when
+        // the first message of theirs is heard.
         session
             .run("ALTER TABLE tag SET (fillfactor = 10)")
             .expect("an option");
@@ -53,7 +54,8 @@ impl Pair {
             .expect("a world");
         let many = "INSERT INTO tag (name, repository_id, lifetime_start_ms, hidden, reversion,
                         tag_kind_id, immutable)
-                    SELECT 'x' || n, 1, 1, false, false, 1, false FROM generate_series(1, 12000) AS n";
+                    SELECT rpad('x' || n, 240, '-'), 1, 1, false, false, 1, false
+                    FROM generate_series(1, 20000) AS n";
         session.run(many).expect("more tags");
         let standby = primary.standby().expect("a standby");
         standby.wait_until_caught_up().expect("caught up");
@@ -130,8 +132,8 @@ enum When {
     Reading,
 }
 
-/// Comes into conflict, as long as some are left: one an attempt. An attempt notices it when it
-/// next asks for the rows of suspects, of which there are some.
+/// Comes into conflict, as long as some are left: one an attempt. An attempt notices it when a reader
+/// goes on to its next range of pages.
 struct Disturbed<'p> {
     pair: &'p Pair,
     when: When,

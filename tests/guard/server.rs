@@ -80,7 +80,7 @@ fn update(url: &str, immutable: bool) -> Spent {
 #[test]
 fn a_creation_costs_the_server_little_more_than_the_update_itself() {
     let cluster = quiet_cluster();
-    for (name, blocks, wal) in [("v{hex}", 1.55, 1.4), ("v{n}", 1.55, 1.4)] {
+    for (name, blocks, wal) in [("v{hex}", 1.4, 1.4), ("v{n}", 1.4, 1.4)] {
         template(&cluster, &world(name, TAGS, "false"));
         let bare = update(&copy(&cluster, "bare"), true);
         let url = copy(&cluster, "ours");

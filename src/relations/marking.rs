@@ -1,4 +1,4 @@
-//! Marking plain tags immutable: locked, journaled and changed by one statement.
+//! Marking plain tags immutable: journaled and changed by one statement, with a lock before or without.
 
 use super::RowLock;
 use crate::pg::{Columns, PgError, Statements, WriteTransaction};

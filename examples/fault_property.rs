@@ -15,15 +15,15 @@ use std::time::Duration;
 use quay_doctor::pg::WriteSession;
 use quay_doctor::quay::{Polarity, Scope, StoredPolicy};
 use quay_doctor::relations::namespace_by_name;
-use quay_doctor::sandbox::oracle::{Case, Operation, Pushes, State};
-use quay_doctor::sandbox::proxy::{FaultProxy, Rule};
-use quay_doctor::sandbox::subject::bury_workers;
 use quay_doctor::sandbox::{Cluster, fixture, world::World};
 use quay_doctor::{
     ApplyOptions, ConnectionSettings, Create, Features, How, Identity, NewPattern, OnFault,
     Patience, Phase, Pick, PolicyOptions, RecoverRequest, Stated, Strategy, Watcher, migrate_up,
     policy_create, recover, unfinished,
 };
+use testkit::oracle::{Case, Operation, Pushes, State};
+use testkit::proxy::{FaultProxy, Rule};
+use testkit::subject::bury_workers;
 
 /// acme has tags that its new policy covers, one with an expiry, one that nobody may touch.
 const WORLD: &str = r#"

@@ -14,6 +14,43 @@ use std::time::{Duration, Instant};
 
 /// Work that is worth a second session: some seconds of it.
 const ENOUGH: u64 = 10_000;
+/// How many sessions change tags at the same time, and from how many rows on there is more than one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jobs {
+    sessions: usize,
+    from_rows: u64,
+}
+
+impl Jobs {
+    /// As many sessions as were asked for, however little there is to do.
+    pub fn exactly(sessions: usize) -> Self {
+        Self {
+            sessions,
+            from_rows: 1,
+        }
+    }
+
+    /// How many sessions there are at most.
+    pub fn sessions(self) -> usize {
+        self.sessions
+    }
+
+    /// From how many rows on there is more than one session.
+    pub fn from_rows(self) -> u64 {
+        self.from_rows
+    }
+}
+
+impl Default for Jobs {
+    /// Two sessions where that is worth the second connection.
+    fn default() -> Self {
+        Self {
+            sessions: 2,
+            from_rows: ENOUGH,
+        }
+    }
+}
+
 /// How long hands stand aside after somebody had to wait for what the lead holds.
 const ASIDE: Duration = Duration::from_secs(1);
 
@@ -46,7 +83,7 @@ struct State<T> {
 pub struct Crew<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
-    enough: u64,
+    jobs: Jobs,
     /// Rows that the lead has dealt with.
     led: AtomicU64,
     /// Rows that the hands have changed.
@@ -55,7 +92,7 @@ pub struct Crew<T> {
 
 impl<T> Crew<T> {
     /// A crew with this to do.
-    pub fn new(left: impl IntoIterator<Item = T>) -> Self {
+    pub fn new(left: impl IntoIterator<Item = T>, jobs: Jobs) -> Self {
         Self {
             state: Mutex::new(State {
                 left: left.into_iter().collect(),
@@ -63,21 +100,16 @@ impl<T> Crew<T> {
                 waited: None,
             }),
             changed: Condvar::new(),
-            enough: enough(),
+            jobs,
             led: AtomicU64::new(0),
             by_hands: AtomicU64::new(0),
         }
     }
 
-    /// How many hands can have something to do beside the lead, of so many sessions.
-    pub fn hands(&self, sessions: usize) -> usize {
+    /// How many hands can have something to do beside the lead.
+    pub fn hands(&self) -> usize {
         let others = self.lock().left.len().saturating_sub(1);
-        sessions.saturating_sub(1).min(others)
-    }
-
-    /// How many rows are worth a second session.
-    pub fn enough(&self) -> u64 {
-        self.enough
+        self.jobs.sessions().saturating_sub(1).min(others)
     }
 
     /// What the lead does next.
@@ -125,7 +157,7 @@ impl<T> Crew<T> {
 
     /// Counts what the lead has dealt with, and calls the hands once that is much.
     pub fn dealt(&self, rows: u64) {
-        if self.led.fetch_add(rows, Ordering::Relaxed) + rows < self.enough {
+        if self.led.fetch_add(rows, Ordering::Relaxed) + rows < self.jobs.from_rows() {
             return;
         }
         let mut state = self.lock();
@@ -266,28 +298,13 @@ pub fn together<T: Send, L, H: Send, E: Send>(
     })
 }
 
-#[cfg(not(feature = "testkit"))]
-const fn enough() -> u64 {
-    ENOUGH
-}
-
-/// A test may call the hands sooner: `QUAY_DOCTOR_HANDS_AFTER` rows.
-#[cfg(feature = "testkit")]
-fn enough() -> u64 {
-    let stated = std::env::var("QUAY_DOCTOR_HANDS_AFTER").ok();
-    stated.and_then(|text| text.parse().ok()).unwrap_or(ENOUGH)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// A crew whose hands are called by the first row.
     fn eager(left: impl IntoIterator<Item = u32>) -> Crew<u32> {
-        Crew {
-            enough: 1,
-            ..Crew::new(left)
-        }
+        Crew::new(left, Jobs::exactly(2))
     }
 
     #[test]
@@ -318,7 +335,7 @@ mod tests {
 
     #[test]
     fn hands_stay_away_until_there_is_enough() {
-        let crew = Crew::new(0..10);
+        let crew = Crew::new(0..10, Jobs::default());
         crew.dealt(ENOUGH - 1);
         assert_eq!(crew.last(), None);
         let never = || -> Result<(), ()> { panic!("a hand was called") };
@@ -341,7 +358,7 @@ mod tests {
             (9, 0, 0),
         ] {
             assert_eq!(
-                Crew::new(0..left).hands(sessions),
+                Crew::new(0..left, Jobs::exactly(sessions)).hands(),
                 hands,
                 "{left} {sessions}"
             );

@@ -45,6 +45,7 @@ pub use config::{
     FeatureFlags, Given, Layers, Origin, QuayConfig, QuayFeatures, Secret, Shown, key,
 };
 pub use correction::{Choices, Decisions, PlanDigest, PlanDocument, PlanFileError, PlanHead};
+pub use crew::Jobs;
 pub use demo::{DemoError, Narrator, tell as tell_demo};
 pub use evaluate::{
     Activity, ExampleOutcome, Features, Stated, Strictness, WorkerLife, try_examples,

@@ -41,8 +41,8 @@ pub(super) fn carry_all_out(
     let (of_tags, others): (Vec<&[Planned]>, Vec<&[Planned]>) = corrections
         .chunk_by(same)
         .partition(|chunk| chunk.first().and_then(repository).is_some());
-    let crew = Crew::new(of_tags);
-    let hands = crew.hands(site.options.jobs);
+    let crew = Crew::new(of_tags, site.options.jobs);
+    let hands = crew.hands();
     let lead = backend(session)?;
     let hand = || -> Result<BatchOutcome, ApplyError> {
         let Some(mut session) = open_for_hand(settings, site.run.id, &crew) else {

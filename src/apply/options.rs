@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::correction::{DatabaseIdentity, PlanDigest};
+use crate::crew::Jobs;
 use crate::evaluate::Features;
 use crate::journal::Identity;
 use crate::quay::RunId;
@@ -75,8 +76,8 @@ pub struct ApplyOptions {
     pub past_expiry: PastExpiry,
     /// How long a batch may take, as an aim.
     pub batch_time: Duration,
-    /// How many sessions change tags at the same time, at most, each in other repositories.
-    pub jobs: usize,
+    /// How many sessions change tags at the same time, each in other repositories.
+    pub jobs: Jobs,
     /// How far clocks may be apart.
     pub clock_margin: Duration,
     /// How long an operation of the run waits for transactions that still read the policies as they
@@ -102,7 +103,7 @@ impl ApplyOptions {
             strategy: FixStrategy::default(),
             past_expiry: PastExpiry::default(),
             batch_time: Duration::from_millis(50),
-            jobs: 2,
+            jobs: Jobs::default(),
             clock_margin: Duration::from_secs(60),
             settle_timeout: Duration::from_secs(30),
             max_changes: 10_000,

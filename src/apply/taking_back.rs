@@ -57,7 +57,7 @@ pub(super) fn take_all_back(
     before.policies()?;
     let mut outcome = before.outcome;
     let crew = shared_out(session, &site)?;
-    let hands = crew.hands(site.options.jobs);
+    let hands = crew.hands();
     let lead = backend(session)?;
     let hand = || -> Result<Undone, ApplyError> {
         let Some(mut session) = open_for_hand(settings, site.run.id, &crew) else {
@@ -103,13 +103,14 @@ pub(super) fn take_all_back(
 
 /// The parts of a run: one for each session, where there is enough for several.
 fn shared_out(session: &mut WriteSession, site: &UndoSite<'_>) -> Result<Crew<PartOf>, ApplyError> {
-    let all = i32::try_from(site.options.jobs).unwrap_or(1);
-    let crew = Crew::new((0..all).map(|nth| PartOf { nth, all }));
-    if all > 1 && is_worth_parting(session, site.run.id, crew.enough())? {
-        crew.dealt(crew.enough());
+    let jobs = site.options.jobs;
+    let all = i32::try_from(jobs.sessions()).unwrap_or(1);
+    if all > 1 && is_worth_parting(session, site.run.id, jobs.from_rows())? {
+        let crew = Crew::new((0..all).map(|nth| PartOf { nth, all }), jobs);
+        crew.dealt(jobs.from_rows());
         return Ok(crew);
     }
-    Ok(Crew::new([PartOf::WHOLE]))
+    Ok(Crew::new([PartOf::WHOLE], jobs))
 }
 
 /// What one session takes back.

@@ -1,6 +1,5 @@
 //! Apply, activate, sweep, done: the phases of an operation that goes forward.
 
-use super::safeguard::{Safeguard, point};
 use super::walk::Work;
 use super::worker::Worker;
 use super::{PolicyError, own_row};
@@ -25,7 +24,6 @@ impl Worker<'_> {
     /// Activates the policy, or swaps an updated one in: one transaction, from which on every push
     /// is decided by it.
     pub(super) fn activate(&mut self) -> Result<(), PolicyError> {
-        point("before-activation");
         let text = brings(&self.operation)?;
         let mut tx = self.session.begin()?;
         own_row::compare(&mut tx, &self.operation)?;
@@ -38,7 +36,6 @@ impl Worker<'_> {
         )?;
         let step = forward(Phase::Sweeping);
         Self::finish(self.part, &mut self.operation, tx, step)?;
-        point("after-activation");
         Ok(())
     }
 
@@ -47,10 +44,7 @@ impl Worker<'_> {
     pub(super) fn sweep(&mut self) -> Result<(), PolicyError> {
         let text = brings(&self.operation)?;
         self.walk(Work::Sweep, &text)?;
-        if Safeguard::SettleAtActivation.is_on() {
-            self.settle()?;
-        }
-        point("between-sweeps");
+        self.settle()?;
         self.restart_in(Phase::Sweeping)?;
         self.walk(Work::Sweep, &text)?;
         if self.operation.kind == Kind::Update

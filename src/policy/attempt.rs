@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use super::load::can_be_seen;
 use super::outcome::{Ended, Outcome};
-use super::safeguard::point;
 use super::target::{Target, target_of_scope};
 use super::worker::{Watcher, Worker, back_off, open, standby};
 use super::{OnFault, PolicyError, PolicyOptions};
@@ -167,8 +166,6 @@ fn take(
     end_hands(session, found.id)?;
     let mut tx = session.begin()?;
     found.fence = take_over(&mut tx, &found, &options.who.worker)?;
-    point("before-take-over-commits");
     tx.commit()?;
-    point("after-take-over");
     operation(session, found.id)?.ok_or(PolicyError::NeverBegun(found.id))
 }

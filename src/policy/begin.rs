@@ -2,7 +2,6 @@
 
 use uuid::Uuid;
 
-use super::safeguard::{Safeguard, point};
 use super::target::Target;
 use super::view::Impact;
 use super::{PolicyError, PolicyOptions, Strategy};
@@ -46,7 +45,6 @@ pub(super) fn unowned(
 ) -> Result<Option<PolicyOperation>, PolicyError> {
     match owner_of(pg, uuid)? {
         None => Ok(None),
-        Some(_) if !Safeguard::Owned.is_on() => Ok(None),
         Some(operation) if ours(&operation) => Ok(Some(operation)),
         Some(operation) => Err(owned(&operation)),
     }
@@ -54,9 +52,7 @@ pub(super) fn unowned(
 
 /// Commits the transaction that begins an operation.
 pub(super) fn commit_begin(tx: WriteTransaction<'_>) -> Result<(), PolicyError> {
-    point("before-begin-commits");
     tx.commit()?;
-    point("after-begin");
     Ok(())
 }
 

@@ -7,7 +7,6 @@ use super::attempt::{First, Opened, carry_out};
 use super::begin::{Begin, commit_begin, expiry_is_stated, only, owned, stated};
 use super::mark::{Way, lock_all, mark};
 use super::outcome::{Ended, Outcome, PastExpiries};
-use super::safeguard::Safeguard;
 use super::target::{Target, find};
 use super::validate::validate;
 use super::view::{Impact, glance};
@@ -228,6 +227,6 @@ fn is_atomic(strategy: Strategy, impact: &Impact) -> bool {
     match strategy {
         Strategy::Atomic => true,
         Strategy::Phased => false,
-        Strategy::Auto => impact.become_immutable <= ATOMIC_UP_TO && Safeguard::SmallAtOnce.is_on(),
+        Strategy::Auto => impact.become_immutable <= ATOMIC_UP_TO,
     }
 }

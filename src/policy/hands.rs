@@ -16,7 +16,7 @@ use super::walk::Work;
 use super::worker::{Watcher, Worker, add, open};
 use super::{PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
-use crate::crew::{AtWork, Crew, Failed, together};
+use crate::crew::{AtWork, Crew, Failed, Jobs, together};
 use crate::journal::{
     BackendPid, Cursor, JournalError, Part, Phase, PolicyOperation, Sums, backend, become_hand,
     end_hands, operation,
@@ -73,7 +73,7 @@ impl Worker<'_> {
         from: Option<&Cursor>,
     ) -> Result<(), PolicyError> {
         let crew = Arc::clone(&self.crew);
-        let hands = crew.hands(self.jobs);
+        let hands = crew.hands();
         if hands == 0 {
             return self.walk_each(work, text, from);
         }
@@ -125,7 +125,7 @@ impl Worker<'_> {
             return Err(JournalError::Fenced(id).into());
         }
         self.go_on_from(row);
-        self.jobs = 1;
+        self.jobs = Jobs::exactly(1);
         self.walk(work, text)
     }
 

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use super::safeguard::{Safeguard, point};
 use super::walk::{Batch, Dealt, Work};
 use super::worker::Worker;
 use super::{PolicyError, PolicyOptions, own_row};
@@ -34,25 +33,12 @@ pub(super) enum Way {
     LockFirst,
 }
 
-impl Way {
-    /// The quick one, unless a test has switched off what the other one does.
-    pub(super) fn usual() -> Self {
-        if Safeguard::LockedImage.is_on() && Safeguard::SkipLocked.is_on() {
-            Self::AtOnce
-        } else {
-            Self::LockFirst
-        }
-    }
-}
-
 /// What became of rows that were to be marked.
 #[derive(Default)]
 pub(super) struct Marked {
     pub(super) sums: Sums,
     /// Rows that somebody else holds.
     pub(super) held: Vec<TagId>,
-    /// What has yet to be written down, where a test has switched the right moment off.
-    late: Vec<TagChange>,
 }
 
 impl Worker<'_> {
@@ -86,7 +72,6 @@ impl Worker<'_> {
             Way::AtOnce => lock_repository_limiting_waits(&mut tx, batch.repository, MOMENT)?,
             Way::LockFirst => lock_repository(&mut tx, batch.repository)?,
         }
-        point("repository-locked");
         let (mut marked, mut done, mut waited) = (Marked::default(), 0, false);
         for slice in batch.tags.chunks(self.courtesy.slice(batch.tags.len())) {
             marked.add(mark(
@@ -119,11 +104,6 @@ impl Worker<'_> {
             error: None,
         };
         Self::finish(self.part, &mut self.operation, tx, step)?;
-        if !marked.late.is_empty() {
-            let mut tx = self.session.begin()?;
-            record_tag_changes(&mut tx, self.operation.id, &marked.late)?;
-            tx.commit()?;
-        }
         self.courtesy.learn(waited);
         if waited && self.part == Part::Lead {
             self.crew.somebody_waits();
@@ -141,7 +121,6 @@ impl Marked {
         self.sums.changed += more.sums.changed;
         self.sums.expirations_cleared += more.sums.expirations_cleared;
         self.held.extend(more.held);
-        self.late.extend(more.late);
     }
 }
 
@@ -164,7 +143,7 @@ pub(super) fn mark(
         }
     };
     let left: Vec<TagId>;
-    let tags = if work == Work::MarkAgain && Safeguard::TakenOff.is_on() {
+    let tags = if work == Work::MarkAgain {
         // A page has mutable rows alone: what we marked and find there somebody took off since.
         let newest = newest_changes(tx, tags)?;
         let taken_off = |tag: &&TagId| is_marked_by(operation, newest.get(tag));
@@ -175,7 +154,7 @@ pub(super) fn mark(
     };
     // Whether an administrator took a tag off is asked in the sweep, of every row; before, of those
     // that were pushed since the operation began, or that we may have marked already.
-    if work == Work::Sweep || !Safeguard::JournalWithChange.is_on() {
+    if work == Work::Sweep {
         return mark_one_by_one(tx, operation, options, work, tags);
     }
     let last = operation.last_tag_id_before;
@@ -187,7 +166,7 @@ pub(super) fn mark(
         plain += marked.len() as u64;
         old.retain(|id| !marked.contains(id));
     }
-    let rest = mark_plain(tx, operation.id, &old, row_lock())?;
+    let rest = mark_plain(tx, operation.id, &old, RowLock::SkipLocked)?;
     plain += rest.marked;
     others.extend(&rest.expiring);
     let mut marked = mark_one_by_one(tx, operation, options, work, &others)?;
@@ -209,8 +188,7 @@ fn mark_one_by_one(
     if tags.is_empty() {
         return Ok(Marked::default());
     }
-    let locked = tags_by_id(tx, tags, row_lock())?;
-    point("rows-read");
+    let locked = tags_by_id(tx, tags, RowLock::SkipLocked)?;
     let had: Vec<TagId> = locked.iter().map(|row| row.id).collect();
     let held = held(tx, tags, &had)?;
     let now = UnixMillis(server_clock(tx)?.max(Utc::now()).timestamp_millis());
@@ -260,11 +238,8 @@ fn mark_one_by_one(
             changes.push(change);
         }
     }
-    let together = Safeguard::JournalWithChange.is_on();
     if !changes.is_empty() {
-        if together {
-            record_tag_changes(tx, operation.id, &changes)?;
-        }
+        record_tag_changes(tx, operation.id, &changes)?;
         write_tags(tx, &changes)?;
     }
     let cleared =
@@ -277,7 +252,6 @@ fn mark_one_by_one(
             ..Sums::default()
         },
         held,
-        late: if together { Vec::new() } else { changes },
     })
 }
 
@@ -299,17 +273,6 @@ fn held(
         .collect())
 }
 
-/// How rows are locked, unless a test has switched that off.
-fn row_lock() -> RowLock {
-    if !Safeguard::LockedImage.is_on() {
-        RowLock::None
-    } else if !Safeguard::SkipLocked.is_on() {
-        RowLock::Waiting
-    } else {
-        RowLock::SkipLocked
-    }
-}
-
 /// Whether the newest change of a row is that we made it immutable.
 fn is_marked_by(operation: &PolicyOperation, newest: Option<&(OperationId, Immutability)>) -> bool {
     newest.is_some_and(|(by, left)| *by == operation.id && *left == Immutability::Immutable)
@@ -329,12 +292,12 @@ struct Look<'a> {
 impl Look<'_> {
     /// The change that makes a row immutable; none where it has to be left alone for now.
     fn change(&self, row: &TagRow) -> Result<Option<TagChange>, PolicyError> {
-        if Safeguard::TakenOff.is_on() && self.was_taken_off(row.id) {
+        if self.was_taken_off(row.id) {
             return Ok(None);
         }
         let was_there = i64::from(row.id.0) <= self.operation.last_tag_id_before;
         let asked = self.work == Work::Sweep || !was_there;
-        if asked && Safeguard::TakenOffByLog.is_on() && self.log.says(&row.name, was_there) {
+        if asked && self.log.says(&row.name, was_there) {
             return Ok(None);
         }
         let Some(expiry) = self.expiry(row)? else {
@@ -370,8 +333,7 @@ impl Look<'_> {
             Some(true) => Ok(Some(row.expiry)),
             Some(false) => {
                 let soon = end.0 <= self.now.0.saturating_add(self.margin);
-                let leave = (soon && Safeguard::ClockMargin.is_on())
-                    || (self.twins.contains(&row.id) && Safeguard::Twins.is_on());
+                let leave = soon || self.twins.contains(&row.id);
                 Ok((!leave).then_some(Expiry(None)))
             }
             None => Err(PolicyError::ExpiryNotStated { tags: 1 }),
@@ -387,6 +349,5 @@ pub(super) fn lock_all(
     for repository in repositories {
         lock_repository(tx, *repository)?;
     }
-    point("repository-locked");
     Ok(())
 }

@@ -2,9 +2,8 @@
 //!
 //! An operation is a row in the journal and a walk in phases; every transaction ends with a
 //! compare-and-set on that row, so that whoever continues (this worker after a lost connection, or
-//! `recover` after a crash) reads from it what is left to do. The rules are told in
-//! docs/protocol.md; each safeguard can be switched off in test builds, where a test shows what
-//! then goes wrong.
+//! `recover` after a crash) reads from it what is left to do. The rules are in
+//! docs/protocol.md; `tests/mutants/` removes them one by one, and a test shows what then goes wrong.
 
 mod activate;
 mod attempt;
@@ -26,7 +25,6 @@ mod recover;
 mod release;
 mod request;
 mod roll_back;
-mod safeguard;
 mod settle;
 mod take_back;
 mod target;

@@ -1,7 +1,6 @@
 //! Our own policy row, compared under lock: Quay's users can change or delete it while we work.
 
 use super::PolicyError;
-use super::safeguard::Safeguard;
 use crate::evaluate::Activity;
 use crate::journal::{Kind, Phase, PolicyOperation};
 use crate::pg::WriteTransaction;
@@ -24,15 +23,11 @@ pub(super) fn compare(
     tx: &mut WriteTransaction<'_>,
     operation: &PolicyOperation,
 ) -> Result<(), PolicyError> {
-    if !Safeguard::OwnRow.is_on() {
-        return Ok(());
-    }
     for expected in expectations(operation) {
         let Some(row) = hold_policy(tx, operation.scope.table(), expected.uuid)? else {
             // Deactivated and then deleted: it covers nothing either way. What an update's policy
             // covered before, it does not cover now, deleted or not: half a release helps nobody.
-            let releases =
-                operation.phase == Phase::Releasing && Safeguard::ReleaseToTheEnd.is_on();
+            let releases = operation.phase == Phase::Releasing;
             if operation.kind == Kind::Deactivate || releases {
                 continue;
             }

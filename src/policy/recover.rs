@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::load::can_be_seen;
 use super::outcome::Outcome;
-use super::safeguard::{Safeguard, point};
 use super::target::target_of_scope;
 use super::worker::{Watcher, Worker, open};
 use super::{PolicyError, PolicyOptions};
@@ -87,7 +86,6 @@ pub fn recover(
             // It has ended meanwhile.
             None => return Ok(None),
             Some((WorkerLife::Gone, _)) if hold_liveness(&mut session, id)? => break,
-            Some(_) if !Safeguard::Liveness.is_on() => break,
             Some((_, worker)) => {
                 if end_frozen(&mut session, id)? {
                     continue;
@@ -175,8 +173,6 @@ fn take(
         taken.phase = step.phase;
         taken.cursor = step.cursor;
     }
-    point("before-take-over-commits");
     tx.commit()?;
-    point("after-take-over");
     Ok(taken)
 }

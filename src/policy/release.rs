@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use super::safeguard::{Safeguard, point};
 use super::walk::{Batch, Dealt, Work};
 use super::worker::Worker;
 use super::{PolicyError, own_row};
@@ -22,10 +21,7 @@ const PASSES: u32 = 10;
 impl Worker<'_> {
     /// Releases what only the policy as it was made immutable; then the operation is done.
     pub(super) fn release(&mut self) -> Result<(), PolicyError> {
-        point("before-release");
-        if Safeguard::SettleBeforeRelease.is_on() {
-            self.settle()?;
-        }
+        self.settle()?;
         let text: PolicyText = self.operation.before.clone().ok_or_else(|| {
             crate::journal::JournalError::Unreadable(format!(
                 "operation {} has no text to release by",
@@ -52,7 +48,7 @@ impl Worker<'_> {
         let ground = Ground::enter(
             &mut tx,
             batch.repository,
-            protection(Protection::TakenAway),
+            Protection::TakenAway,
             self.schema,
         )?;
         let (rows, held) = lock_rows(&mut tx, batch.tags)?;
@@ -138,15 +134,6 @@ pub(super) fn write(
         write_marked_changes(tx, operation.id, &operation.actor, &entries)?;
     }
     Ok(())
-}
-
-/// SHARE mode, unless a test has switched it off.
-pub(super) fn protection(wanted: Protection) -> Protection {
-    if Safeguard::ShareMode.is_on() {
-        wanted
-    } else {
-        Protection::OnlyGiven
-    }
 }
 
 /// Locks rows without waiting; those that were had, and those that somebody else holds.

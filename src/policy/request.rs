@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::crew::Jobs;
 use crate::evaluate::Features;
 use crate::journal::{Identity, TagsChoice};
 use crate::quay::{Polarity, PolicyUuid, RunId};
@@ -112,8 +113,8 @@ pub struct PolicyOptions {
     pub on_fault: OnFault,
     /// How long a batch may hold its locks, as an aim.
     pub batch_time: Duration,
-    /// How many sessions change tags at the same time, at most, each in other repositories.
-    pub jobs: usize,
+    /// How many sessions change tags at the same time, each in other repositories.
+    pub jobs: Jobs,
     /// How far clocks may be apart.
     pub clock_margin: Duration,
     /// How long to wait for transactions that still read the policies as they were.
@@ -143,7 +144,7 @@ impl PolicyOptions {
             strategy: Strategy::Auto,
             on_fault: OnFault::Resume,
             batch_time: Duration::from_millis(50),
-            jobs: 2,
+            jobs: Jobs::default(),
             clock_margin: Duration::from_secs(60),
             settle_timeout: Duration::from_secs(30),
             reconnect_for: Duration::from_secs(120),

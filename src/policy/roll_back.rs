@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::activate::forward;
 use super::exempt::Older;
-use super::release::{expiry_restored, is_evident, is_held, lock_rows, protection, write};
-use super::safeguard::{Safeguard, point};
+use super::release::{expiry_restored, is_evident, is_held, lock_rows, write};
 use super::worker::{Worker, back_off};
 use super::{PolicyError, UndoRule};
 use crate::evaluate::{Activity, Decision, Found, TagRow};
@@ -34,35 +33,20 @@ type Entry = (i64, TagChange);
 impl Worker<'_> {
     /// Begins to turn back: deletes the row that was to become a policy, and says so in the journal.
     pub(super) fn begin_undo(&mut self, error: &str) -> Result<(), PolicyError> {
-        point("before-roll-back");
         let mut tx = self.session.begin()?;
-        if Safeguard::DeleteBeforeUndo.is_on() {
-            delete_pending(&mut tx, &self.operation)?;
-        }
+        delete_pending(&mut tx, &self.operation)?;
         let mut step = forward(Phase::Undoing);
         step.error = Some(error.to_owned());
         Self::finish(self.part, &mut self.operation, tx, step)?;
-        point("after-roll-back-began");
         Ok(())
     }
 
     /// Undoes the journal until a whole pass finds nothing; then looks at what was pushed meanwhile.
     pub(super) fn undo(&mut self) -> Result<(), PolicyError> {
-        if Safeguard::SettleAtRollBack.is_on() {
-            self.settle()?;
-        }
-        point("before-undo");
+        self.settle()?;
         while self.undo_pass()? > 0 {}
-        point("after-undo");
-        let waiting = if Safeguard::PushedSince.is_on() {
-            self.pushed_meanwhile()?
-        } else {
-            Vec::new()
-        };
-        let mut tx = self.session.begin()?;
-        if !Safeguard::DeleteBeforeUndo.is_on() {
-            delete_pending(&mut tx, &self.operation)?;
-        }
+        let waiting = self.pushed_meanwhile()?;
+        let tx = self.session.begin()?;
         Self::finish(
             self.part,
             &mut self.operation,
@@ -132,8 +116,12 @@ impl Worker<'_> {
             return Ok((0, 0));
         };
         let mut tx = self.session.begin()?;
-        let taken = protection(Protection::TakenAway);
-        let ground = Ground::enter(&mut tx, first.repository, taken, self.schema)?;
+        let ground = Ground::enter(
+            &mut tx,
+            first.repository,
+            Protection::TakenAway,
+            self.schema,
+        )?;
         let tags: Vec<TagId> = entries.iter().map(|(_, change)| change.tag).collect();
         let (rows, held) = lock_rows(&mut tx, &tags)?;
         let mut accounts = ground.accounts(&mut tx, &rows, self.operation.id)?;
@@ -162,7 +150,7 @@ impl Worker<'_> {
             // its before-image tells how the tag was.
             let ours = |(by, _): &(OperationId, Immutability)| *by == self.operation.id;
             let is_ours = newest.get(&change.tag).is_some_and(ours);
-            if !is_ours && Safeguard::NewestOnly.is_on() {
+            if !is_ours {
                 continue;
             }
             // Newest first: what an older change of ours left is past.
@@ -170,11 +158,10 @@ impl Worker<'_> {
                 marks.push(*entry);
                 continue;
             }
-            let as_we_left_it = is == change.after || !Safeguard::AsWeLeftIt.is_on();
+            let as_we_left_it = is == change.after;
             // What it released stays released: the policy that made the tag immutable is gone.
             let gave = change.after.immutability == Immutability::Immutable;
             let was_exempt = change.before.immutability == Immutability::Mutable
-                && Safeguard::Exempted.is_on()
                 && older.exempted(&ground, row, &accounts);
             // Somebody asked for the tag to be as it was, whatever another policy says of it.
             let stays = match self.options.undo {
@@ -273,8 +260,7 @@ impl Worker<'_> {
         let book = self.book(text);
         let namespace = Some(self.target.namespace);
         let mut tx = self.session.begin()?;
-        let taken = protection(Protection::TakenAway);
-        let ground = Ground::enter(&mut tx, repository, taken, self.schema)?;
+        let ground = Ground::enter(&mut tx, repository, Protection::TakenAway, self.schema)?;
         let (rows, held) = lock_rows(&mut tx, tags)?;
         let accounts = ground.accounts(&mut tx, &rows, self.operation.id)?;
         let (mut changes, mut waiting) = (Vec::new(), Vec::new());

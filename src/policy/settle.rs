@@ -4,10 +4,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::PolicyError;
-use super::safeguard::Safeguard;
 use super::worker::Worker;
-use crate::pg::{PgError, WriteSession};
-use crate::relations::{PolicyReader, described, policy_readers, policy_readers_by_activity};
+use crate::relations::{described, policy_readers};
 
 /// How often pg_locks is looked at.
 const POLL: Duration = Duration::from_millis(50);
@@ -19,7 +17,7 @@ impl Worker<'_> {
     /// have read the policies before our commit, and may push by them after it. No transaction of
     /// ours is open meanwhile. This is how CREATE INDEX CONCURRENTLY waits.
     pub(super) fn settle(&mut self) -> Result<(), PolicyError> {
-        let mut open = readers(&mut self.session)?;
+        let mut open = policy_readers(&mut self.session)?;
         let begun = Instant::now();
         let mut beaten = Instant::now();
         while !open.is_empty() {
@@ -45,18 +43,9 @@ impl Worker<'_> {
                 self.beat()?;
                 beaten = Instant::now();
             }
-            let still = readers(&mut self.session)?;
+            let still = policy_readers(&mut self.session)?;
             open.retain(|reader| still.contains(reader));
         }
         Ok(())
-    }
-}
-
-/// Who is waited for, unless a test has switched the right place to look off.
-fn readers(session: &mut WriteSession) -> Result<Vec<PolicyReader>, PgError> {
-    if Safeguard::SettleByLocks.is_on() {
-        policy_readers(session)
-    } else {
-        policy_readers_by_activity(session)
     }
 }

@@ -10,7 +10,6 @@ use serde_json::Value;
 use super::change::activate_after;
 use super::load::can_be_seen;
 use super::recover::{How, recover};
-use super::safeguard::point;
 use super::target::target_of_scope;
 use super::worker::{Watcher, Worker, open};
 use super::{PolicyError, PolicyOptions, UndoRule};
@@ -135,9 +134,7 @@ fn withdraw(
     }
     undo_images(&mut tx, row)?;
     let fence = open_again(&mut tx, row, &options.who)?;
-    point("before-withdrawal-commits");
     tx.commit()?;
-    point("after-withdrawal");
     Ok(fence)
 }
 
@@ -158,7 +155,6 @@ fn put_back(session: &mut WriteSession, row: &PolicyOperation) -> Result<(), Pol
         return Err(PolicyError::Gone(row.policy.clone()));
     }
     tx.commit()?;
-    point("after-put-back");
     Ok(())
 }
 
@@ -189,7 +185,6 @@ fn close(session: &mut WriteSession, row: &PolicyOperation) -> Result<(), Policy
     withdraw_kept(&mut tx, row.id)?;
     undo_images(&mut tx, row)?;
     close_as_taken_back(&mut tx, row)?;
-    point("before-close-commits");
     tx.commit()?;
     Ok(())
 }

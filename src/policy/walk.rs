@@ -5,7 +5,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::PolicyError;
-use super::safeguard::{Safeguard, point};
 use super::settle::BEAT;
 use super::worker::{Worker, back_off};
 use crate::crew::Crew;
@@ -92,7 +91,7 @@ impl Worker<'_> {
                 .is_none_or(|cursor| cursor.repository <= *repository)
         };
         let repositories = repositories_of(&mut self.session, self.operation.scope)?;
-        self.crew = Arc::new(Crew::new(repositories.into_iter().filter(left)));
+        self.crew = Arc::new(Crew::new(repositories.into_iter().filter(left), self.jobs));
         self.share_out(work, text, from.as_ref())
     }
 
@@ -151,7 +150,7 @@ impl Worker<'_> {
             && let Some(left) = self.few_left(book, repository, after.as_ref())?
         {
             self.dealt(left.len());
-            let mut stretch = self.stretch(work, book, repository, left)?;
+            let mut stretch = self.stretch(book, repository, left)?;
             return self.in_batches(work, repository, &mut stretch, rows, held);
         }
         let mut stretch = Stretch::default();
@@ -176,13 +175,12 @@ impl Worker<'_> {
                     limit: PAGE,
                 },
             )?;
-            point("page-read");
             self.dealt(if page.next.is_some() {
                 PAGE as usize
             } else {
                 page.tags.len()
             });
-            stretch.append(self.stretch(work, book, repository, page.tags)?);
+            stretch.append(self.stretch(book, repository, page.tags)?);
             after = page.next;
             if after.is_none() || stretch.tags.len() >= STRETCH {
                 let mut gathered = std::mem::take(&mut stretch);
@@ -224,13 +222,11 @@ impl Worker<'_> {
     /// Those rows of a page that the work is about.
     fn stretch(
         &self,
-        work: Work,
         book: &PolicyBook,
         repository: RepositoryId,
         page: Vec<PagedTag>,
     ) -> Result<Stretch, PolicyError> {
         let namespace = Some(self.target.namespace);
-        let last = self.operation.last_tag_id_before;
         let mut stretch = Stretch::default();
         for PagedTag { id, name, .. } in page {
             match book.decide(repository, namespace, &name) {
@@ -242,10 +238,6 @@ impl Worker<'_> {
                         "write the pattern without that",
                     ));
                 }
-            }
-            let old = work == Work::Sweep && i64::from(id.0) <= last;
-            if old && !Safeguard::WholeSweep.is_on() {
-                continue;
             }
             stretch.tags.push(id);
             stretch.end = Some((name, id));
@@ -298,9 +290,7 @@ impl Worker<'_> {
                     self.tell();
                 }
                 Err(error)
-                    if error.fault() == Some(FaultClass::StatementTimeout)
-                        && batch.len() > 1
-                        && Safeguard::SplitBatch.is_on() =>
+                    if error.fault() == Some(FaultClass::StatementTimeout) && batch.len() > 1 =>
                 {
                     *rows = (batch.len() / 2).max(FEWEST);
                 }

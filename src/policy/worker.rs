@@ -8,11 +8,10 @@ use super::begin::stated;
 use super::courtesy::Courtesy;
 use super::mark::Way;
 use super::outcome::{Ended, Outcome, PastExpiries};
-use super::safeguard::{Safeguard, point};
 use super::target::{Target, ready};
 use super::{OnFault, PolicyError, PolicyOptions};
 use crate::config::{AnswerLimit, ConnectionSettings};
-use crate::crew::Crew;
+use crate::crew::{Crew, Jobs};
 use crate::evaluate::PolicyBook;
 use crate::journal::{
     JournalError, Part, Phase, PolicyOperation, SchemaState, Step, Sums, add_to, advance,
@@ -65,7 +64,7 @@ pub(super) struct Worker<'a> {
     /// Whether it was here before: rows that it meets may be its own, and taken off since.
     pub(super) again: bool,
     /// How many sessions it may have.
-    pub(super) jobs: usize,
+    pub(super) jobs: Jobs,
     /// Why it turns back, where it does.
     cause: Option<Box<PolicyError>>,
     pub(super) settings: &'a ConnectionSettings,
@@ -104,9 +103,9 @@ impl<'a> Worker<'a> {
             past_expiries: PastExpiries::default(),
             looked: None,
             courtesy: Courtesy::default(),
-            way: Way::usual(),
+            way: Way::AtOnce,
             part: Part::Lead,
-            crew: Arc::new(Crew::new([])),
+            crew: Arc::new(Crew::new([], options.jobs)),
             again: false,
             jobs: options.jobs,
             cause: None,
@@ -287,20 +286,14 @@ impl<'a> Worker<'a> {
         mut tx: WriteTransaction<'_>,
         step: Step,
     ) -> Result<(), PolicyError> {
-        if Safeguard::Liveness.is_on() && !liveness_held(&mut tx, operation.id, part)? {
+        if !liveness_held(&mut tx, operation.id, part)? {
             return Err(PolicyError::LivenessLost(operation.id));
         }
-        let moved = match part {
-            Part::Lead => advance(&mut tx, operation, &step),
-            Part::HandOf(_) => add_to(&mut tx, operation, &step.sums),
-        };
-        match moved {
-            Err(JournalError::Fenced(_)) if !Safeguard::Fence.is_on() => {}
-            advanced => advanced?,
+        match part {
+            Part::Lead => advance(&mut tx, operation, &step)?,
+            Part::HandOf(_) => add_to(&mut tx, operation, &step.sums)?,
         }
-        point("before-commit");
         tx.commit()?;
-        point("after-commit");
         operation.phase = step.phase;
         operation.cursor = step.cursor;
         add(&mut operation.sums, &step.sums);

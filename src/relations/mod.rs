@@ -48,7 +48,7 @@ pub use policy_rows::{hold_policies, move_policy, remove_policy};
 pub use prunable::{
     Prunable, ask_to_prune, hold_ended, prunable, prune_before, prune_operation, prune_tag_changes,
 };
-pub use readers::{PolicyReader, described, policy_readers, policy_readers_by_activity};
+pub use readers::{PolicyReader, described, policy_readers};
 pub use scope::{
     NamespaceRow, Page, Paged, PagedTag, last_tag_id, mutable_tags, namespace_by_name,
     namespace_name, page_of_tags, pushed_since, repositories_of, repository_by_name,

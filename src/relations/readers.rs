@@ -41,31 +41,6 @@ pub fn policy_readers(pg: &mut impl Statements) -> Result<Vec<PolicyReader>, PgE
     .collect()
 }
 
-/// The same as pg_stat_activity has it: every session in a transaction, or none for a role that may
-/// not see others'. Only a test that shows what goes wrong then asks for it.
-///
-/// # Errors
-/// [`PgError`] where the server does not answer.
-pub fn policy_readers_by_activity(pg: &mut impl Statements) -> Result<Vec<PolicyReader>, PgError> {
-    pg.query(
-        r"
-        SELECT pid::text AS transaction, pid
-        FROM pg_stat_activity
-        WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
-        ORDER BY transaction
-        ",
-        &[],
-    )?
-    .iter()
-    .map(|row| {
-        Ok(PolicyReader {
-            transaction: row.read(0)?,
-            pid: row.read(1)?,
-        })
-    })
-    .collect()
-}
-
 /// What pg_stat_activity shows of these backends, for people; a role may see little of it.
 ///
 /// # Errors

@@ -23,8 +23,6 @@ pub enum RowLock {
     /// `FOR NO KEY UPDATE SKIP LOCKED`: a row that somebody else holds is left out. Never waits:
     /// Quay's delete locks row, then repository, and would be the deadlock's victim.
     SkipLocked,
-    /// `FOR NO KEY UPDATE`, which waits; only a test that shows what goes wrong then asks for it.
-    Waiting,
 }
 
 impl RowLock {
@@ -32,7 +30,6 @@ impl RowLock {
         match self {
             Self::None => "",
             Self::SkipLocked => "FOR NO KEY UPDATE SKIP LOCKED",
-            Self::Waiting => "FOR NO KEY UPDATE",
         }
     }
 }

@@ -22,8 +22,6 @@ mod recover;
 mod request;
 mod rounds;
 mod second_look;
-#[cfg(feature = "testkit")]
-mod subject;
 
 pub use check::{Event, Told, check, check_telling};
 pub use error::RunError;
@@ -38,5 +36,3 @@ pub use prune::{prune, prune_preview};
 pub use recover::{RecoverRequest, Recovered, recover, unfinished};
 pub use request::CheckRequest;
 pub use rounds::apply_fix_to_its_end;
-#[cfg(feature = "testkit")]
-pub use subject::Ours;

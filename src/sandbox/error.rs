@@ -107,7 +107,7 @@ pub enum SandboxError {
 
 impl SandboxError {
     /// Wraps an error of the operating system with what was being done.
-    pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+    pub fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Io { doing, source }
     }

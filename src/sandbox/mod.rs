@@ -25,22 +25,10 @@ mod cluster;
 mod error;
 pub mod fixture;
 mod folder;
-#[cfg(feature = "testkit")]
-pub mod oracle;
 mod programs;
-#[cfg(feature = "testkit")]
-pub mod proxy;
-#[cfg(feature = "testkit")]
-pub mod pusher;
 pub mod quays_way;
 mod server;
-#[cfg(feature = "testkit")]
-pub mod shared;
-#[cfg(feature = "testkit")]
-mod skip;
 mod standby;
-#[cfg(feature = "testkit")]
-pub mod subject;
 mod watchdog;
 pub mod world;
 
@@ -49,6 +37,4 @@ pub use cluster::{Cluster, KeptCluster};
 pub use error::SandboxError;
 pub use programs::{Program, Programs};
 pub use server::StopMode;
-#[cfg(feature = "testkit")]
-pub use skip::skipped;
 pub use standby::Standby;

@@ -11,7 +11,7 @@ use crate::pg::{Columns, PgError, Statements, WriteSession};
 use crate::quay::NamespaceId;
 
 /// Quay's batch: rows looked at, not rows marked.
-pub(super) const BATCH: i64 = 500;
+pub const BATCH: i64 = 500;
 
 /// What happens in the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,11 @@ pub fn create_namespace_policy(
     })
 }
 
-pub(super) fn mark_all(
+/// Marks every matching tag of a namespace in batches, as Quay does, until the fault strikes; `marked` counts the tags.
+///
+/// # Errors
+/// [`PgError`] as the fault, or the database, has it.
+pub fn mark_all(
     quay: &mut WriteSession,
     settings: &ConnectionSettings,
     namespace: NamespaceId,
@@ -177,8 +181,8 @@ fn befall(
     }
 }
 
-/// The server's own words, or ours where it had none left to say.
-pub(super) fn what(error: &PgError) -> String {
+/// The words with which Quay would log an error: the server's, or ours if the server could say nothing.
+pub fn what(error: &PgError) -> String {
     let mut deepest: &dyn std::error::Error = error;
     while let Some(source) = deepest.source() {
         deepest = source;

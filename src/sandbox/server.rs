@@ -33,7 +33,7 @@ impl StopMode {
 }
 
 /// Where a server answers, for its superuser.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Addresses {
     sockets: PathBuf,
     port: u16,

@@ -20,20 +20,6 @@ while read -r word; do
 done
 "#;
 
-/// Waits for the end of another user's process, which `kill -0` could not see; a zombie has ended.
-#[cfg(feature = "testkit")]
-const UNTIL_PROCESS_ENDS: &str = r#"
-lives() {
-    if [ -d /proc/self ]; then
-        [ -d "/proc/$1" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status"
-    else
-        ps -p "$1" >/dev/null
-    fi
-}
-while lives "$3"; do sleep 0.3; done
-rm -rf "$4"
-"#;
-
 /// Stops every server in the folder and removes the folder.
 const TIDY_UP: &str = r#"
 # Processes that were given a data folder in there: servers, and what was about to start one.
@@ -117,27 +103,6 @@ impl Watchdog {
             }
         }
     }
-}
-
-/// Starts a watchdog that outlives us: it tidies up, and removes `also`, when a process has ended.
-#[cfg(feature = "testkit")]
-pub(super) fn until_process_ends(
-    process: u32,
-    server: &super::server::Server,
-    also: &Path,
-) -> Result<(), SandboxError> {
-    shell(
-        UNTIL_PROCESS_ENDS,
-        &server.programs,
-        server.account,
-        &server.folder,
-    )?
-    .arg(process.to_string())
-    .arg(also)
-    .stdin(Stdio::null())
-    .spawn()
-    .map(drop)
-    .map_err(cannot_start())
 }
 
 /// The shell that waits and then tidies up. Our signals pass it by.

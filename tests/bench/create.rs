@@ -15,8 +15,8 @@ use quay_doctor::ConnectionSettings;
 use quay_doctor::pg::{Columns, Statements};
 use quay_doctor::quay::{NamespaceId, RepositoryId};
 use quay_doctor::sandbox::Cluster;
-use quay_doctor::sandbox::pusher::{Enforces, Flavour, Locking, Pusher};
 use quay_doctor::sandbox::quays_way::{Fault, create_namespace_policy};
+use testkit::pusher::{Enforces, Flavour, Locking, Pusher};
 
 use super::figures::{Aim, Figure};
 use super::stage::{

@@ -7,7 +7,7 @@ use quay_doctor::journal::SchemaState;
 use quay_doctor::pg::WriteSession;
 use quay_doctor::policy::PolicyEvaluator;
 use quay_doctor::quay::{NamespaceId, RepositoryId};
-use quay_doctor::sandbox::shared::TestDatabase;
+use testkit::shared::TestDatabase;
 
 use super::figures::{Aim, Figure};
 use super::stage::{median, runs};

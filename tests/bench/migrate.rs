@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use quay_doctor::pg::Statements;
-use quay_doctor::sandbox::shared::TestDatabase;
+use testkit::shared::TestDatabase;
 
 use super::figures::{Aim, Figure};
 use super::stage::{median, runs, session};

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use quay_doctor::pg::{FaultClass, Statements};
 use quay_doctor::quay::retarget_lock_key;
 use quay_doctor::sandbox::SandboxError;
-use quay_doctor::sandbox::proxy::{Effect, FaultProxy, Heal, Rule};
-use quay_doctor::sandbox::shared::TestDatabase;
+use testkit::proxy::{Effect, FaultProxy, Heal, Rule};
+use testkit::shared::TestDatabase;
 
 use super::at_work::{AtWork, SwitchedOff, end, start, switched_off};
 use super::fault::{After, Fault, Held};

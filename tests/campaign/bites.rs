@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use proptest::strategy::ValueTree;
-use quay_doctor::sandbox::shared::TestDatabase;
+use testkit::shared::TestDatabase;
 
 use super::drawn;
 use super::fault::Fault;

@@ -1,7 +1,7 @@
 //! The faults of a campaign, and how each is made to befall whatever is at work.
 
 use proptest::prelude::*;
-use quay_doctor::sandbox::proxy::{Effect, FaultProxy, Rule, Way, When};
+use testkit::proxy::{Effect, FaultProxy, Rule, Way, When};
 
 use super::world::{Arena, REPOSITORIES};
 

@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use quay_doctor::sandbox::shared::TestDatabase;
+use testkit::shared::TestDatabase;
 
 use self::run::{Came, ours};
 use self::schedule::{Of, Schedule, schedules_for_everybody};

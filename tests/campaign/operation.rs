@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use quay_doctor::TagsChoice;
-use quay_doctor::sandbox::oracle::{Operation, State};
+use testkit::oracle::{Operation, State};
 
 use super::world::{Arena, PATTERNS, PolicySpec, REPOSITORIES, WorldSpec, text};
 use crate::program::run_on;

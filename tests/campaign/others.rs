@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use quay_doctor::ConnectionSettings;
 use quay_doctor::pg::{Columns, PgError, Statements, WriteSession};
 use quay_doctor::quay::{PolicyText, RepositoryId, Scope, TagId, retarget_lock_key};
-use quay_doctor::sandbox::oracle::{Act, State};
-use quay_doctor::sandbox::pusher::{Enforces, Flavour, Locking, Pusher};
+use testkit::oracle::{Act, State};
+use testkit::pusher::{Enforces, Flavour, Locking, Pusher};
 
 use super::world::{Arena, NAMES, PATTERNS, REPOSITORIES, open, text, user_act};
 
@@ -395,7 +395,7 @@ fn post_policy(
         .iter()
         .filter(|row| {
             let name: &str = row.get(1);
-            quay_doctor::sandbox::pusher::makes_immutable(&text, name)
+            testkit::pusher::makes_immutable(&text, name)
         })
         .map(|row| row.get(0))
         .collect();

@@ -5,9 +5,9 @@ use std::thread::{self, ScopedJoinHandle};
 
 use quay_doctor::ConnectionSettings;
 use quay_doctor::sandbox::SandboxError;
-use quay_doctor::sandbox::oracle::{Case, Verdict};
-use quay_doctor::sandbox::proxy::{Effect, FaultProxy, Heal};
-use quay_doctor::sandbox::subject::{Blow, InBatchesOf, Subject, Told};
+use testkit::oracle::{Case, Verdict};
+use testkit::proxy::{Effect, FaultProxy, Heal};
+use testkit::subject::{Blow, InBatchesOf, Subject, Told};
 
 use super::at_work::AtWork;
 use super::befall::befall;

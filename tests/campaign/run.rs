@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 
-use quay_doctor::sandbox::oracle::{Act, Case, End, Operation, State, Verdict, Wrong};
-use quay_doctor::sandbox::proxy::{FaultProxy, Heal};
+use testkit::oracle::{Act, Case, End, Operation, State, Verdict, Wrong};
+use testkit::proxy::{FaultProxy, Heal};
 
 use super::at_work::{AtWork, SwitchedOff, end, run, start, switched_off};
 use super::befall::{befall, bury, has_journal};

@@ -1,7 +1,7 @@
 //! A schedule: a registry, an operation, a fault, and everybody else, all drawn at random.
 
 use proptest::prelude::*;
-use quay_doctor::sandbox::oracle::Pushes;
+use testkit::oracle::Pushes;
 
 use super::fault::{Fault, faults};
 use super::operation::{Wanted, changes, creations, operations, repairs};

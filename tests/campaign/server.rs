@@ -7,9 +7,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use quay_doctor::sandbox::proxy::Heal;
-use quay_doctor::sandbox::{Cluster, StopMode, skipped};
+use quay_doctor::sandbox::{Cluster, StopMode};
 use tempfile::TempDir;
+use testkit::proxy::Heal;
+use testkit::skipped;
 
 use super::at_work::AtWork;
 use super::fault::{After, Fault};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quay_doctor::sandbox::oracle::{Act, Case, Operation, State, Wrong};
+use testkit::oracle::{Act, Case, Operation, State, Wrong};
 
 use super::at_work::run;
 use super::operation::stated;

@@ -7,10 +7,10 @@ use proptest::prelude::*;
 use quay_doctor::ConnectionSettings;
 use quay_doctor::pg::{Columns, Statements, WriteSession};
 use quay_doctor::quay::{NamespaceId, Polarity, PolicyText, RepositoryId, Scope, StoredPolicy};
-use quay_doctor::sandbox::oracle::State;
-use quay_doctor::sandbox::pusher::makes_immutable;
 use quay_doctor::sandbox::world::World;
 use quay_doctor::sandbox::{SandboxError, fixture};
+use testkit::oracle::State;
+use testkit::pusher::makes_immutable;
 
 use crate::program::run_on;
 

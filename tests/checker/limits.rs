@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use quay_doctor::sandbox::proxy::{Effect, FaultProxy, Rule};
 use serde_json::Value;
+use testkit::proxy::{Effect, FaultProxy, Rule};
 
 use crate::line::stage::{BOTH_FAILURES, Stage};
 use crate::program::run_on;

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use quay_doctor::pg::{Columns, FaultClass, ReadSession, Statements, WriteSession};
 use quay_doctor::rules::{Catalogue, Rule};
 use quay_doctor::sandbox::world::World;
-use quay_doctor::sandbox::{Cluster, Program, Programs, Standby, fixture, skipped};
+use quay_doctor::sandbox::{Cluster, Program, Programs, Standby, fixture};
 use quay_doctor::{CheckReport, CheckRequest, Event, Progress, RunError, check_telling};
+use testkit::skipped;
 
 use crate::line::stage::BOTH_FAILURES;
 use crate::policy::scene::Running;

@@ -9,11 +9,11 @@ use quay_doctor::evaluate::{Features, Stated, Subject};
 use quay_doctor::pg::{Columns, Statements};
 use quay_doctor::quay::RepositoryId;
 use quay_doctor::rules::Catalogue;
-use quay_doctor::sandbox::pusher::{Enforces, Flavour, Locking};
 use quay_doctor::{
     CheckReport, CheckRequest, ConnectionSettings, Create, NewPattern, NoProgress, Phase, Pick,
     Polarity, PolicyError, Selection, Strategy, Watcher, check, policy_create,
 };
+use testkit::pusher::{Enforces, Flavour, Locking};
 
 use crate::policy::pushers::{AWARE, PATTERNS, options, push_about};
 use crate::policy::scene::Scene;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quay_doctor::config::AnswerLimit;
 use quay_doctor::pg::{FaultClass, PgError, ReadSession, Statements as _};
-use quay_doctor::sandbox::proxy::{Effect, FaultProxy, Rule};
-use quay_doctor::sandbox::shared::TestDatabase;
+use testkit::proxy::{Effect, FaultProxy, Rule};
+use testkit::shared::TestDatabase;
 
 use super::question::Asked;
 

@@ -2,8 +2,8 @@
 //! no more, and the command ends as ever; one less, and it says what is missing.
 
 use quay_doctor::pg::{Columns, Statements};
-use quay_doctor::sandbox::shared::TestDatabase;
 use quay_doctor::sandbox::world::World;
+use testkit::shared::TestDatabase;
 
 use crate::program::{Ended, run_on};
 

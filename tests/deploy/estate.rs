@@ -6,9 +6,10 @@ use std::process::Command;
 
 use quay_doctor::config::ConnectionSettings;
 use quay_doctor::pg::WriteSession;
-use quay_doctor::sandbox::subject::{self, Blow};
 use quay_doctor::sandbox::world::World;
-use quay_doctor::sandbox::{Cluster, Program, fixture, skipped};
+use quay_doctor::sandbox::{Cluster, Program, fixture};
+use testkit::skipped;
+use testkit::subject::{self, Blow};
 
 use crate::program::{self, Ended};
 

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use quay_doctor::sandbox::skipped;
 use serde_json::Value;
+use testkit::skipped;
 
 use crate::documents::commands::{is_known, root, typed};
 use crate::line::stage::{BOTH_FAILURES, Stage};

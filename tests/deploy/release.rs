@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use quay_doctor::sandbox::skipped;
+use testkit::skipped;
 
 use crate::documents::commands::root;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use quay_doctor::sandbox::subject::{self, Blow};
 use serde_json::Value;
+use testkit::subject::{self, Blow};
 
 use super::files::{REPOSITORY, args, deploy, tool, yaml};
 use crate::documents::commands::{is_known, root, typed};

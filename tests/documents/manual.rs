@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use quay_doctor::sandbox::skipped;
+use testkit::skipped;
 
 use super::prose::verbs;
 use crate::program;

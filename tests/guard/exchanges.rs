@@ -1,8 +1,8 @@
 //! How often the program and the server exchange messages, and how much: on a slow line that is what
 //! everything takes.
 
-use quay_doctor::sandbox::proxy::{FaultProxy, Traffic};
 use serde_json::Value;
+use testkit::proxy::{FaultProxy, Traffic};
 
 use super::{CREATE, POLICY, RELEASE, STATED, TAGS};
 use crate::bench::stage::world;

@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use quay_doctor::sandbox::skipped;
+use testkit::skipped;
 
 use super::{CREATE, POLICY, RELEASE, STATED};
 use crate::bench::stage::world;

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use quay_doctor::pg::{Columns, Statements};
 use quay_doctor::quay::RepositoryId;
-use quay_doctor::sandbox::pusher::{Enforces, Flavour, Locking, Pushed, Pusher};
+use testkit::pusher::{Enforces, Flavour, Locking, Pushed, Pusher};
 
 use super::property::{describe, worlds};
 use super::stage::{RELEASE, Stage};

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use quay_doctor::sandbox::skipped;
+use testkit::skipped;
 
 use super::stage::{BOTH_FAILURES, RELEASE, Stage};
 use crate::program;

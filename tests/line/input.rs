@@ -1,6 +1,6 @@
 //! Bad input gets one clear sentence, a hint, the documented status; and nothing is changed.
 
-use quay_doctor::sandbox::shared::TestDatabase;
+use testkit::shared::TestDatabase;
 
 use super::stage::{BOTH_FAILURES, Stage};
 use crate::program::{Ended, run, run_on};

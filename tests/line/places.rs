@@ -2,7 +2,8 @@
 
 use quay_doctor::pg::WriteSession;
 use quay_doctor::sandbox::world::World;
-use quay_doctor::sandbox::{Cluster, Program, Programs, fixture, skipped};
+use quay_doctor::sandbox::{Cluster, Program, Programs, fixture};
+use testkit::skipped;
 
 use super::stage::{BOTH_FAILURES, Stage};
 use crate::program::run_on;

@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use quay_doctor::sandbox::{Program, Programs, skipped};
+use quay_doctor::sandbox::{Program, Programs};
+use testkit::skipped;
 
 use super::stage::{BOTH_FAILURES, RELEASE, Stage};
 

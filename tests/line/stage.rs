@@ -1,8 +1,8 @@
 //! A database with Quay's tables and a world in it, and the program on it.
 
 use quay_doctor::pg::{Columns, Statements, WriteSession};
-use quay_doctor::sandbox::shared::TestDatabase;
 use quay_doctor::sandbox::world::World;
+use testkit::shared::TestDatabase;
 
 use crate::program::{Ended, run_on};
 

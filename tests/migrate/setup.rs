@@ -1,7 +1,8 @@
 //! The wrong server, database or role: one clear sentence, a hint, status 2, nothing changed.
 
 use quay_doctor::pg::WriteSession;
-use quay_doctor::sandbox::{Cluster, Program, Programs, fixture, skipped};
+use quay_doctor::sandbox::{Cluster, Program, Programs, fixture};
+use testkit::skipped;
 
 use super::stage::{Stage, run};
 

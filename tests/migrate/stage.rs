@@ -4,8 +4,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use quay_doctor::pg::{Statements, ToSql, WriteSession};
-use quay_doctor::sandbox::shared::TestDatabase;
 use serde_json::Value;
+use testkit::shared::TestDatabase;
 
 /// The longest that any test waits for something that is about to happen.
 const PATIENCE: Duration = Duration::from_secs(30);

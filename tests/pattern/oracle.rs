@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use quay_doctor::sandbox::skipped;
 use serde_json::{Value, json};
+use testkit::skipped;
 
 /// What the module does with a pattern.
 #[derive(Debug, PartialEq, Eq)]

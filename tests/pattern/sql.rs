@@ -2,8 +2,8 @@
 
 use quay_doctor::pattern::{Compiled, Matcher, compile};
 use quay_doctor::pg::{Statements, ToSql, WriteSession};
-use quay_doctor::sandbox::shared::TestDatabase;
-use quay_doctor::sandbox::skipped;
+use testkit::shared::TestDatabase;
+use testkit::skipped;
 
 use crate::scale::cases;
 

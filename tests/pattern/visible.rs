@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use quay_doctor::pattern::{Compiled, compile};
-use quay_doctor::sandbox::skipped;
 use serde_json::Value;
+use testkit::skipped;
 
 const CORPUS: &str = "../shared/dialect/visible.jsonl";
 

@@ -144,7 +144,7 @@ fn the_stored_text_is_byte_for_byte_what_python_dumps() {
             .args(["-c", program, pattern, &(n % 2).to_string()])
             .output();
         let Ok(python) = python else {
-            quay_doctor::sandbox::skipped("there is no python3 to compare with");
+            testkit::skipped("there is no python3 to compare with");
             return;
         };
         assert!(python.status.success(), "{python:?}");

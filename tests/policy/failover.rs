@@ -1,7 +1,8 @@
 //! Hosts that change their roles in the middle of an operation: a URL that names both is followed to
 //! whichever accepts writes.
 
-use quay_doctor::sandbox::{Cluster, Program, Programs, Standby, StopMode, skipped};
+use quay_doctor::sandbox::{Cluster, Program, Programs, Standby, StopMode};
+use testkit::skipped;
 
 use super::scene::{Hold, MATCHING, Running, SMALL, policy, registry_in};
 use crate::program::{self, run_on};

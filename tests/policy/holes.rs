@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use quay_doctor::pg::WriteSession;
 use quay_doctor::quay::{NamespaceId, RepositoryId};
-use quay_doctor::run::Ours;
-use quay_doctor::sandbox::pusher::{Enforces, Flavour, Locking, Pushed, Pusher};
-use quay_doctor::sandbox::subject::{Blow, Present, RecommendedFix, Subject, Told, prepare};
+use testkit::Ours;
+use testkit::pusher::{Enforces, Flavour, Locking, Pushed, Pusher};
+use testkit::subject::{Blow, Present, RecommendedFix, Subject, Told, prepare};
 
 use super::scene::Scene;
 

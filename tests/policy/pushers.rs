@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use quay_doctor::pg::{Columns, Statements};
 use quay_doctor::quay::{PolicyText, RepositoryId};
-use quay_doctor::sandbox::pusher::{Enforces, Flavour, Locking, Pushed, Pusher, makes_immutable};
 use quay_doctor::{
     ConnectionSettings, Create, Features, Identity, NewPattern, OnFault, Phase, Pick, Polarity,
     PolicyError, PolicyOptions, Stated, Strategy, TagsChoice, Watcher, policy_create,
     policy_delete,
 };
+use testkit::pusher::{Enforces, Flavour, Locking, Pushed, Pusher, makes_immutable};
 
 use super::scene::Scene;
 use crate::scale::cases;

@@ -17,7 +17,7 @@ const CREATE: [&str; 7] = [
 /// A push by a Quay that knows the column; whether the new row is immutable.
 fn push(scene: &Scene, repository: &str, name: &str) -> bool {
     use quay_doctor::quay::RepositoryId;
-    use quay_doctor::sandbox::pusher::{Enforces, Flavour, Locking, Pushed, Pusher};
+    use testkit::pusher::{Enforces, Flavour, Locking, Pushed, Pusher};
     let flavour = Flavour {
         enforces: Enforces::Active,
         locking: Locking::Repository,

@@ -4,9 +4,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use quay_doctor::pg::{Columns, Statements, WriteSession};
-use quay_doctor::sandbox::shared::TestDatabase;
 use quay_doctor::sandbox::world::World;
 use quay_doctor::sandbox::{Cluster, fixture};
+use testkit::shared::TestDatabase;
 
 use crate::program::{self, Ended};
 

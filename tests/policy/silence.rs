@@ -10,8 +10,8 @@ use quay_doctor::policy::{
     Create, Ended, NewPattern, Pick, PolicyOptions, Strategy, Watcher, create,
 };
 use quay_doctor::quay::Polarity;
-use quay_doctor::sandbox::proxy::{Effect, FaultProxy, Heal, Rule};
 use quay_doctor::{ConnectionSettings, Phase, Stated};
+use testkit::proxy::{Effect, FaultProxy, Heal, Rule};
 
 use super::scene::{MATCHING, Scene};
 

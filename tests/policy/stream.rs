@@ -3,7 +3,7 @@
 //! The answer to each COMMIT of an operation is lost once, in a run of its own: at begin, at each
 //! batch, at activation, in the sweep, at the end, and in a roll-back.
 
-use quay_doctor::sandbox::proxy::{FaultProxy, Rule, Traffic, Way};
+use testkit::proxy::{FaultProxy, Rule, Traffic, Way};
 
 use super::scene::{GLOBEX, Scene, policy};
 use crate::program::{Ended, run_on};

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use quay_doctor::ConnectionSettings;
 use quay_doctor::pg::{Statements, WriteSession};
-use quay_doctor::sandbox::skipped;
 use tempfile::TempDir;
+use testkit::skipped;
 
 /// The longest that a test waits for something that is about to happen.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -3,7 +3,8 @@
 
 use std::process::Command;
 
-use quay_doctor::sandbox::{Program, Programs, skipped};
+use quay_doctor::sandbox::{Program, Programs};
+use testkit::skipped;
 
 use super::bouncer::Bouncer;
 use crate::line::stage::{BOTH_FAILURES, Stage};

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use quay_doctor::pg::{ReadSession, Statements, WriteSession};
-use quay_doctor::sandbox::{Cluster, fixture, skipped};
+use quay_doctor::sandbox::{Cluster, fixture};
+use testkit::skipped;
 
 /// The live catalog in the words of `fixtures/quay/catalog.txt`. NOT NULL is told with the column;
 /// PostgreSQL 18 lists it among the constraints as well (type `n`).

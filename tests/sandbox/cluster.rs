@@ -4,7 +4,8 @@ use std::os::unix::fs::MetadataExt;
 
 use quay_doctor::ConnectionSettings;
 use quay_doctor::pg::{FaultClass, ReadSession, Statements, WriteSession};
-use quay_doctor::sandbox::{Cluster, Program, Programs, SandboxError, StopMode, skipped};
+use quay_doctor::sandbox::{Cluster, Program, Programs, SandboxError, StopMode};
+use testkit::skipped;
 
 #[test]
 fn a_cluster_answers_over_its_socket_and_over_tcp() {

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use quay_doctor::ConnectionSettings;
 use quay_doctor::pg::{Columns, PgError, Statements, WriteSession};
-use quay_doctor::sandbox::proxy::{Effect, FaultProxy, Heal, Rule, Way, When};
-use quay_doctor::sandbox::shared::TestDatabase;
+use testkit::proxy::{Effect, FaultProxy, Heal, Rule, Way, When};
+use testkit::shared::TestDatabase;
 
 /// The longest that a test waits for something that is about to happen.
 const PATIENCE: Duration = Duration::from_secs(60);

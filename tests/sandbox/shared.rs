@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use quay_doctor::pg::{FaultClass, Statements, WriteSession};
-use quay_doctor::sandbox::shared::TestDatabase;
+use testkit::shared::TestDatabase;
 
 fn tables(session: &mut WriteSession) -> i64 {
     let sql = "SELECT count(*) AS n FROM pg_tables WHERE schemaname = 'public'";

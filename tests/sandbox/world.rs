@@ -4,9 +4,9 @@ use chrono::{DateTime, TimeZone, Utc};
 use quay_doctor::ConnectionSettings;
 use quay_doctor::pg::{Statements, WriteSession};
 use quay_doctor::quay::{PolicyText, Unusable};
-use quay_doctor::sandbox::shared::TestDatabase;
 use quay_doctor::sandbox::world::World;
 use quay_doctor::sandbox::{Cluster, SandboxError, fixture};
+use testkit::shared::TestDatabase;
 
 /// The tables that a world writes into.
 const TABLES: [&str; 11] = [

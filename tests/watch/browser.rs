@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use quay_doctor::journal::hold_liveness;
 use quay_doctor::quay::OperationId;
-use quay_doctor::sandbox::skipped;
-use quay_doctor::sandbox::subject::{self, Blow};
+use testkit::skipped;
+use testkit::subject::{self, Blow};
 
 use super::service::Watcher;
 use crate::documents::commands::root;

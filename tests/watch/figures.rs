@@ -110,7 +110,7 @@ fn a_scan_that_is_cut_short_is_no_knowledge() {
 
 #[test]
 fn a_database_that_is_not_quays_is_told_and_never_well() {
-    let db = quay_doctor::sandbox::shared::TestDatabase::empty().expect("a database");
+    let db = testkit::shared::TestDatabase::empty().expect("a database");
     let watcher = Watcher::of(&db.url(), &[]);
     let failed = "quay_doctor_watch_scans_total{outcome=\"failed\"}";
     watcher.until("failed", |watcher| watcher.figure(failed) > Some(0.0));

@@ -1,6 +1,6 @@
 //! The status page: names are data, the search works without scripts, nothing comes from elsewhere.
 
-use quay_doctor::sandbox::subject::{self, Blow};
+use testkit::subject::{self, Blow};
 
 use super::service::Watcher;
 use crate::line::stage::{BOTH_FAILURES, Stage};

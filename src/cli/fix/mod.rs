@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use quay_doctor::{
-    ApplyOptions, AuditDetail, ConfigError, FixStrategy, Identity, MoreToDo, OperationId,
+    ApplyOptions, AuditDetail, ConfigError, FixStrategy, Identity, Jobs, MoreToDo, OperationId,
     PastExpiry, apply_fix, apply_fix_to_its_end, apply_for_people, apply_json, plan_for_people,
     plan_json, print_fix, undo_fix, undo_for_people, undo_json,
 };
@@ -60,9 +60,9 @@ struct Writing {
     #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = humantime::parse_duration)]
     batch_time: std::time::Duration,
 
-    /// How many sessions change tags at the same time, at most, each in other repositories
-    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=32))]
-    jobs: u8,
+    /// Sessions that change tags at the same time, each in other repositories [default: 2, from 10,000 tags on]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
+    jobs: Option<u8>,
 
     /// How far clocks may be apart: an expiry nearer than this is not cleared
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
@@ -199,7 +199,9 @@ impl Writing {
             PastExpiry::LeaveOut
         };
         options.batch_time = self.batch_time;
-        options.jobs = usize::from(self.jobs);
+        if let Some(jobs) = self.jobs {
+            options.jobs = Jobs::exactly(usize::from(jobs));
+        }
         options.clock_margin = self.clock_margin;
         options.settle_timeout = self.settle_timeout;
         Ok(options)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use quay_doctor::{ConfigError, OnFault, PolicyOptions, Strategy};
+use quay_doctor::{ConfigError, Jobs, OnFault, PolicyOptions, Strategy};
 
 use crate::cli::Globals;
 
@@ -22,9 +22,9 @@ pub struct Carrying {
     #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = humantime::parse_duration)]
     batch_time: Duration,
 
-    /// How many sessions change tags at the same time, at most, each in other repositories
-    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=32))]
-    jobs: u8,
+    /// Sessions that change tags at the same time, each in other repositories [default: 2, from 10,000 tags on]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
+    jobs: Option<u8>,
 
     /// How far clocks may be apart: an expiry nearer than this is not cleared
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
@@ -97,7 +97,9 @@ impl Carrying {
             Then::Stop => OnFault::Stop,
         };
         options.batch_time = self.batch_time;
-        options.jobs = usize::from(self.jobs);
+        if let Some(jobs) = self.jobs {
+            options.jobs = Jobs::exactly(usize::from(jobs));
+        }
         options.clock_margin = self.clock_margin;
         options.settle_timeout = self.settle_timeout;
         options.reconnect_for = self.reconnect_for;

@@ -11,7 +11,8 @@
 //! ```no_run
 //! use quay_doctor::pg::WriteSession;
 //! use quay_doctor::quay::{NamespaceId, Polarity, Scope, StoredPolicy};
-//! use quay_doctor::sandbox::{SandboxError, oracle::{Case, Operation, Pushes, State}};
+//! use quay_doctor::sandbox::SandboxError;
+//! use testkit::oracle::{Case, Operation, Pushes, State};
 //!
 //! # fn main() -> Result<(), SandboxError> {
 //! # let settings = quay_doctor::ConnectionSettings::resolve(Some("postgresql:///quay"))?;

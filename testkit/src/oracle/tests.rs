@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Act, Case, End, Operation, Policy, Pushes, State, Tag, Wrong};
-use crate::journal::TagsChoice;
-use crate::quay::{NamespaceId, Polarity, PolicyText, RepositoryId, Scope, StoredPolicy, TagId};
+use quay_doctor::journal::TagsChoice;
+use quay_doctor::quay::{
+    NamespaceId, Polarity, PolicyText, RepositoryId, Scope, StoredPolicy, TagId,
+};
 
 const NOW: i64 = 1_700_000_000_000;
 const DAY: i64 = 86_400_000;

@@ -8,7 +8,7 @@
 //! under TLS it only counts bytes. It costs nothing in a release build: it is not in it.
 //!
 //! ```no_run
-//! use quay_doctor::sandbox::proxy::{FaultProxy, Rule};
+//! use testkit::proxy::{FaultProxy, Rule};
 //!
 //! # fn main() -> Result<(), quay_doctor::sandbox::SandboxError> {
 //! let proxy = FaultProxy::before("postgresql://postgres@127.0.0.1:5432/quay")?;
@@ -35,7 +35,7 @@ pub use self::rule::{Effect, Rule, Way, When};
 
 use self::link::Link;
 use self::rule::Rules;
-use super::SandboxError;
+use quay_doctor::sandbox::SandboxError;
 
 /// How long the proxy waits for the server to take a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::quay::TagId;
+use quay_doctor::quay::TagId;
 
 /// How an operation ended, as far as the database shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,7 +4,7 @@ use super::case::{Act, Case, Pushes};
 use super::model::Final;
 use super::state::{State, Tag};
 use super::verdict::Wrong;
-use crate::quay::{PolicyText, Scope, TagId};
+use quay_doctor::quay::{PolicyText, Scope, TagId};
 
 /// An expiry so near that clocks may disagree about it: such a tag may be left alone, or not.
 const DOUBT_MS: i64 = 90_000;

@@ -6,8 +6,8 @@
 use super::case::{Act, Case, Operation};
 use super::state::{Policy, State};
 use super::verdict::{End, Verdict, Wrong};
-use crate::journal::TagsChoice;
-use crate::quay::{PolicyText, Scope};
+use quay_doctor::journal::TagsChoice;
+use quay_doctor::quay::{PolicyText, Scope};
 
 /// What an assignment of ends leaves, as far as it is the same for every tag.
 pub(super) struct Final<'c> {

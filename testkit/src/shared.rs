@@ -6,17 +6,15 @@
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::process::parent_id;
+use std::os::unix::process::{CommandExt, parent_id};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use quay_doctor::config::ConnectionSettings;
+use quay_doctor::pg::WriteSession;
+use quay_doctor::sandbox::{Cluster, KeptCluster, SandboxError, fixture};
 use serde::{Deserialize, Serialize};
-
-use super::server::Addresses;
-use super::watchdog;
-use super::{Cluster, SandboxError, fixture};
-use crate::config::ConnectionSettings;
-use crate::pg::WriteSession;
 
 /// Set by cargo-nextest, the same for all tests of a run.
 const RUN_VARIABLE: &str = "NEXTEST_RUN_ID";
@@ -24,6 +22,27 @@ const RUN_VARIABLE: &str = "NEXTEST_RUN_ID";
 const TEMPLATE: &str = "quay_template";
 /// Many tests run at once, some with many sessions.
 const MAX_CONNECTIONS: &str = "300";
+/// Stands for the database's name in the addresses of a cluster.
+const DATABASE: &str = "THE-DATABASE";
+
+/// Waits for the end of the runner, then stops the server and removes the folders. A zombie has ended.
+const UNTIL_PROCESS_ENDS: &str = r#"
+trap '' HUP INT TERM
+lives() {
+    if [ -d /proc/self ]; then
+        [ -d "/proc/$1" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status"
+    else
+        ps -p "$1" >/dev/null
+    fi
+}
+while lives "$1"; do sleep 0.3; done
+if read -r server <"$2/data/postmaster.pid"; then
+    kill -QUIT "$server"
+    rounds=0
+    while lives "$server" && [ "$rounds" -lt 200 ]; do sleep 0.1; rounds=$((rounds + 1)); done
+fi
+rm -rf "$2" "$3"
+"#;
 
 /// The cluster of this process, where it knows one already. A static value is never dropped; the
 /// cluster then goes with the process, as its watchdog sees to.
@@ -33,6 +52,30 @@ struct Known {
     addresses: Addresses,
     /// Held where the cluster is this process's alone.
     _cluster: Option<Cluster>,
+}
+
+/// Where a cluster answers, for its superuser.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Addresses {
+    socket: String,
+    tcp: String,
+}
+
+impl Addresses {
+    fn of(cluster: &Cluster) -> Self {
+        Self {
+            socket: cluster.url(DATABASE),
+            tcp: cluster.tcp_url(DATABASE),
+        }
+    }
+
+    fn url(&self, database: &str) -> String {
+        self.socket.replace(DATABASE, database)
+    }
+
+    fn tcp_url(&self, database: &str) -> String {
+        self.tcp.replace(DATABASE, database)
+    }
 }
 
 /// A database for one test. Dropped, it is removed, whoever is still connected.
@@ -129,7 +172,7 @@ fn shared_cluster() -> Result<Addresses, SandboxError> {
         Err(_) => {
             let cluster = with_template()?;
             Known {
-                addresses: cluster.server().addresses(),
+                addresses: Addresses::of(&cluster),
                 _cluster: Some(cluster),
             }
         }
@@ -146,39 +189,43 @@ fn attach(run: &str) -> Result<Addresses, SandboxError> {
         .map_err(SandboxError::io("wait for the lock file"))?;
     let state = folder.join("cluster.json");
     match std::fs::read(&state) {
-        Ok(text) => serde_json::from_slice::<State>(&text)
-            .map(|state| state.addresses)
-            .map_err(|error| SandboxError::Io {
-                doing: format!("read {}", state.display()),
-                source: error.into(),
-            }),
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| SandboxError::Io {
+            doing: format!("read {}", state.display()),
+            source: error.into(),
+        }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => start_for(&folder, &state),
         Err(error) => Err(SandboxError::io(format!("read {}", state.display()))(error)),
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct State {
-    addresses: Addresses,
-}
-
 /// Starts the cluster and hands it from this process's watchdog to one that watches the runner.
 fn start_for(folder: &Path, state: &Path) -> Result<Addresses, SandboxError> {
     let cluster = with_template()?;
-    let server = cluster.server();
-    let addresses = server.addresses();
-    server.account.own(folder)?;
-    let text = serde_json::to_vec(&State {
-        addresses: addresses.clone(),
-    })
-    .map_err(|error| SandboxError::Io {
+    let addresses = Addresses::of(&cluster);
+    let text = serde_json::to_vec(&addresses).map_err(|error| SandboxError::Io {
         doing: "describe the cluster".into(),
         source: error.into(),
     })?;
-    watchdog::until_process_ends(parent_id(), server, folder)?;
     std::fs::write(state, text).map_err(SandboxError::io(format!("write {}", state.display())))?;
-    cluster.keep()?;
+    until_runner_ends(&cluster.keep()?, folder)?;
     Ok(addresses)
+}
+
+/// Starts a shell that outlives this process. Signals to our process group pass it by.
+fn until_runner_ends(cluster: &KeptCluster, also: &Path) -> Result<(), SandboxError> {
+    Command::new("sh")
+        .args(["-c", UNTIL_PROCESS_ENDS, "quay-doctor-test-cluster"])
+        .arg(parent_id().to_string())
+        .arg(&cluster.folder)
+        .arg(also)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map(drop)
+        .map_err(SandboxError::io("start the process that tidies up"))
 }
 
 fn with_template() -> Result<Cluster, SandboxError> {
@@ -191,7 +238,7 @@ fn with_template() -> Result<Cluster, SandboxError> {
     session.run("VACUUM ANALYZE")?;
     drop(session);
     // Nobody can connect, so nobody can be in the way of a clone.
-    admin(&cluster.server().addresses())?.run(&format!(
+    admin(&Addresses::of(&cluster))?.run(&format!(
         "ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false"
     ))?;
     Ok(cluster)

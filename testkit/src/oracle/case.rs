@@ -1,8 +1,8 @@
 //! What is judged: a state before, what was asked for, and what others did meanwhile.
 
 use super::state::State;
-use crate::journal::TagsChoice;
-use crate::quay::{PolicyText, Scope, TagId};
+use quay_doctor::journal::TagsChoice;
+use quay_doctor::quay::{PolicyText, Scope, TagId};
 
 /// An operation, as it was asked for.
 #[derive(Clone, Debug)]

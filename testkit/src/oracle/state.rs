@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::pg::{Columns, PgError, Statements};
-use crate::quay::{NamespaceId, PolicyText, RepositoryId, Scope, TagId};
-use crate::sandbox::SandboxError;
-use crate::sandbox::pusher::makes_immutable;
+use crate::pusher::makes_immutable;
+use quay_doctor::pg::{Columns, PgError, Statements};
+use quay_doctor::quay::{NamespaceId, PolicyText, RepositoryId, Scope, TagId};
+use quay_doctor::sandbox::SandboxError;
 
 /// A tag row.
 #[derive(Clone, Debug, PartialEq, Eq)]

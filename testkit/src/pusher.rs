@@ -7,11 +7,11 @@
 
 use std::time::Duration;
 
-use super::SandboxError;
-use crate::config::ConnectionSettings;
-use crate::pattern::{self, Compiled};
-use crate::pg::{Columns, PgError, Statements, WriteSession, WriteTransaction};
-use crate::quay::{PolicyText, RepositoryId, TagId, retarget_lock_key};
+use quay_doctor::config::ConnectionSettings;
+use quay_doctor::pattern::{self, Compiled};
+use quay_doctor::pg::{Columns, PgError, Statements, WriteSession, WriteTransaction};
+use quay_doctor::quay::{PolicyText, RepositoryId, TagId, retarget_lock_key};
+use quay_doctor::sandbox::SandboxError;
 
 /// SQLSTATE of a row that a unique index forbids.
 const UNIQUE_VIOLATION: &str = "23505";

@@ -4,11 +4,11 @@
 //! needs the engine, is in `run`. Faults come from the database: a trigger on `tag` that strikes at
 //! a chosen row, whoever updates it.
 
-use super::SandboxError;
-use super::quays_way::{self, BATCH, mark_all};
-use crate::config::ConnectionSettings;
-use crate::pg::{PgError, Statements, WriteSession};
-use crate::quay::{NamespaceId, Polarity, StoredPolicy};
+use quay_doctor::config::ConnectionSettings;
+use quay_doctor::pg::{PgError, Statements, WriteSession};
+use quay_doctor::quay::{NamespaceId, Polarity, StoredPolicy};
+use quay_doctor::sandbox::SandboxError;
+use quay_doctor::sandbox::quays_way::{self, BATCH, mark_all};
 
 /// What befalls a creation, at the nth row that becomes immutable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

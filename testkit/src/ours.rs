@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use crate::apply::ApplyOptions;
-use crate::config::ConnectionSettings;
-use crate::evaluate::{Features, Stated};
-use crate::journal::{Identity, Phase};
-use crate::policy::{
+use crate::subject::{Blow, Subject, Told, bury_workers};
+use quay_doctor::apply::ApplyOptions;
+use quay_doctor::config::ConnectionSettings;
+use quay_doctor::evaluate::{Features, Stated};
+use quay_doctor::journal::{Identity, Phase};
+use quay_doctor::policy::{
     Create, How, NewPattern, OnFault, Pick, PolicyError, PolicyOptions, Strategy, Watcher, create,
 };
-use crate::quay::{NamespaceId, Polarity};
-use crate::sandbox::SandboxError;
-use crate::sandbox::subject::{Blow, Subject, Told, bury_workers};
+use quay_doctor::quay::{NamespaceId, Polarity};
+use quay_doctor::sandbox::SandboxError;
 
-use super::{RecoverRequest, recover};
+use quay_doctor::run::{RecoverRequest, recover};
 
 /// The engine, through the library.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,13 +2,16 @@
 # machine lacks; nothing is installed into the source tree.
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+SMOKE := test(/^line::story/) | test(/^policy::kills/)
 SKIPPED := $(abspath $(TARGET))/skipped.log
 
-.PHONY: help setup demo test bench campaign lint test-matrix python-venv deny dist
+.PHONY: help setup demo test smoke mutants bench campaign lint test-matrix python-venv deny dist
 
 help:
 	@echo 'make demo         the whole story on a throw-away PostgreSQL'
 	@echo 'make test         format, lints, tests, documentation: what CI runs'
+	@echo 'make smoke        the main story once more, on the program as it is released'
+	@echo 'make mutants      removes the safeguards one by one; the tests have to notice each'
 	@echo 'make campaign N=10000  so many operations under faults; writes docs/faults.md'
 	@echo 'make bench        the measurements, each beside its floor; writes docs/benchmarks.md'
 	@echo 'make lint         format and lints only'
@@ -26,22 +29,31 @@ demo: setup
 	@bin=$$(.ci/setup-postgres) && QUAY_DOCTOR_PG_BIN=$$bin cargo run -- demo
 
 lint: setup
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
-	cargo clippy --lib --bins -- -D warnings # as users build it: without the test kit
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
 	.ci/squawk
 
 python-venv:
 	@.ci/python-venv
 
 test: lint python-venv
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
-	cargo test --doc
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+	cargo test --workspace --doc
 	@mkdir -p $(TARGET) && rm -f $(SKIPPED)
 	@bin=$$(.ci/setup-postgres) && bouncer=$$(.ci/setup-pgbouncer) && promtool=$$(.ci/setup-promtool) && \
 		QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_PGBOUNCER=$$bouncer QUAY_DOCTOR_PROMTOOL=$$promtool \
 		QUAY_DOCTOR_SKIPPED=$(SKIPPED) .ci/tests
 	@if [ -s $(SKIPPED) ]; then echo 'Without effect on this machine:'; sort -u $(SKIPPED); fi
+
+# The program that is shipped, through the tests of the main story, and killed and recovered.
+smoke: setup
+	cargo build --release
+	@bin=$$(.ci/setup-postgres) && export QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_PROGRAM=$(abspath $(TARGET))/release/quay-doctor && \
+		$$QUAY_DOCTOR_PROGRAM demo && .ci/tests -E '$(SMOKE)'
+
+# Not a part of `make test` but for a few (FEW_MUTANTS): each builds the program once more.
+mutants: setup
+	@bin=$$(.ci/setup-postgres) && QUAY_DOCTOR_PG_BIN=$$bin .ci/mutants $(MUTANTS)
 
 # Schedules of faults drawn at random; the page of figures is from such a run.
 campaign: setup

@@ -19,6 +19,7 @@ mod guard;
 mod line;
 mod migrate;
 mod model;
+mod mutant;
 mod pattern;
 mod policy;
 mod pooler;

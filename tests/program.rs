@@ -1,5 +1,6 @@
 //! The program under test, run as a user runs it.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -30,9 +31,22 @@ impl Ended {
     }
 }
 
+/// The program as it is in this working copy.
+pub const BUILT: &str = env!("CARGO_BIN_EXE_quay-doctor");
+
+/// The program under test: the one that `QUAY_DOCTOR_PROGRAM` names, or the one that was built.
+pub fn path() -> PathBuf {
+    std::env::var_os("QUAY_DOCTOR_PROGRAM").map_or_else(|| PathBuf::from(BUILT), PathBuf::from)
+}
+
 /// The program, not knowing this process's environment.
 pub fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quay-doctor"));
+    command_of(&path(), args)
+}
+
+/// A program in the place of the one under test.
+pub fn command_of(program: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(args).env_clear().stdin(Stdio::null());
     for name in ["PATH", "TMPDIR", "QUAY_DOCTOR_PG_BIN"] {
         if let Some(value) = std::env::var_os(name) {

@@ -1,7 +1,7 @@
 //! The faults of a campaign, and how each is made to befall whatever is at work.
 
 use proptest::prelude::*;
-use testkit::proxy::{Effect, FaultProxy, Rule, Way, When};
+use testkit::proxy::{Effect, FaultProxy, Rule, Way, When, Which};
 
 use super::world::{Arena, REPOSITORIES};
 
@@ -211,12 +211,12 @@ pub fn faults() -> impl Strategy<Value = Fault> {
 
 /// The nth statement, or the answer to it.
 pub fn at_statement(nth: u64, answer: bool, effect: Effect) -> Rule {
-    let (containing, nth) = (String::new(), nth);
+    let every = Which::Containing(String::new());
     Rule {
         when: if answer {
-            When::Answer { containing, nth }
+            When::Answer(every, nth)
         } else {
-            When::Statement { containing, nth }
+            When::Statement(every, nth)
         },
         effect,
     }

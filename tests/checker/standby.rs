@@ -13,7 +13,7 @@ use quay_doctor::{CheckReport, CheckRequest, Event, Progress, RunError, check_te
 use testkit::skipped;
 
 use crate::line::stage::BOTH_FAILURES;
-use crate::policy::scene::Running;
+use crate::policy::running::Running;
 use crate::program;
 
 /// The longest that a conflict is waited for.

@@ -2,7 +2,7 @@
 
 use super::commands::{Typed, of_page, root};
 use super::guides::{registry, type_all};
-use crate::policy::scene::{Hold, Scene, policy};
+use crate::policy::scene::{Scene, policy};
 
 fn runbook(name: &str) -> Vec<Typed> {
     let commands = of_page(&root().join("docs/runbooks").join(name));
@@ -46,14 +46,10 @@ fn a_creation_that_failed_is_cleaned_up_after_by_creating_the_policy() {
 #[test]
 fn a_failover_in_the_middle_of_a_creation() {
     let scene = Scene::small();
-    let hold = Hold::at("after-commit:3");
     let create = ["create", "--namespace", "acme", "--pattern", "v.*"];
     let phased = ["--strategy", "phased", "--batch-time", "1us"];
     let args = policy(&[&create[..], &phased].concat());
-    let run = scene.start(&[("QUAY_DOCTOR_HOLD_AT", &hold.variable())], &args);
-    hold.wait();
-    drop(run);
-    scene.bury();
+    scene.killed(testkit::moments::AFTER_COMMIT.nth(3), &args);
     type_all(&runbook("failover.md"), &scene.db.url());
     assert_eq!(scene.unfinished(), 0);
     scene.check();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use quay_doctor::quay::{RepositoryId, retarget_lock_key};
 
 use super::stage::{RELEASE, Stage};
-use crate::policy::scene::Running;
+use crate::policy::running::Running;
 use crate::program;
 
 const WORLD: &str = r#"
@@ -39,7 +39,6 @@ fn beside_a_locked_repository(stage: &Stage, args: &[&str], others: i64) -> serd
     let url = stage.db.url();
     let mut command = program::command(&["--database-url", &url, "--format", "json", "--quiet"]);
     command.args(args).args(["--audit", "none", "--jobs", "2"]);
-    command.env("QUAY_DOCTOR_HANDS_AFTER", "0");
     let run = Running::start(command);
     let begun = Instant::now();
     while of("<>") != others {

@@ -5,7 +5,9 @@ use std::thread;
 use quay_doctor::pg::{Columns, Statements};
 use quay_doctor::quay::{RepositoryId, retarget_lock_key};
 
-use super::scene::{Hold, Scene, policy};
+use testkit::moments::REPOSITORY_LOCKED;
+
+use super::scene::{Scene, policy};
 
 const WORLD: &str = r#"
     seed = 6
@@ -29,11 +31,6 @@ fn after_somebody_has_waited_a_batch_ends_with_its_first_slice_where_somebody_wa
     let scene = Scene::of(WORLD);
     let repository = scene.count("SELECT id FROM repository WHERE name = 'shop'");
     let repository = RepositoryId(i32::try_from(repository).expect("an id"));
-    let (first, second) = (
-        Hold::at("repository-locked:1"),
-        Hold::at("repository-locked:2"),
-    );
-    let holds = format!("{};{}", first.variable(), second.variable());
     let args = [
         "create",
         "--namespace",
@@ -45,9 +42,11 @@ fn after_somebody_has_waited_a_batch_ends_with_its_first_slice_where_somebody_wa
         "--batch-time",
         "60s",
     ];
-    let run = scene.start(&[("QUAY_DOCTOR_HOLD_AT", &holds)], &policy(&args));
-    for hold in [first, second] {
-        hold.wait();
+    let proxy = scene.proxy();
+    let holds = [1, 2].map(|nth| REPOSITORY_LOCKED.nth(nth).hold(&proxy));
+    let mut run = scene.start_behind(proxy, &policy(&args));
+    for hold in holds {
+        run.reach(&hold, REPOSITORY_LOCKED.name());
         thread::scope(|scope| {
             let pusher = scope.spawn(|| {
                 scene

@@ -2,9 +2,12 @@
 //! whichever accepts writes.
 
 use quay_doctor::sandbox::{Cluster, Program, Programs, Standby, StopMode};
+use testkit::moments::{AFTER_ACTIVATION, AFTER_COMMIT, BEFORE_COMMIT, Moment};
+use testkit::proxy::FaultProxy;
 use testkit::skipped;
 
-use super::scene::{Hold, MATCHING, Running, SMALL, policy, registry_in};
+use super::running::Running;
+use super::scene::{MATCHING, SMALL, policy, registry_in};
 use crate::program::{self, run_on};
 
 /// A primary with a migrated world, and its standby; none where this package of PostgreSQL makes none.
@@ -40,19 +43,19 @@ enum Promoted {
     After,
 }
 
-fn followed(point: &str, promoted: Promoted) {
+fn followed(moment: Moment, promoted: Promoted) {
     let Some((mut primary, standby)) = pair(SMALL) else {
         return;
     };
-    let url = both(&primary.tcp_url("quay"), &standby.tcp_url("quay"));
-    let hold = Hold::at(point);
+    let proxy = FaultProxy::before(&primary.tcp_url("quay")).expect("a proxy");
+    let url = both(&proxy.url(), &standby.tcp_url("quay"));
+    let hold = moment.hold(&proxy);
     let create = ["create", "--namespace", "acme", "--pattern", "v.*"];
     let phased = ["--strategy", "phased", "--batch-time", "1us"];
     let args = policy(&[&create[..], &phased].concat());
-    let mut command = program::command(&[&["--database-url", &url][..], &args].concat());
-    command.env("QUAY_DOCTOR_HOLD_AT", hold.variable());
-    let run = Running::start(command);
-    hold.wait();
+    let command = program::command(&[&["--database-url", &url][..], &args].concat());
+    let mut run = Running::behind(proxy, command);
+    run.reach(&hold, moment.name());
     standby.wait_until_caught_up().expect("the same rows");
     primary.stop(StopMode::Immediate).expect("a stop");
     match promoted {
@@ -66,7 +69,12 @@ fn followed(point: &str, promoted: Promoted) {
         }
     }
     let created = run.end().expect_status(0).json();
-    assert_eq!(created["tags_changed"], MATCHING, "{point}: {created}");
+    assert_eq!(
+        created["tags_changed"],
+        MATCHING,
+        "{}: {created}",
+        moment.name()
+    );
     // The other way round leads to the same server.
     let url = both(&standby.tcp_url("quay"), &primary.tcp_url("quay"));
     run_on(&url, &["recover", "--list"]).expect_status(0);
@@ -75,12 +83,12 @@ fn followed(point: &str, promoted: Promoted) {
 
 #[test]
 fn an_operation_in_the_middle_follows_its_hosts_through_a_failover() {
-    followed("before-commit:3", Promoted::Before);
-    followed("after-commit:3", Promoted::Before);
+    followed(BEFORE_COMMIT.nth(3), Promoted::Before);
+    followed(AFTER_COMMIT.nth(3), Promoted::Before);
 }
 
 #[test]
 fn an_operation_waits_for_a_standby_that_is_promoted_later() {
-    followed("after-commit:4", Promoted::After);
-    followed("after-activation", Promoted::After);
+    followed(AFTER_COMMIT.nth(4), Promoted::After);
+    followed(AFTER_ACTIVATION, Promoted::After);
 }

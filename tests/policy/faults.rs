@@ -3,7 +3,10 @@
 use std::thread;
 use std::time::Instant;
 
-use super::scene::{GLOBEX, Hold, Scene, policy};
+use testkit::moments::{AFTER_ACTIVATION, AFTER_COMMIT, REPOSITORY_LOCKED};
+
+use super::scene::{GLOBEX, Scene, policy};
+use crate::mutant::rule;
 use crate::scale::cases;
 
 /// Enough tags for many batches.
@@ -58,7 +61,7 @@ fn a_connection_lost_at_any_moment_is_waited_for_and_the_work_resumed() {
     let rounds = cases(12);
     for round in 0..rounds {
         scene.reset();
-        let run = scene.start(&[], &policy(&CREATE));
+        let run = scene.start(&policy(&CREATE));
         for _ in 0..3 {
             thread::sleep(whole.mul_f64(fastrand::f64() * 0.5));
             resumed += scene.count(&format!(
@@ -148,7 +151,7 @@ fn limit(scene: &Scene, milliseconds: u32) {
 
 #[test]
 fn rule_11_a_batch_that_times_out_is_split_and_goes_through() {
-    for off in [None, Some("split-batch")] {
+    rule("split-batch", |on| {
         let scene = Scene::of(MANY);
         limit(&scene, 300);
         slow_rows(&scene, 0.006);
@@ -161,22 +164,18 @@ fn rule_11_a_batch_that_times_out_is_split_and_goes_through() {
             "--strategy",
             "phased",
         ];
-        let switched: Vec<(&str, &str)> = off
-            .map(|name| ("QUAY_DOCTOR_SWITCH_OFF", name))
-            .into_iter()
-            .collect();
-        let ended = scene.run_with(&switched, &policy(&args));
+        let ended = scene.policy(&args);
         limit(&scene, 0);
-        if off.is_some() {
+        if !on {
             ended.expect_status(3);
             assert_eq!(scene.count("SELECT count(*) FROM tag WHERE immutable"), 0);
-            continue;
+            return;
         }
         let done = ended.expect_status(0).json();
         assert_eq!(done["tags_changed"], 210);
         assert!(done["batches"].as_u64() > Some(5), "{done}");
         scene.check();
-    }
+    });
 }
 
 #[test]
@@ -204,7 +203,7 @@ fn a_statement_that_is_cancelled_rolls_everything_back() {
     let scene = Scene::of(MANY);
     let before = scene.state();
     slow_rows(&scene, 0.05);
-    let run = scene.start(&[], &policy(&CREATE));
+    let run = scene.start(&policy(&CREATE));
     scene.wait_for("SELECT count(*) FROM quay_doctor.tag_change");
     scene.wait_for(
         "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
@@ -221,18 +220,15 @@ fn a_row_that_somebody_holds_is_come_back_for_and_waited_for_with_nothing_locked
     other
         .run("BEGIN; SELECT FROM tag WHERE name = 'v2.1' FOR UPDATE")
         .expect("a lock");
-    let run = scene.start(
-        &[],
-        &policy(&[
-            "create",
-            "--namespace",
-            "acme",
-            "--pattern",
-            "v.*",
-            "--strategy",
-            "phased",
-        ]),
-    );
+    let run = scene.start(&policy(&[
+        "create",
+        "--namespace",
+        "acme",
+        "--pattern",
+        "v.*",
+        "--strategy",
+        "phased",
+    ]));
     scene.wait_for("SELECT (count(*) = 10)::int FROM quay_doctor.tag_change");
     // Quay can push into the repository meanwhile.
     let id =
@@ -275,9 +271,8 @@ fn rows_held_when_a_release_was_cut_off_are_released_by_recover() {
         .expect("a lock");
     // The row is skipped, the cursor passes it, and then the worker dies.
     let args = policy(&["delete", GLOBEX, "--tags", "release"]);
-    scene
-        .run_with(&[("QUAY_DOCTOR_KILL_AT", "after-commit:2")], &args)
-        .expect_status(-1);
+    let (_, run) = scene.held(AFTER_COMMIT.nth(2), &args);
+    run.kill();
     other.run("ROLLBACK").expect("the end");
     scene.bury();
     scene.run(&["recover"]).expect_status(0);
@@ -288,10 +283,8 @@ fn rows_held_when_a_release_was_cut_off_are_released_by_recover() {
 fn a_flag_that_was_not_needed_at_first_can_be_told_to_recover() {
     let scene = Scene::small();
     // No expiry is at stake when it begins.
-    let hold = Hold::at("after-activation");
-    let variable = hold.variable();
-    let run = scene.start(
-        &[("QUAY_DOCTOR_HOLD_AT", &variable)],
+    let (hold, run) = scene.held(
+        AFTER_ACTIVATION,
         &[
             "policy",
             "create",
@@ -303,7 +296,6 @@ fn a_flag_that_was_not_needed_at_first_can_be_told_to_recover() {
             "phased",
         ],
     );
-    hold.wait();
     scene.sql(
         "INSERT INTO tag (name, repository_id, lifetime_start_ms, lifetime_end_ms, tag_kind_id)
         SELECT 'v1.99', id, 1000, 4000000000000, 1 FROM repository WHERE name = 'shop'",
@@ -340,10 +332,7 @@ fn an_interrupt_ends_after_the_batch_as_it_was_asked_to() {
                 "1us",
             ];
             args.extend(["--on-fault", then]);
-            let hold = Hold::at("after-commit:2");
-            let variable = hold.variable();
-            let run = scene.start(&[("QUAY_DOCTOR_HOLD_AT", &variable)], &policy(&args));
-            hold.wait();
+            let (hold, run) = scene.held(AFTER_COMMIT.nth(2), &policy(&args));
             run.signal(signal);
             hold.release();
             let ended = run.end().expect_status(3);
@@ -368,7 +357,6 @@ fn a_signal_during_the_last_batch_is_heeded_before_anything_is_activated() {
     let scene = Scene::small();
     scene.save();
     let before = scene.state();
-    let hold = Hold::at("repository-locked:1");
     let args = [
         "create",
         "--namespace",
@@ -380,8 +368,7 @@ fn a_signal_during_the_last_batch_is_heeded_before_anything_is_activated() {
         "--strategy",
         "phased",
     ];
-    let run = scene.start(&[("QUAY_DOCTOR_HOLD_AT", &hold.variable())], &policy(&args));
-    hold.wait();
+    let (hold, run) = scene.held(REPOSITORY_LOCKED, &policy(&args));
     run.signal("INT");
     hold.release();
     run.end().expect_status(3);

@@ -1,11 +1,11 @@
 //! Hands: a worker's other sessions, at work in other repositories at the same time.
 
 use quay_doctor::journal::{HAND_CLASS, LIVENESS_CLASS};
+use testkit::moments::REPOSITORY_LOCKED;
+use testkit::proxy::Hold;
 
-use super::scene::{GLOBEX, Hold, Running, Scene, policy};
-
-/// Hands are called with the first page.
-const AT_ONCE: (&str, &str) = ("QUAY_DOCTOR_HANDS_AFTER", "0");
+use super::running::Running;
+use super::scene::{GLOBEX, Scene, policy};
 
 const CREATE: [&str; 11] = [
     "create",
@@ -42,14 +42,13 @@ fn terminate(scene: &Scene, class: i32) {
 
 /// A creation whose lead and hand both stand in a batch, each with its repository's lock.
 fn both_in_a_batch(scene: &Scene) -> (Running, [Hold; 2]) {
-    let holds = [
-        Hold::at("repository-locked:1"),
-        Hold::at("repository-locked:2"),
-    ];
-    let at = format!("{};{}", holds[0].variable(), holds[1].variable());
-    let run = scene.start(&[AT_ONCE, ("QUAY_DOCTOR_HOLD_AT", &at)], &policy(&CREATE));
-    // Whoever comes second to the point is the other session: the first stands there.
-    holds.iter().for_each(Hold::wait);
+    let proxy = scene.proxy();
+    let holds = [1, 2].map(|nth| REPOSITORY_LOCKED.nth(nth).hold(&proxy));
+    let mut run = scene.start_behind(proxy, &policy(&CREATE));
+    // The second to come there is the other session: the first stands there.
+    for hold in &holds {
+        run.reach(hold, REPOSITORY_LOCKED.name());
+    }
     assert_eq!(scene.count(&holders(HAND_CLASS)), 1);
     (run, holds)
 }
@@ -75,9 +74,7 @@ fn hands_do_what_one_session_does() {
             scene.reset();
             let mut together = args.to_vec();
             *together.last_mut().expect("a number") = jobs;
-            let ended = scene
-                .run_with(&[AT_ONCE], &policy(&together))
-                .expect_status(0);
+            let ended = scene.run(&policy(&together)).expect_status(0);
             assert_eq!(scene.state(), wanted, "{jobs} {args:?}");
             assert_eq!(sums(&ended), sums(&alone), "{jobs} {args:?}");
             let journal = scene.count("SELECT count(*) FROM quay_doctor.tag_change");
@@ -90,12 +87,7 @@ fn hands_do_what_one_session_does() {
 #[test]
 fn while_one_session_stands_in_a_repository_the_other_does_the_rest() {
     let scene = Scene::small();
-    let hold = Hold::at("repository-locked:1");
-    let run = scene.start(
-        &[AT_ONCE, ("QUAY_DOCTOR_HOLD_AT", &hold.variable())],
-        &policy(&CREATE),
-    );
-    hold.wait();
+    let (hold, run) = scene.held(REPOSITORY_LOCKED, &policy(&CREATE));
     scene.wait_for(&format!("SELECT (({LEFT}) = 1)::int"));
     assert_eq!(
         scene.count(
@@ -181,7 +173,6 @@ fn a_hand_that_gets_no_connection_leaves_the_work_to_its_lead() {
     let url = scene.db.url().replace("postgres@", &format!("{role}@"));
     let ended = crate::program::command(&["--database-url", &url])
         .args(policy(&CREATE))
-        .envs([AT_ONCE])
         .output()
         .expect("the program starts");
     let said = String::from_utf8_lossy(&ended.stderr);

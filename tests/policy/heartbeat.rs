@@ -3,7 +3,9 @@
 use std::thread;
 use std::time::Duration;
 
-use super::scene::{Hold, Scene, policy};
+use testkit::moments::{AFTER_BEGIN, PAGE_READ};
+
+use super::scene::{Scene, policy};
 
 /// Two pages of a walk, in which nothing matches.
 const WORLD: &str = r#"
@@ -23,8 +25,6 @@ const BEAT: Duration = Duration::from_millis(5_500);
 #[test]
 fn a_walk_through_tags_that_do_not_match_writes_heartbeats() {
     let scene = Scene::of(WORLD);
-    let (first, second) = (Hold::at("page-read:1"), Hold::at("page-read:2"));
-    let holds = format!("{};{}", first.variable(), second.variable());
     let args = [
         "create",
         "--namespace",
@@ -34,18 +34,21 @@ fn a_walk_through_tags_that_do_not_match_writes_heartbeats() {
         "--strategy",
         "phased",
     ];
-    let run = scene.start(&[("QUAY_DOCTOR_HOLD_AT", &holds)], &policy(&args));
+    // Pages are read before it begins, too.
+    let (begun, mut run) = scene.held(AFTER_BEGIN, &policy(&args));
+    let [first, second] = [1, 2].map(|nth| PAGE_READ.nth(nth).hold(run.proxy()));
+    begun.release();
     let heartbeat = || {
         scene.count(
             "SELECT (extract(epoch FROM heartbeat_at) * 1000)::bigint FROM quay_doctor.operation",
         )
     };
-    first.wait();
+    run.reach(&first, "the first page");
     let before = heartbeat();
     thread::sleep(BEAT);
     assert_eq!(heartbeat(), before, "it is held");
     first.release();
-    second.wait();
+    run.reach(&second, "the second page");
     let since = heartbeat() - before;
     assert!(since >= 5_000, "{since} ms");
     second.release();

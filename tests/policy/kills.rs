@@ -1,7 +1,10 @@
 //! A worker that dies at any point: what is left is finished or taken back, whole.
 //!
-//! Each test kills the worker at its first point, at its second, and so on, until a run gets
-//! through; that is every point that there is.
+//! Each test kills the worker before each COMMIT goes out, and before its answer comes back: these are the
+//! states that the server can tell apart. What it finds after the answer to one COMMIT it finds before
+//! the next one as well, so that those two go on in different ways.
+
+use testkit::moments::{BEFORE_ACTIVATION, Boundary, telling_commits};
 
 use super::scene::{GLOBEX, Scene, policy};
 
@@ -21,45 +24,57 @@ const EVERY_WAY: [Then; 4] = [
     Then::SameCommand,
 ];
 
-/// The fewest points that an operation has.
-const FEWEST: u32 = 4;
-const MOST: u32 = 200;
+/// The fewest COMMITs that an operation has.
+const FEWEST: usize = 3;
 
-/// Kills a command everywhere, and goes on in every way.
-fn killed_everywhere(scene: &Scene, args: &[&str], ways: &[Then]) {
-    killed_in(&[], scene, args, ways);
+/// Before and after each telling COMMIT of a command.
+fn boundaries(commits: &[Vec<String>]) -> Vec<Boundary> {
+    telling_commits(commits)
+        .into_iter()
+        .flat_map(|nth| [Boundary::before(nth), Boundary::after(nth)])
+        .collect()
 }
 
-/// The same with more in its environment.
-fn killed_in(variables: &[(&str, &str)], scene: &Scene, args: &[&str], ways: &[Then]) {
+/// Kills a command everywhere, and goes on in these ways in turn: an even number of them, so that each
+/// state is gone on from in all of them.
+fn killed_everywhere(scene: &Scene, args: &[&str], ways: &[Then]) {
     scene.save();
     let before = scene.state();
-    scene.run(&policy(args)).expect_status(0);
+    let commits = scene.commits(&policy(args));
     let undisturbed = scene.state();
     assert_ne!(before, undisturbed, "it does something");
-    for way in ways {
-        let mut died = 0;
-        for nth in 1..MOST {
+    assert!(commits.len() >= FEWEST, "{} COMMITs", commits.len());
+    for round in 0..ways.len() / 2 {
+        for (nth, boundary) in boundaries(&commits).into_iter().enumerate() {
             scene.reset();
-            let at = format!("any:{nth}");
-            let mut all = variables.to_vec();
-            all.push(("QUAY_DOCTOR_KILL_AT", &at));
-            let ended = scene.run_with(&all, &policy(args));
-            if ended.status == 0 {
-                break;
+            if killed_at(scene, boundary, args) {
+                let way = ways[(nth + 2 * round) % ways.len()];
+                goes_on(scene, args, way, boundary, [&before, &undisturbed]);
+            } else {
+                // Several sessions do not always commit as often.
+                assert!(args.contains(&"--jobs"), "never reached {boundary:?}");
             }
-            assert_eq!(ended.status, -1, "{ended:#?}");
-            died = nth;
-            scene.bury();
-            goes_on(scene, args, *way, nth, [&before, &undisturbed]);
         }
-        assert!((FEWEST..MOST - 1).contains(&died), "{way:?}: {died} points");
     }
 }
 
-fn goes_on(scene: &Scene, args: &[&str], way: Then, nth: u32, ends: [&String; 2]) {
+/// Kills a command at a boundary, where it comes to it.
+fn killed_at(scene: &Scene, boundary: Boundary, args: &[&str]) -> bool {
+    let proxy = scene.proxy();
+    let hold = boundary.hold(&proxy);
+    let mut run = scene.start_behind(proxy, &policy(args));
+    if !run.reaches(&hold) {
+        run.end().expect_status(0);
+        return false;
+    }
+    run.kill();
+    scene.bury();
+    true
+}
+
+fn goes_on(scene: &Scene, args: &[&str], way: Then, at: Boundary, ends: [&String; 2]) {
     let [before, undisturbed] = ends;
-    let what = format!("{way:?} after a kill at point {nth} of {args:?}");
+    let what = format!("{way:?} after a kill at {at:?} of {args:?}");
     let left = scene
         .text("SELECT string_agg(phase, ',') FROM quay_doctor.operation WHERE finished_at IS NULL");
     let half = scene.state();
@@ -122,9 +137,7 @@ fn a_phased_creation_that_is_killed_anywhere_is_recovered_whole() {
 fn a_creation_by_several_sessions_that_is_killed_anywhere_is_recovered_whole() {
     let mut args = PHASED.to_vec();
     args.extend(["--jobs", "3"]);
-    let at_once = [("QUAY_DOCTOR_HANDS_AFTER", "0")];
-    let ways = [Then::Recover, Then::Resume];
-    killed_in(&at_once, &Scene::small(), &args, &ways);
+    killed_everywhere(&Scene::small(), &args, &[Then::Recover, Then::Resume]);
 }
 
 #[test]
@@ -249,23 +262,23 @@ fn a_roll_back_that_is_killed_anywhere_is_finished() {
     let scene = Scene::small();
     scene.save();
     let before = scene.state();
-    let killed = [("QUAY_DOCTOR_KILL_AT", "before-activation")];
-    let mut died = 0;
-    for nth in 1..MOST {
+    let commits = {
+        scene.killed(BEFORE_ACTIVATION, &policy(&PHASED));
+        scene.commits(&["recover"])
+    };
+    assert!(commits.len() >= FEWEST, "{} COMMITs", commits.len());
+    for (nth, boundary) in boundaries(&commits).into_iter().enumerate() {
         scene.reset();
-        scene.run_with(&killed, &policy(&PHASED)).expect_status(-1);
-        scene.bury();
-        let at = format!("any:{nth}");
-        let ended = scene.run_with(&[("QUAY_DOCTOR_KILL_AT", &at)], &["recover"]);
-        if ended.status == 0 {
-            break;
-        }
-        ended.expect_status(-1);
-        died = nth;
+        scene.killed(BEFORE_ACTIVATION, &policy(&PHASED));
+        let proxy = scene.proxy();
+        let hold = boundary.hold(&proxy);
+        let mut run = scene.start_behind(proxy, &["recover"]);
+        run.reach(&hold, "a COMMIT of the recovery");
+        run.kill();
         scene.bury();
         if nth % 2 == 0 {
             scene.run(&["recover"]).expect_status(0);
-            assert_eq!(scene.state(), before, "point {nth}");
+            assert_eq!(scene.state(), before, "{boundary:?}");
         } else {
             // The same command finishes the undoing, and then creates.
             scene.run(&policy(&PHASED)).expect_status(0);
@@ -274,7 +287,6 @@ fn a_roll_back_that_is_killed_anywhere_is_finished() {
                 20
             );
         }
-        assert_eq!(scene.unfinished(), 0, "point {nth}");
+        assert_eq!(scene.unfinished(), 0, "{boundary:?}");
     }
-    assert!(died > 3, "{died} points");
 }

@@ -1,41 +1,36 @@
 //! A connection that is lost at any point: the command waits for the server, finds out what of its
 //! work is there, and ends as if nothing had happened.
 
-use super::scene::{GLOBEX, Hold, Scene, policy};
+use testkit::moments::{Boundary, telling_commits};
+use testkit::proxy::{Effect, Rule};
 
-/// Ends every connection of the program's to this database.
-const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-        AND application_name = 'quay-doctor'";
+use super::scene::{GLOBEX, Scene, policy};
 
-/// Loses the connection at a command's first point, at its second, and so on, until a run gets
-/// through unharmed.
+/// Loses the connection before each COMMIT goes out, and before its answer comes back.
 fn lost_everywhere(args: &[&str]) {
     let scene = Scene::small();
     scene.save();
     let before = scene.state();
-    scene.policy(args).expect_status(0);
+    let commits = scene.commits(&policy(args));
     let undisturbed = scene.state();
     assert_ne!(before, undisturbed, "it does something");
-    let mut lost = 0;
-    for nth in 1..200 {
-        scene.reset();
-        let hold = Hold::at(&format!("any:{nth}"));
-        let variable = hold.variable();
-        let mut run = scene.start(&[("QUAY_DOCTOR_HOLD_AT", &variable)], &policy(args));
-        if !hold.reached(&mut run) {
-            run.end().expect_status(0);
-            break;
+    assert!(commits.len() >= 2, "{} COMMITs", commits.len());
+    for nth in telling_commits(&commits) {
+        for boundary in [Boundary::before(nth), Boundary::after(nth)] {
+            scene.reset();
+            let proxy = scene.proxy();
+            proxy.arm(Rule {
+                when: boundary.when(),
+                effect: Effect::Cut,
+            });
+            let mut run = scene.start_behind(proxy, &policy(args));
+            let ended = run.wait();
+            assert_eq!(run.proxy().struck(), 1, "{boundary:?}");
+            assert_eq!(ended.status, 0, "{boundary:?} of {args:?}: {ended:#?}");
+            assert_eq!(scene.state(), undisturbed, "{boundary:?} of {args:?}");
+            assert_eq!(scene.unfinished(), 0);
         }
-        assert!(scene.count(CUT) > 0, "point {nth}");
-        hold.release();
-        let ended = run.end();
-        assert_eq!(ended.status, 0, "point {nth} of {args:?}: {ended:#?}");
-        assert_eq!(scene.state(), undisturbed, "point {nth} of {args:?}");
-        assert_eq!(scene.unfinished(), 0);
-        lost = nth;
     }
-    assert!(lost >= 2, "{lost} points");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod refusals;
 mod report;
 mod restart;
 mod rules;
+pub mod running;
 pub mod scene;
 mod silence;
 mod stream;

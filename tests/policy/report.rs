@@ -2,7 +2,9 @@
 
 use std::thread;
 
-use super::scene::{Hold, MATCHING, Scene, policy};
+use testkit::moments::{AFTER_COMMIT, BEFORE_ACTIVATION};
+
+use super::scene::{MATCHING, Scene, policy};
 
 const CREATE: [&str; 7] = [
     "create",
@@ -86,15 +88,7 @@ fn inactive_policy_behavior() {
 fn worker_killed_during_retroactive() {
     let scene = Scene::small();
     let before = scene.state();
-    let hold = Hold::at("after-commit:2");
-    let run = scene.start(
-        &[("QUAY_DOCTOR_HOLD_AT", &hold.variable())],
-        &policy(&CREATE),
-    );
-    hold.wait();
-    run.signal("KILL");
-    run.end();
-    scene.bury();
+    scene.killed(AFTER_COMMIT.nth(2), &policy(&CREATE));
     scene.run(&["recover"]).expect_status(0);
     assert_eq!(scene.state(), before);
 }
@@ -142,13 +136,7 @@ fn clean_up_orphaned_inactive_policies() {
     // One of a worker that died, one that was staged on purpose: only the first is cleaned up.
     let scene = Scene::small();
     let staged = scene.create("s.*", &["--inactive"]).expect_status(0).json();
-    scene
-        .run_with(
-            &[("QUAY_DOCTOR_KILL_AT", "after-commit:2")],
-            &policy(&CREATE),
-        )
-        .expect_status(-1);
-    scene.bury();
+    scene.killed(AFTER_COMMIT.nth(2), &policy(&CREATE));
     scene.run(&["recover"]).expect_status(0);
     assert_eq!(
         scene
@@ -160,12 +148,7 @@ fn clean_up_orphaned_inactive_policies() {
 #[test]
 fn create_policy_while_pushing_tags() {
     let scene = Scene::small();
-    let hold = Hold::at("before-activation");
-    let run = scene.start(
-        &[("QUAY_DOCTOR_HOLD_AT", &hold.variable())],
-        &policy(&CREATE),
-    );
-    hold.wait();
+    let (hold, run) = scene.held(BEFORE_ACTIVATION, &policy(&CREATE));
     assert!(!push(&scene, "shop", "v50"), "it is inactive still");
     hold.release();
     run.end().expect_status(0);

@@ -3,8 +3,11 @@
 use quay_doctor::ConnectionSettings;
 use quay_doctor::pg::{Columns, Statements, WriteSession};
 use quay_doctor::sandbox::{Cluster, StopMode};
+use testkit::moments::{AFTER_ACTIVATION, AFTER_COMMIT, BEFORE_COMMIT, BETWEEN_SWEEPS};
+use testkit::proxy::FaultProxy;
 
-use super::scene::{Hold, SMALL, policy, registry_in};
+use super::running::Running;
+use super::scene::{SMALL, policy, registry_in};
 use crate::program;
 
 const CREATE: [&str; 9] = [
@@ -32,39 +35,28 @@ fn count(url: &str, sql: &str) -> i64 {
 #[test]
 fn a_server_that_is_stopped_at_once_and_comes_back_finds_the_worker_going_on() {
     let mut cluster = Cluster::start().expect("a cluster");
-    for (nth, point) in [
-        "before-commit:3",
-        "after-commit:3",
-        "after-activation",
-        "between-sweeps",
+    for (nth, moment) in [
+        BEFORE_COMMIT.nth(3),
+        AFTER_COMMIT.nth(3),
+        AFTER_ACTIVATION,
+        BETWEEN_SWEEPS,
     ]
-    .iter()
+    .into_iter()
     .enumerate()
     {
         let database = format!("quay{nth}");
         registry_in(&cluster, &database, SMALL);
         let url = cluster.url(&database);
-        let hold = Hold::at(point);
-        let variable = hold.variable();
-        let mut args = vec!["--database-url", &url];
-        let create = policy(&CREATE);
-        args.extend(create);
-        let mut command = program::command(&args);
-        command
-            .env("QUAY_DOCTOR_HOLD_AT", &variable)
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped());
-        let run = command.spawn().expect("the program starts");
-        hold.wait();
+        let proxy = FaultProxy::before(&cluster.tcp_url(&database)).expect("a proxy");
+        let hold = moment.hold(&proxy);
+        let through = proxy.url();
+        let mut args = vec!["--database-url", &through];
+        args.extend(policy(&CREATE));
+        let mut run = Running::behind(proxy, program::command(&args));
+        run.reach(&hold, moment.name());
         cluster.restart(StopMode::Immediate).expect("a restart");
         hold.release();
-        let output = run.wait_with_output().expect("an end");
-        assert_eq!(
-            output.status.code(),
-            Some(0),
-            "{point}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        run.end().expect_status(0);
         assert_eq!(
             count(
                 &url,

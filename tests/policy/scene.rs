@@ -1,17 +1,17 @@
 //! A small registry under policy operations, and what can be asked of it.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use quay_doctor::pg::{Columns, Statements, WriteSession};
 use quay_doctor::sandbox::world::World;
 use quay_doctor::sandbox::{Cluster, fixture};
+use testkit::moments::Moment;
+use testkit::proxy::{FaultProxy, Hold};
 use testkit::shared::TestDatabase;
 
+use super::running::{PATIENCE, Running};
 use crate::program::{self, Ended};
-
-/// The longest that a test waits for something that is about to happen.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// acme has three repositories and no policy, globex has one policy that is fully applied.
 pub const SMALL: &str = r#"
@@ -137,37 +137,55 @@ impl Scene {
         Self { db }
     }
 
-    /// The program on it, with variables in its environment.
-    pub fn command(&self, variables: &[(&str, &str)], args: &[&str]) -> Command {
-        let url = self.db.url();
-        let mut all = vec!["--database-url", &url, "--quiet"];
-        all.extend(args);
-        let mut command = program::command(&all);
-        command.envs(variables.iter().copied());
-        command
+    /// The program on it.
+    pub fn command(&self, args: &[&str]) -> Command {
+        on(&self.db.url(), args)
     }
 
     /// Runs the program on it.
     pub fn run(&self, args: &[&str]) -> Ended {
-        self.run_with(&[], args)
-    }
-
-    /// Runs it with variables in its environment.
-    pub fn run_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Ended {
-        let output = self
-            .command(variables, args)
-            .output()
-            .expect("the program starts");
-        Ended {
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-        }
+        program::ended(&mut self.command(args))
     }
 
     /// Starts it, and does not wait.
-    pub fn start(&self, variables: &[(&str, &str)], args: &[&str]) -> Running {
-        Running::start(self.command(variables, args))
+    pub fn start(&self, args: &[&str]) -> Running {
+        Running::start(self.command(args))
+    }
+
+    /// A proxy before its server.
+    pub fn proxy(&self) -> FaultProxy {
+        FaultProxy::before(&self.db.tcp_url()).expect("a proxy")
+    }
+
+    /// Starts the program on it through a proxy.
+    pub fn start_behind(&self, proxy: FaultProxy, args: &[&str]) -> Running {
+        let command = on(&proxy.url(), args);
+        Running::behind(proxy, command)
+    }
+
+    /// Starts the program, and waits until it stands at a moment.
+    #[track_caller]
+    pub fn held(&self, at: Moment, args: &[&str]) -> (Hold, Running) {
+        let proxy = self.proxy();
+        let hold = at.hold(&proxy);
+        let mut run = self.start_behind(proxy, args);
+        run.reach(&hold, at.name());
+        (hold, run)
+    }
+
+    /// Runs the program to its end; what each of its transactions has run, in the order of their COMMITs.
+    pub fn commits(&self, args: &[&str]) -> Vec<Vec<String>> {
+        let mut run = self.start_behind(self.proxy(), args);
+        run.wait().expect_status(0);
+        run.proxy().traffic().commits
+    }
+
+    /// Starts the program, and kills it at a moment; the server has noticed, and its heartbeat is old.
+    #[track_caller]
+    pub fn killed(&self, at: Moment, args: &[&str]) {
+        let (_, run) = self.held(at, args);
+        run.kill();
+        self.bury();
     }
 
     /// `policy …` with what is [`STATED`].
@@ -290,6 +308,13 @@ fn seed(session: &mut WriteSession, world: &str) {
         .expect("a seeded world");
 }
 
+/// The program on a database, telling only its outcome.
+fn on(url: &str, args: &[&str]) -> Command {
+    let mut command = program::command(&["--database-url", url, "--quiet"]);
+    command.args(args);
+    command
+}
+
 /// A migrated world in a database of a cluster of a test's own.
 pub fn registry_in(cluster: &Cluster, database: &str, world: &str) {
     cluster.create_database(database).expect("a database");
@@ -306,115 +331,6 @@ pub fn policy<'a>(args: &[&'a str]) -> Vec<&'a str> {
     all.extend(args);
     all.extend(STATED);
     all
-}
-
-/// A program that was started. Dropped, it is killed.
-pub struct Running(Option<Child>);
-
-impl Running {
-    /// Starts a command, and does not wait.
-    pub fn start(mut command: Command) -> Self {
-        let child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        Self(Some(child))
-    }
-
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.0.as_ref().expect("running").id()
-    }
-
-    /// Sends a signal by name.
-    pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args([format!("-{name}"), self.id().to_string()])
-            .status()
-            .expect("kill");
-        assert!(sent.success());
-    }
-
-    /// Whether it has ended.
-    pub fn has_ended(&mut self) -> bool {
-        let child = self.0.as_mut().expect("running");
-        child.try_wait().expect("a process").is_some()
-    }
-
-    /// Waits for its end.
-    pub fn end(mut self) -> Ended {
-        let child = self.0.take().expect("running");
-        let output = child.wait_with_output().expect("an end");
-        Ended {
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-/// A file by which a worker is held at a point, and let go.
-pub struct Hold {
-    folder: tempfile::TempDir,
-    at: String,
-}
-
-impl Hold {
-    pub fn at(point: &str) -> Self {
-        Self {
-            folder: tempfile::tempdir().expect("a folder"),
-            at: point.to_owned(),
-        }
-    }
-
-    fn file(&self) -> String {
-        self.folder.path().join("go").display().to_string()
-    }
-
-    /// The value of `QUAY_DOCTOR_HOLD_AT`.
-    pub fn variable(&self) -> String {
-        format!("{}={}", self.at, self.file())
-    }
-
-    /// Waits until the worker stands there.
-    #[track_caller]
-    pub fn wait(&self) {
-        let begun = Instant::now();
-        let held = format!("{}.held", self.file());
-        while !std::path::Path::new(&held).exists() {
-            assert!(begun.elapsed() < PATIENCE, "never reached {}", self.at);
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// Waits until the worker stands there; false where it ends before.
-    pub fn reached(&self, run: &mut Running) -> bool {
-        let begun = Instant::now();
-        let held = format!("{}.held", self.file());
-        while !std::path::Path::new(&held).exists() {
-            assert!(begun.elapsed() < PATIENCE, "never reached {}", self.at);
-            if run.has_ended() {
-                return std::path::Path::new(&held).exists();
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        true
-    }
-
-    /// Lets it go.
-    pub fn release(&self) {
-        std::fs::write(self.file(), "").expect("a file");
-    }
 }
 
 const STATE: &str = r#"

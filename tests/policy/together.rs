@@ -3,8 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use testkit::moments::{AFTER_COMMIT, BEFORE_ACTIVATION};
+
 use super::faults::{CREATE, MANY, WORKERS};
-use super::scene::{Hold, Scene, policy};
+use super::running::Running;
+use super::scene::{Scene, policy};
 
 #[test]
 fn one_of_several_equal_creations_at_once_wins_and_the_others_say_so() {
@@ -62,13 +65,7 @@ fn different_creations_at_once_in_one_namespace_all_come_through() {
 fn two_recoveries_at_once_never_both_work_on_one_operation() {
     let scene = Scene::of(MANY);
     let before = scene.state();
-    scene
-        .run_with(
-            &[("QUAY_DOCTOR_KILL_AT", "before-activation")],
-            &policy(&CREATE),
-        )
-        .expect_status(-1);
-    scene.bury();
+    scene.killed(BEFORE_ACTIVATION, &policy(&CREATE));
     let ended: Vec<_> = thread::scope(|scope| {
         let runs: Vec<_> = (0..3)
             .map(|_| scope.spawn(|| scene.run(&["recover"])))
@@ -104,9 +101,9 @@ fn connections_exhausted_in_the_middle_are_waited_for_within_the_bound() {
              GRANT ALL ON ALL TABLES IN SCHEMA quay_doctor, public TO {role};
              GRANT ALL ON ALL SEQUENCES IN SCHEMA quay_doctor, public TO {role}"
         ));
-        let url = scene.db.tcp_url().replace("postgres@", &format!("{role}@"));
-        let hold = Hold::at("after-commit:4");
-        let variable = hold.variable();
+        let proxy = scene.proxy();
+        let url = proxy.url().replace("postgres@", &format!("{role}@"));
+        let hold = AFTER_COMMIT.nth(4).hold(&proxy);
         let mut args = policy(&CREATE);
         args.extend([
             "--database-url",
@@ -114,24 +111,14 @@ fn connections_exhausted_in_the_middle_are_waited_for_within_the_bound() {
             "--reconnect-for",
             if enough { "1m" } else { "1s" },
         ]);
-        let mut command = crate::program::command(&args);
-        command
-            .env("QUAY_DOCTOR_HOLD_AT", &variable)
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped());
-        let run = command.spawn().expect("the program starts");
-        hold.wait();
+        let mut run = Running::behind(proxy, crate::program::command(&args));
+        run.reach(&hold, AFTER_COMMIT.name());
         scene.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT 0; SELECT pg_terminate_backend(pid, 5000) FROM ({WORKERS}) w"));
         hold.release();
         thread::sleep(Duration::from_millis(if enough { 700 } else { 3_000 }));
         scene.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT -1"));
-        let output = run.wait_with_output().expect("an end");
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(
-            output.status.code(),
-            Some(if enough { 0 } else { 3 }),
-            "{complaint}"
-        );
+        let ended = run.end().expect_status(if enough { 0 } else { 3 });
+        let complaint = ended.stderr;
         if !enough {
             assert!(
                 complaint.contains("too many connections for role"),

@@ -66,7 +66,6 @@ fn list_and_show_give_quays_view_and_ours() {
 #[test]
 fn an_operation_at_work_and_one_that_was_interrupted_show_in_the_list() {
     let scene = Scene::small();
-    let hold = super::scene::Hold::at("before-activation");
     let args = super::scene::policy(&[
         "create",
         "--namespace",
@@ -76,8 +75,7 @@ fn an_operation_at_work_and_one_that_was_interrupted_show_in_the_list() {
         "--strategy",
         "phased",
     ]);
-    let run = scene.start(&[("QUAY_DOCTOR_HOLD_AT", &hold.variable())], &args);
-    hold.wait();
+    let (_, run) = scene.held(testkit::moments::BEFORE_ACTIVATION, &args);
     let listed = |state: &str| {
         let json = scene
             .policy(&["list", "--state", state])
@@ -92,8 +90,7 @@ fn an_operation_at_work_and_one_that_was_interrupted_show_in_the_list() {
     assert!(twin.stderr.contains("at work"), "{}", twin.stderr);
     scene.create("v.*", &["--not-matching"]).expect_status(2);
     scene.run(&["recover", "--wait", "200ms"]).expect_status(3);
-    run.signal("KILL");
-    run.end();
+    run.kill();
     scene.bury();
     let interrupted = listed("interrupted");
     assert_eq!(interrupted.len(), 1);

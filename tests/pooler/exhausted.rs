@@ -4,9 +4,12 @@
 use std::time::{Duration, Instant};
 
 use quay_doctor::pg::WriteSession;
+use testkit::moments::{AFTER_ACTIVATION, AFTER_COMMIT, BEFORE_COMMIT, BETWEEN_SWEEPS, Moment};
+use testkit::proxy::FaultProxy;
 
 use super::bouncer::Bouncer;
-use crate::policy::scene::{Hold, MATCHING, Running, Scene, policy};
+use crate::policy::running::Running;
+use crate::policy::scene::{MATCHING, Scene, policy};
 use crate::program::{self, run_on};
 
 /// Two connections to the server: one for the worker, one that somebody else holds.
@@ -27,23 +30,20 @@ struct Starved {
     bouncer: Bouncer,
     run: Running,
     holder: WriteSession,
-    /// Its file has to be there until the worker has seen it.
-    _hold: Hold,
 }
 
 impl Starved {
-    /// Goes as far as a point of a creation, and takes the worker's connection there; none where
+    /// Goes as far as a moment of a creation, and takes the worker's connection there; none where
     /// there is no PgBouncer.
-    fn at(point: &str, more: &[&str]) -> Option<Self> {
+    fn at(moment: Moment, more: &[&str]) -> Option<Self> {
         let scene = Scene::small();
         let bouncer = Bouncer::before(&scene.db.tcp_url(), TWO)?;
-        let url = bouncer.url(scene.db.name());
-        let hold = Hold::at(point);
-        let create = create(more);
-        let mut command = program::command(&[&["--database-url", &url][..], &create].concat());
-        command.env("QUAY_DOCTOR_HOLD_AT", hold.variable());
-        let run = Running::start(command);
-        hold.wait();
+        let proxy = FaultProxy::before(&bouncer.url(scene.db.name())).expect("a proxy");
+        let hold = moment.hold(&proxy);
+        let (url, create) = (proxy.url(), create(more));
+        let command = program::command(&[&["--database-url", &url][..], &create].concat());
+        let mut run = Running::behind(proxy, command);
+        run.reach(&hold, moment.name());
         let holder = bouncer
             .session(scene.db.name())
             .expect("the other connection");
@@ -58,7 +58,6 @@ impl Starved {
             bouncer,
             run,
             holder,
-            _hold: hold,
         })
     }
 }
@@ -72,13 +71,13 @@ fn create<'a>(more: &[&'a str]) -> Vec<&'a str> {
 
 #[test]
 fn an_operation_waits_for_a_pool_that_has_nothing_left_and_goes_on() {
-    for point in [
-        "before-commit:3",
-        "after-commit:3",
-        "after-activation",
-        "between-sweeps",
+    for moment in [
+        BEFORE_COMMIT.nth(3),
+        AFTER_COMMIT.nth(3),
+        AFTER_ACTIVATION,
+        BETWEEN_SWEEPS,
     ] {
-        let Some(starved) = Starved::at(point, &[]) else {
+        let Some(starved) = Starved::at(moment, &[]) else {
             return;
         };
         let Starved {
@@ -86,11 +85,15 @@ fn an_operation_waits_for_a_pool_that_has_nothing_left_and_goes_on() {
             run,
             bouncer,
             holder,
-            _hold,
         } = starved;
         drop(holder);
         let created = run.end().expect_status(0).json();
-        assert_eq!(created["tags_changed"], MATCHING, "{point}: {created}");
+        assert_eq!(
+            created["tags_changed"],
+            MATCHING,
+            "{}: {created}",
+            moment.name()
+        );
         assert_eq!(scene.unfinished(), 0);
         let url = bouncer.url(scene.db.name());
         run_on(&url, &["recover", "--list"]).expect_status(0);
@@ -100,8 +103,8 @@ fn an_operation_waits_for_a_pool_that_has_nothing_left_and_goes_on() {
 
 #[test]
 fn an_operation_that_gives_the_pool_up_is_left_whole_for_recover() {
-    for (point, activated) in [("after-commit:3", false), ("after-activation", true)] {
-        let Some(starved) = Starved::at(point, &["--reconnect-for", "3s"]) else {
+    for (moment, activated) in [(AFTER_COMMIT.nth(3), false), (AFTER_ACTIVATION, true)] {
+        let Some(starved) = Starved::at(moment, &["--reconnect-for", "3s"]) else {
             return;
         };
         let Starved {
@@ -109,7 +112,6 @@ fn an_operation_that_gives_the_pool_up_is_left_whole_for_recover() {
             run,
             bouncer,
             holder,
-            _hold,
         } = starved;
         let left = run.end().expect_status(3);
         assert!(left.stderr.contains("recover"), "{left:#?}");
@@ -121,7 +123,7 @@ fn an_operation_that_gives_the_pool_up_is_left_whole_for_recover() {
         run_on(&url, &["recover"]).expect_status(0);
         assert_eq!(scene.unfinished(), 0);
         let ours = "SELECT count(*) FROM namespaceimmutabilitypolicy WHERE uuid NOT LIKE '1111%'";
-        assert_eq!(scene.count(ours), i64::from(activated), "{point}");
+        assert_eq!(scene.count(ours), i64::from(activated), "{}", moment.name());
         scene.check();
     }
 }
@@ -156,7 +158,6 @@ fn a_hand_that_the_pool_makes_wait_holds_nobody_up() {
     let url = bouncer.url(scene.db.name());
     let create = create(&["--jobs", "3"]);
     let mut command = program::command(&[&["--database-url", &url][..], &create].concat());
-    command.env("QUAY_DOCTOR_HANDS_AFTER", "0");
     let begun = Instant::now();
     let created = program::ended(&mut command).expect_status(0).json();
     // An answer is given up after 90 seconds, and the pool's after ten minutes.

@@ -2,9 +2,12 @@
 //! pooler stays.
 
 use quay_doctor::sandbox::{Cluster, StopMode};
+use testkit::moments::{AFTER_ACTIVATION, AFTER_COMMIT, BEFORE_COMMIT};
+use testkit::proxy::FaultProxy;
 
 use super::bouncer::Bouncer;
-use crate::policy::scene::{Hold, MATCHING, Running, SMALL, policy, registry_in};
+use crate::policy::running::Running;
+use crate::policy::scene::{MATCHING, SMALL, policy, registry_in};
 use crate::program::{self, run_on};
 
 #[test]
@@ -13,10 +16,10 @@ fn a_server_that_is_restarted_behind_a_pooler_finds_the_worker_going_on() {
     let Some(bouncer) = Bouncer::before(&cluster.tcp_url("postgres"), "pool_mode = session") else {
         return;
     };
-    for (nth, mode, point) in [
-        (0, StopMode::Immediate, "before-commit:3"),
-        (1, StopMode::Fast, "after-commit:3"),
-        (2, StopMode::Immediate, "after-activation"),
+    for (nth, mode, moment) in [
+        (0, StopMode::Immediate, BEFORE_COMMIT.nth(3)),
+        (1, StopMode::Fast, AFTER_COMMIT.nth(3)),
+        (2, StopMode::Immediate, AFTER_ACTIVATION),
     ] {
         let database = format!("quay{nth}");
         registry_in(&cluster, &database, SMALL);
@@ -24,15 +27,21 @@ fn a_server_that_is_restarted_behind_a_pooler_finds_the_worker_going_on() {
         let create = ["create", "--namespace", "acme", "--pattern", "v.*"];
         let phased = ["--strategy", "phased", "--batch-time", "1us"];
         let args = policy(&[&create[..], &phased].concat());
-        let hold = Hold::at(point);
-        let mut command = program::command(&[&["--database-url", &url][..], &args].concat());
-        command.env("QUAY_DOCTOR_HOLD_AT", hold.variable());
-        let run = Running::start(command);
-        hold.wait();
+        let proxy = FaultProxy::before(&url).expect("a proxy");
+        let hold = moment.hold(&proxy);
+        let through = proxy.url();
+        let command = program::command(&[&["--database-url", &through][..], &args].concat());
+        let mut run = Running::behind(proxy, command);
+        run.reach(&hold, moment.name());
         cluster.restart(mode).expect("a restart");
         hold.release();
         let created = run.end().expect_status(0).json();
-        assert_eq!(created["tags_changed"], MATCHING, "{point}: {created}");
+        assert_eq!(
+            created["tags_changed"],
+            MATCHING,
+            "{}: {created}",
+            moment.name()
+        );
         run_on(&url, &["recover", "--list"]).expect_status(0);
         run_on(&url, &["check"]).expect_status(0);
     }

@@ -2,10 +2,13 @@
 
 use quay_doctor::pg::Statements as _;
 use serde_json::Value;
+use testkit::moments::AFTER_COMMIT;
+use testkit::proxy::FaultProxy;
 
 use super::bouncer::Bouncer;
 use crate::line::stage::{BOTH_FAILURES, Stage};
-use crate::policy::scene::{GLOBEX, Hold, MATCHING, Scene, policy};
+use crate::policy::running::Running;
+use crate::policy::scene::{GLOBEX, MATCHING, Scene, policy};
 use crate::program::{self, run_on};
 
 #[test]
@@ -59,14 +62,13 @@ fn policy_operations_and_recover_work_through_a_pool_in_session_mode() {
     ]);
     let before = scene.state();
     // A worker that dies in the middle.
-    let hold = Hold::at("after-commit:3");
-    let mut child = program::command(&[&["--database-url", &url][..], &create].concat())
-        .env("QUAY_DOCTOR_HOLD_AT", hold.variable())
-        .spawn()
-        .expect("the program starts");
-    hold.wait();
-    child.kill().expect("killed");
-    child.wait().expect("an end");
+    let proxy = FaultProxy::before(&url).expect("a proxy");
+    let hold = AFTER_COMMIT.nth(3).hold(&proxy);
+    let through = proxy.url();
+    let command = program::command(&[&["--database-url", &through][..], &create].concat());
+    let mut run = Running::behind(proxy, command);
+    run.reach(&hold, AFTER_COMMIT.name());
+    run.kill();
     // The pooler ends the session of a client that is gone, and with it the liveness lock.
     scene.bury();
     run_on(&url, &["recover", "--list"]).expect_status(3);

@@ -1,12 +1,12 @@
 //! A run that dies while it conducts an operation, or takes one back: the same undo ends it whole.
 
-use std::time::{Duration, Instant};
+use testkit::moments::{Boundary, telling_commits};
 
+use super::dying;
 use super::journey::Journey;
 
-/// The fewest points that an operation has, and more than it can have.
-const FEWEST: u32 = 4;
-const MOST: u32 = 60;
+/// The fewest COMMITs that a run with an operation has.
+const FEWEST: usize = 4;
 
 const CUT_OFF: &str = r#"
     seed = 40
@@ -55,77 +55,61 @@ fn journey() -> Journey {
     Journey::through(CUT_OFF, "", "orphaned-immutable-tag").with(&RECREATE)
 }
 
-/// Runs the program to the nth point of an operation; whether it died there.
-fn killed(journey: &Journey, nth: u32, args: &[&str]) -> bool {
-    let url = journey.stage.db.url();
-    let mut all = vec!["--database-url", &url, "fix"];
-    all.extend(args);
-    all.extend(["--audit", "none", "--immutable-tags-can-expire", "false"]);
-    let ended = crate::program::command(&all)
-        .env("QUAY_DOCTOR_KILL_AT", format!("any:{nth}"))
-        .output()
-        .expect("the program");
-    match ended.status.code() {
-        Some(0) => false,
-        None => true,
-        Some(_) => panic!("{ended:?}"),
-    }
+/// The arguments of `fix …`.
+fn fix<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let rest = ["--audit", "none", "--immutable-tags-can-expire", "false"];
+    [&["fix"], args, &rest].concat()
 }
 
-/// The server notices that the connections are gone; then a heartbeat is no life sign any more.
-fn bury(journey: &Journey) {
-    let alive = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    let begun = Instant::now();
-    while journey.stage.count(alive) > 0 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "a lock stays");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    journey
-        .stage
-        .sql("UPDATE quay_doctor.operation SET heartbeat_at = heartbeat_at - interval '40 s'");
+/// Before and after each COMMIT of a command that is worth it; the command is carried out.
+fn boundaries(journey: &Journey, args: &[&str]) -> Vec<Boundary> {
+    let commits = dying::commits(&journey.stage, &fix(args));
+    assert!(commits.len() >= FEWEST, "{} COMMITs", commits.len());
+    let telling = telling_commits(&commits).into_iter();
+    telling
+        .flat_map(|nth| [Boundary::before(nth), Boundary::after(nth)])
+        .collect()
 }
 
 #[test]
 fn a_run_that_dies_anywhere_in_an_operation_is_taken_back_whole() {
-    let mut died = 0;
-    for nth in 1..MOST {
+    let args = [&["--apply"], &RECREATE[..]].concat();
+    for boundary in boundaries(&journey(), &args) {
         let journey = journey();
         let before = journey.dump();
-        let mut args = vec!["--apply"];
-        args.extend(RECREATE);
-        if !killed(&journey, nth, &args) {
-            break;
+        dying::kill(&journey.stage, &fix(&args), boundary.when());
+        let begun = journey
+            .stage
+            .count("SELECT count(*) FROM quay_doctor.operation");
+        if begun > 0 {
+            journey.undo(&serde_json::json!({ "run": 1 }));
         }
-        died = nth;
-        bury(&journey);
-        journey.undo(&serde_json::json!({ "run": 1 }));
-        assert_eq!(journey.dump(), before, "killed at point {nth}");
+        assert_eq!(begun > 0, boundary > Boundary::before(1), "{boundary:?}");
+        assert_eq!(journey.dump(), before, "{boundary:?}");
         let unfinished = "SELECT count(*) FROM quay_doctor.operation WHERE finished_at IS NULL";
-        assert_eq!(journey.stage.count(unfinished), 0, "killed at point {nth}");
+        assert_eq!(journey.stage.count(unfinished), 0, "{boundary:?}");
     }
-    assert!((FEWEST..MOST - 1).contains(&died), "{died} points");
 }
 
 /// Kills the undo of a run everywhere, and runs it again.
 fn undo_killed_everywhere(journey: impl Fn() -> Journey) {
-    let mut died = 0;
-    for nth in 1..MOST {
+    let boundaries = {
+        let journey = journey();
+        let run = journey.apply();
+        boundaries(&journey, &["undo", &run["run"].to_string()])
+    };
+    for boundary in boundaries {
         let journey = journey();
         let before = journey.dump();
         let run = journey.apply();
-        if !killed(&journey, nth, &["undo", &run["run"].to_string()]) {
-            break;
-        }
-        died = nth;
-        bury(&journey);
+        let undo = ["undo", &run["run"].to_string()];
+        dying::kill(&journey.stage, &fix(&undo), boundary.when());
         // What it began comes first: an activation of its own is finished, or taken back.
         let recovered = journey.stage.run(&["recover", "--no-audit"]);
         recovered.expect_status(0);
         journey.undo(&run);
-        assert_eq!(journey.dump(), before, "killed at point {nth}");
+        assert_eq!(journey.dump(), before, "{boundary:?}");
     }
-    assert!((FEWEST..MOST - 1).contains(&died), "{died} points");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Every remedy of every rule: planned, applied, clean, taken back byte for byte.
 
 mod cut_short;
+mod dying;
 mod journey;
 mod kills;
 mod of_operations;

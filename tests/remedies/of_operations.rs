@@ -1,5 +1,8 @@
 //! The remedies that are operations on policies, conducted by a run and taken back with it.
 
+use testkit::moments::{AFTER_BEGIN, BEFORE_ACTIVATION, BETWEEN_SWEEPS, Moment};
+
+use super::dying;
 use super::journey::Journey;
 
 const STALE: &str = r#"
@@ -187,32 +190,14 @@ fn a_policy_that_wants_another_pattern_is_a_question_that_names_the_way() {
     }
 }
 
-/// An operation whose worker dies at a point, and is known to be dead.
-fn cut_off(journey: &Journey, args: &[&str], at: &str) {
-    let url = journey.stage.db.url();
-    let mut all = vec!["--database-url", &url];
-    all.extend(args);
-    all.extend(["--strategy", "phased", "--no-audit"]);
-    let killed = crate::program::command(&all)
-        .env("QUAY_DOCTOR_KILL_AT", at)
-        .output()
-        .expect("the program");
-    assert!(killed.status.code().is_none(), "{killed:?}");
-    // The server notices that the connection is gone; then the heartbeat is no life sign any more.
-    let alive = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    let begun = std::time::Instant::now();
-    while journey.stage.count(alive) > 0 {
-        assert!(begun.elapsed().as_secs() < 30, "the connection never ended");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    journey
-        .stage
-        .sql("UPDATE quay_doctor.operation SET heartbeat_at = heartbeat_at - interval '40 s'");
+/// An operation whose worker dies at a moment, and is known to be dead.
+fn cut_off(journey: &Journey, args: &[&str], at: Moment) {
+    let rest = ["--strategy", "phased", "--no-audit"];
+    dying::kill(&journey.stage, &[args, &rest].concat(), at.when());
 }
 
-/// A creation whose worker died at a point.
-fn interrupted(at: &str) -> (Journey, String) {
+/// A creation whose worker died at a moment.
+fn interrupted(at: Moment) -> (Journey, String) {
     let world = r#"
         seed = 20
         [[namespace]]
@@ -248,7 +233,7 @@ fn interrupted(at: &str) -> (Journey, String) {
 
 #[test]
 fn an_interrupted_creation_is_left_to_recover_unless_a_remedy_is_chosen() {
-    let (journey, _) = interrupted("before-activation:1");
+    let (journey, _) = interrupted(BEFORE_ACTIVATION);
     let half = journey.dump();
     assert_eq!(journey.violations(), 1);
     let run = journey
@@ -264,7 +249,7 @@ fn an_interrupted_creation_is_left_to_recover_unless_a_remedy_is_chosen() {
 
 #[test]
 fn an_interrupted_creation_is_finished_and_undo_takes_it_back_from_before_it_began() {
-    for at in ["after-begin:1", "before-activation:1", "between-sweeps:1"] {
+    for at in [AFTER_BEGIN, BEFORE_ACTIVATION, BETWEEN_SWEEPS] {
         let (journey, before) = interrupted(at);
         let journey = journey.with(&[
             "--rule",
@@ -277,15 +262,15 @@ fn an_interrupted_creation_is_finished_and_undo_takes_it_back_from_before_it_beg
         assert_eq!(journey.violations(), 0);
         journey.check(&[]).expect_status(0);
         let protected = "SELECT count(*) FROM tag WHERE immutable AND lifetime_end_ms IS NULL";
-        assert_eq!(journey.stage.count(protected), 6, "{at}");
+        assert_eq!(journey.stage.count(protected), 6, "{at:?}");
         journey.undo(&run);
-        assert_eq!(journey.dump(), before, "{at}");
+        assert_eq!(journey.dump(), before, "{at:?}");
     }
 }
 
 #[test]
 fn an_interrupted_creation_is_taken_back_whole() {
-    let (journey, before) = interrupted("before-activation:1");
+    let (journey, before) = interrupted(BEFORE_ACTIVATION);
     let journey = journey.with(&[
         "--rule",
         "interrupted-operation",
@@ -372,9 +357,9 @@ fn a_resumed_deletion_or_update_is_not_taken_back_with_the_run() {
         "--unmatched-tags",
         "release",
     ];
-    for (args, at) in [(&delete[..], "after-begin:1"), (&update, "after-begin:1")] {
+    for args in [&delete[..], &update] {
         let journey = Journey::through(MIRROR, "", "interrupted-operation");
-        cut_off(&journey, args, at);
+        cut_off(&journey, args, AFTER_BEGIN);
         let journey = journey.with(&[
             "--rule",
             "interrupted-operation",

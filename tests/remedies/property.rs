@@ -58,13 +58,11 @@ impl Case {
         let url = self.stage.db.url();
         all.extend(["--database-url", &url]);
         // Where batches are short, several sessions make them.
-        let hands = if self.batch_time == "1ms" {
-            "0"
-        } else {
-            "10000"
-        };
-        let mut command = crate::program::command(&all);
-        let ended = crate::program::ended(command.env("QUAY_DOCTOR_HANDS_AFTER", hands));
+        let writes = args.contains(&"--apply") || args.contains(&"undo");
+        if writes && self.batch_time == "1ms" {
+            all.extend(["--jobs", "2"]);
+        }
+        let ended = crate::program::run(&all);
         assert!(matches!(ended.status, 0 | 1), "{args:?}: {ended:#?}");
         ended.json()
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use quay_doctor::ConnectionSettings;
 use quay_doctor::pg::{Columns, PgError, Statements, WriteSession};
-use testkit::proxy::{Effect, FaultProxy, Heal, Rule, Way, When};
+use testkit::proxy::{Effect, FaultProxy, Heal, Rule, Way, When, Which};
 use testkit::shared::TestDatabase;
 
 /// The longest that a test waits for something that is about to happen.
@@ -205,10 +205,7 @@ fn a_delay_only_delays() {
     let mut session = stage.through().expect("a session");
     let late = Duration::from_millis(300);
     stage.proxy.arm(Rule {
-        when: When::Statement {
-            containing: "INSERT".to_owned(),
-            nth: 1,
-        },
+        when: When::Statement(Which::Containing("INSERT".to_owned()), 1),
         effect: Effect::Delay(late),
     });
     let begun = Instant::now();

@@ -8,6 +8,7 @@ use std::thread;
 
 use super::Shared;
 use super::rule::{Effect, Way};
+use super::transaction::Transaction;
 use super::wire::{Content, Meaning, Message, Splitter, Statements};
 
 /// How a connection is.
@@ -38,6 +39,13 @@ struct State {
     /// Questions that one byte answers.
     questions: u32,
     encrypted: bool,
+}
+
+/// What the client of a connection has said so far.
+#[derive(Debug, Default)]
+struct Said {
+    statements: Statements,
+    transaction: Transaction,
 }
 
 /// A connection through the proxy.
@@ -129,12 +137,12 @@ impl Link {
         state.condition == Condition::Open
     }
 
-    fn carry(&self, way: Way, mut from: TcpStream, shared: &Shared) {
+    fn carry(self: &Arc<Self>, way: Way, mut from: TcpStream, shared: &Shared) {
         let mut splitter = Splitter::new(match way {
             Way::ToServer => Content::Opening,
             Way::ToProgram => Content::Messages,
         });
-        let mut statements = Statements::default();
+        let mut said = Said::default();
         let mut withheld = Vec::new();
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -156,7 +164,7 @@ impl Link {
                 let Some(message) = next else { break };
                 let goes_on = match way {
                     Way::ToServer => {
-                        self.said_by_program(&message, &mut splitter, &mut statements, shared)
+                        self.said_by_program(&message, &mut splitter, &mut said, shared)
                     }
                     Way::ToProgram => self.said_by_server(message, &mut withheld, shared),
                 };
@@ -178,10 +186,10 @@ impl Link {
 
     /// Hands a client's message on; false where the connection has ended.
     fn said_by_program(
-        &self,
+        self: &Arc<Self>,
         message: &Message,
         splitter: &mut Splitter,
-        statements: &mut Statements,
+        said: &mut Said,
         shared: &Shared,
     ) -> bool {
         if splitter.content == Content::Opening {
@@ -194,7 +202,7 @@ impl Link {
             splitter.content = Content::Encrypted;
         }
         let meaning = match splitter.content {
-            Content::Messages if message.kind != 0 => statements.understand(message),
+            Content::Messages if message.kind != 0 => said.statements.understand(message),
             _ => Meaning::Other,
         };
         let (text, ends) = match &meaning {
@@ -203,7 +211,9 @@ impl Link {
             Meaning::Ends => (None, true),
             Meaning::Other => (None, false),
         };
-        let (itself, answer) = text.map_or((None, None), |text| shared.statement(text));
+        let (itself, answer) = text.map_or((None, None), |text| {
+            shared.statement(text, &mut said.transaction)
+        });
         if message.kind != 0 {
             self.state().said(ends, answer);
         }
@@ -218,7 +228,7 @@ impl Link {
     /// Hands a server's message on, or holds it back where the answer is to be lost; false where
     /// the connection has ended.
     fn said_by_server(
-        &self,
+        self: &Arc<Self>,
         message: Message,
         withheld: &mut Vec<Message>,
         shared: &Shared,
@@ -230,7 +240,10 @@ impl Link {
                 state.questions -= 1;
                 state.encrypted = message.bytes.first() != Some(&b'N');
             }
-            let effect = state.exchanges.front().and_then(|front| front.answer);
+            let effect = state
+                .exchanges
+                .front()
+                .and_then(|front| front.answer.clone());
             match message.kind {
                 b'Z' => {
                     ready = true;
@@ -255,7 +268,7 @@ impl Link {
     }
 
     /// Lets an effect befall the connection; false where it has ended.
-    fn suffer(&self, effect: Effect, shared: &Shared) -> bool {
+    fn suffer(self: &Arc<Self>, effect: Effect, shared: &Shared) -> bool {
         match effect {
             Effect::Cut => {
                 shared.has_struck();
@@ -267,6 +280,11 @@ impl Link {
                 shared.has_struck();
                 self.comes_through()
             }
+            Effect::Hold(hold) => {
+                let stands = hold.reach(self);
+                shared.has_struck();
+                !stands || self.comes_through()
+            }
             Effect::Delay(time) => {
                 shared.has_struck();
                 thread::sleep(time);
@@ -276,7 +294,7 @@ impl Link {
     }
 
     /// Hands bytes on, unless a rule strikes among them; false where the connection has ended.
-    fn hand_on(&self, way: Way, bytes: &[u8], shared: &Shared) -> bool {
+    fn hand_on(self: &Arc<Self>, way: Way, bytes: &[u8], shared: &Shared) -> bool {
         if !self.comes_through() {
             return false;
         }
@@ -308,7 +326,7 @@ impl State {
         }
         if let Some(last) = self.exchanges.back_mut() {
             last.said = ends;
-            last.answer = last.answer.or(answer);
+            last.answer = last.answer.take().or(answer);
         }
     }
 }

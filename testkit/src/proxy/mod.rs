@@ -1,11 +1,11 @@
-//! A proxy between a program and a server that loses what it is told to lose: after any byte, at a
-//! statement, or in place of the answer to one.
+//! A proxy between a program and a server that loses what it is told to lose, or holds it: after any byte,
+//! at a statement, or in place of the answer to one.
 //!
 //! It stands in for the network, and so for the faults that a server does not know of and a program
 //! cannot tell apart: a COMMIT that was never carried out and one whose answer was lost look alike.
 //! It never makes anything up and never changes a byte. What it understands of the protocol is where
 //! a message ends, which text an execution stands for, and which answer belongs to which exchange;
-//! under TLS it only counts bytes. It costs nothing in a release build: it is not in it.
+//! under TLS it only counts bytes.
 //!
 //! ```no_run
 //! use testkit::proxy::{FaultProxy, Rule};
@@ -19,8 +19,10 @@
 //! # }
 //! ```
 
+mod hold;
 mod link;
 mod rule;
+mod transaction;
 mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -31,10 +33,12 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use self::rule::{Effect, Rule, Way, When};
+pub use self::hold::Hold;
+pub use self::rule::{Effect, Rule, Way, When, Which};
 
 use self::link::Link;
 use self::rule::Rules;
+use self::transaction::{Transaction, plain};
 use quay_doctor::sandbox::SandboxError;
 
 /// How long the proxy waits for the server to take a connection.
@@ -61,6 +65,9 @@ pub struct Traffic {
     pub ran: u64,
     /// Their texts, in their order, as far as they are remembered.
     pub statements: Vec<String>,
+    /// What each transaction has run whose COMMIT has gone out, in the order of the COMMITs: texts in
+    /// lower case, without double quotes and superfluous white space.
+    pub commits: Vec<Vec<String>>,
 }
 
 impl Traffic {
@@ -100,8 +107,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     fn message(&self, way: Way, length: usize) -> Option<(usize, Effect)> {
         let strikes = lock(&self.rules).message(way, length);
-        let goes = match strikes {
-            Some((at, Effect::Cut)) => at,
+        let goes = match &strikes {
+            Some((at, Effect::Cut)) => *at,
             _ => length,
         } as u64;
         let mut traffic = lock(&self.traffic);
@@ -118,13 +125,25 @@ impl Shared {
         strikes
     }
 
-    fn statement(&self, text: &str) -> (Option<Effect>, Option<Effect>) {
+    fn statement(
+        &self,
+        text: &str,
+        transaction: &mut Transaction,
+    ) -> (Option<Effect>, Option<Effect>) {
+        let plain = plain(text);
+        let seen = transaction.seen(&plain);
+        let commits = seen.is_commit();
+        let befalls = lock(&self.rules).statement(seen);
+        let ended = transaction.add(plain);
         let mut traffic = lock(&self.traffic);
         traffic.ran += 1;
         if traffic.statements.len() < REMEMBERED {
             traffic.statements.push(text.to_owned());
         }
-        lock(&self.rules).statement(text)
+        if commits {
+            traffic.commits.extend(ended);
+        }
+        befalls
     }
 
     fn has_struck(&self) {
@@ -200,6 +219,16 @@ impl FaultProxy {
     /// Makes a rule known. Its counts begin here; it strikes once.
     pub fn arm(&self, rule: Rule) {
         lock(&self.shared.rules).add(rule);
+    }
+
+    /// Holds the first connection that comes to this moment.
+    pub fn hold(&self, when: When) -> Hold {
+        let hold = Hold::ahead();
+        self.arm(Rule {
+            when,
+            effect: Effect::Hold(hold.clone()),
+        });
+        hold
     }
 
     /// Forgets the rules that have not struck.

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::hold::Hold;
+use super::transaction::{Seen, plain};
+
 /// A direction of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
@@ -9,6 +12,39 @@ pub enum Way {
     ToServer,
     /// From the server to the program.
     ToProgram,
+}
+
+/// Statements, told by their texts: case, double quotes and white space do not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those that contain this; the empty text is in every statement.
+    Containing(String),
+    /// Those that contain this and are the first of their transaction: it has locked nothing yet.
+    Opening(String),
+    /// The COMMITs of transactions in which a statement contained this; of every transaction where it
+    /// is empty.
+    CommitOf(String),
+}
+
+impl Which {
+    fn plain(self) -> Self {
+        match self {
+            Self::Containing(text) => Self::Containing(plain(&text)),
+            Self::Opening(text) => Self::Opening(plain(&text)),
+            Self::CommitOf(text) => Self::CommitOf(plain(&text)),
+        }
+    }
+
+    fn is(&self, seen: Seen<'_>) -> bool {
+        match self {
+            Self::Containing(text) => seen.text.contains(text),
+            Self::Opening(text) => seen.opens() && seen.text.contains(text),
+            Self::CommitOf(text) => {
+                let texts = seen.before.unwrap_or_default();
+                seen.is_commit() && (text.is_empty() || texts.iter().any(|of| of.contains(text)))
+            }
+        }
+    }
 }
 
 /// When a fault strikes. Counts begin when the rule is made known to the proxy, go over all of its
@@ -20,31 +56,33 @@ pub enum When {
     Bytes(Way, u64),
     /// In place of the nth message that goes this way, from 1.
     Message(Way, u64),
-    /// In place of the nth statement whose text contains this, from 1: the server never has it.
-    Statement {
-        /// Text; the empty one is in every statement.
-        containing: String,
-        /// Which of them.
-        nth: u64,
-    },
-    /// In place of the server's answer to the nth statement whose text contains this, from 1: the
-    /// server has done it, and the program does not know.
-    Answer {
-        /// Text; the empty one is in every statement.
-        containing: String,
-        /// Which of them.
-        nth: u64,
-    },
+    /// In place of the nth of these statements, from 1: the server never has it.
+    Statement(Which, u64),
+    /// In place of the server's answer to the nth of these statements, from 1: the server has done it,
+    /// and the program does not know.
+    Answer(Which, u64),
+}
+
+impl When {
+    fn plain(self) -> Self {
+        match self {
+            Self::Statement(which, nth) => Self::Statement(which.plain(), nth),
+            Self::Answer(which, nth) => Self::Answer(which.plain(), nth),
+            other => other,
+        }
+    }
 }
 
 /// What befalls the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Both sides find their connection ended; what was under way is lost.
     Cut,
     /// The connection stays open and nothing comes through in either direction, until
     /// [`super::FaultProxy::heal`] lets it, or ends it.
     BlackHole,
+    /// The connection stands still like one in a black hole, until its own hold is let go, or ended.
+    Hold(Hold),
     /// What was about to go on goes on so much later.
     Delay(Duration),
 }
@@ -70,16 +108,16 @@ impl Rule {
     /// The answer to the nth COMMIT is lost, and the connection with it: whether it was committed
     /// nobody has told the program. It was.
     pub fn lost_commit(nth: u64) -> Self {
-        Self::lost_answer("COMMIT", nth)
+        Self {
+            when: When::Answer(Which::CommitOf(String::new()), nth),
+            effect: Effect::Cut,
+        }
     }
 
     /// The answer to the nth statement that contains this is lost, and the connection with it.
     pub fn lost_answer(containing: &str, nth: u64) -> Self {
         Self {
-            when: When::Answer {
-                containing: containing.to_owned(),
-                nth,
-            },
+            when: When::Answer(Which::Containing(containing.to_owned()), nth),
             effect: Effect::Cut,
         }
     }
@@ -87,10 +125,7 @@ impl Rule {
     /// The connection is lost before the nth statement that contains this has gone out.
     pub fn lost_statement(containing: &str, nth: u64) -> Self {
         Self {
-            when: When::Statement {
-                containing: containing.to_owned(),
-                nth,
-            },
+            when: When::Statement(Which::Containing(containing.to_owned()), nth),
             effect: Effect::Cut,
         }
     }
@@ -118,7 +153,8 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn add(&mut self, rule: Rule) {
+    pub(super) fn add(&mut self, mut rule: Rule) {
+        rule.when = rule.when.plain();
         self.armed.push(Armed { rule, seen: 0 });
     }
 
@@ -156,8 +192,8 @@ impl Rules {
                 _ => continue,
             };
             armed.seen = armed.seen.saturating_add(counted);
-            if let (Some(at), None) = (at, strikes) {
-                strikes = Some((at, armed.rule.effect));
+            if let (Some(at), None) = (at, &strikes) {
+                strikes = Some((at, armed.rule.effect.clone()));
                 armed.seen = SPENT;
             }
         }
@@ -165,20 +201,20 @@ impl Rules {
     }
 
     /// A statement is about to go out: what befalls it, or the answer to it.
-    pub(super) fn statement(&mut self, text: &str) -> (Option<Effect>, Option<Effect>) {
+    pub(super) fn statement(&mut self, seen: Seen<'_>) -> (Option<Effect>, Option<Effect>) {
         let (mut itself, mut answer) = (None, None);
         for armed in &mut self.armed {
-            let (containing, nth, struck) = match &armed.rule.when {
-                When::Statement { containing, nth } => (containing, *nth, &mut itself),
-                When::Answer { containing, nth } => (containing, *nth, &mut answer),
+            let (which, nth, struck) = match &armed.rule.when {
+                When::Statement(which, nth) => (which, *nth, &mut itself),
+                When::Answer(which, nth) => (which, *nth, &mut answer),
                 _ => continue,
             };
-            if !text.contains(containing.as_str()) {
+            if !which.is(seen) {
                 continue;
             }
             armed.seen += 1;
             if armed.seen == nth && struck.is_none() {
-                *struck = Some(armed.rule.effect);
+                *struck = Some(armed.rule.effect.clone());
                 armed.seen = SPENT;
             }
         }
@@ -222,15 +258,53 @@ mod tests {
         assert_eq!(rules.message(Way::ToServer, 1), Some((0, Effect::Cut)));
     }
 
+    fn outside(text: &str) -> Seen<'_> {
+        Seen { text, before: None }
+    }
+
     #[test]
     fn the_nth_statement_with_a_text_is_struck_once() {
         let mut rules = Rules::default();
         rules.add(Rule::lost_commit(2));
         rules.add(Rule::lost_statement("", 3));
-        assert_eq!(rules.statement("COMMIT"), (None, None));
-        assert_eq!(rules.statement("COMMIT"), (None, Some(Effect::Cut)));
-        assert_eq!(rules.statement("BEGIN"), (Some(Effect::Cut), None));
-        assert_eq!(rules.statement("COMMIT"), (None, None));
+        assert_eq!(rules.statement(outside("commit")), (None, None));
+        assert_eq!(
+            rules.statement(outside("commit")),
+            (None, Some(Effect::Cut))
+        );
+        assert_eq!(rules.statement(outside("begin")), (Some(Effect::Cut), None));
+        assert_eq!(rules.statement(outside("commit")), (None, None));
         assert_eq!(rules.waiting(), 0);
+    }
+
+    #[test]
+    fn a_commit_is_told_by_what_its_transaction_has_run() {
+        let which = Which::CommitOf("\"tag\" SET".to_owned()).plain();
+        let batch = ["select 1".to_owned(), "update tag set x".to_owned()];
+        let of = |text, before| {
+            which.is(Seen {
+                text,
+                before: Some(before),
+            })
+        };
+        assert!(of("commit", &batch[..]));
+        assert!(!of("commit", &batch[..1]));
+        assert!(!of("update tag set x", &batch[..]));
+        assert!(!which.is(outside("commit")));
+    }
+
+    #[test]
+    fn the_first_of_a_transaction_is_told_from_later_ones() {
+        let which = Which::Opening("for share".to_owned());
+        let before = ["select 1".to_owned()];
+        let of = |before| {
+            which.is(Seen {
+                text: "select 2 for share",
+                before,
+            })
+        };
+        assert!(of(Some(&before[..0])));
+        assert!(!of(Some(&before[..])));
+        assert!(!of(None));
     }
 }

@@ -1,13 +1,16 @@
 //! Rule 7: who works, and who no longer may.
 
-use super::{CREATE, held_at, on_and_off};
+use testkit::moments::{AFTER_COMMIT, BEFORE_ACTIVATION};
+
+use super::{CREATE, held};
+use crate::mutant::rule;
 use crate::policy::scene::Scene;
 
 #[test]
 fn rule_7_a_worker_whose_operation_was_taken_over_writes_nothing_more() {
-    on_and_off("fence", |switches, on| {
+    rule("fence", |on| {
         let scene = Scene::small();
-        let (hold, run) = held_at(&scene, "after-commit:1", switches, &CREATE);
+        let (hold, run) = held(&scene, AFTER_COMMIT, &CREATE);
         let changed = scene.count("SELECT count(*) FROM quay_doctor.tag_change");
         scene.sql("UPDATE quay_doctor.operation SET fence = gen_random_uuid()");
         hold.release();
@@ -22,10 +25,10 @@ fn rule_7_a_worker_whose_operation_was_taken_over_writes_nothing_more() {
 
 #[test]
 fn rule_7_an_operation_whose_worker_lives_is_left_to_it() {
-    on_and_off("liveness", |switches, on| {
+    rule("liveness", |on| {
         let scene = Scene::small();
-        let (hold, run) = held_at(&scene, "before-activation", switches, &CREATE);
-        let recovered = scene.run_with(switches, &["recover", "--wait", "0s"]);
+        let (hold, run) = held(&scene, BEFORE_ACTIVATION, &CREATE);
+        let recovered = scene.run(&["recover", "--wait", "0s"]);
         assert_eq!(recovered.status, if on { 3 } else { 0 }, "{recovered:?}");
         hold.release();
         let ended = run.end();
@@ -41,7 +44,7 @@ fn rule_7_an_operation_whose_worker_lives_is_left_to_it() {
 fn rule_7_a_worker_that_is_frozen_is_ended_and_cannot_go_on_when_it_wakes() {
     let scene = Scene::small();
     let before = scene.state();
-    let (hold, run) = held_at(&scene, "after-commit:2", &[], &CREATE);
+    let (hold, run) = held(&scene, AFTER_COMMIT.nth(2), &CREATE);
     run.signal("STOP");
     // It still holds its lock, and has not been heard of for a minute.
     scene
@@ -58,7 +61,7 @@ fn rule_7_a_worker_that_is_frozen_is_ended_and_cannot_go_on_when_it_wakes() {
 fn rule_7_a_worker_that_lost_its_connection_and_its_turn_stops() {
     let scene = Scene::small();
     let before = scene.state();
-    let (hold, run) = held_at(&scene, "after-commit:2", &[], &CREATE);
+    let (hold, run) = held(&scene, AFTER_COMMIT.nth(2), &CREATE);
     scene.sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())");
     scene.bury();

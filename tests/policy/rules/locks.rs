@@ -3,14 +3,19 @@
 use std::thread;
 use std::time::Duration;
 
-use super::{CREATE, held_at, insert, on_and_off};
-use crate::policy::scene::{Hold, Scene, policy};
+use testkit::moments::{
+    AFTER_COMMIT, BEFORE_ACTIVATION, BEFORE_COMMIT, REPOSITORY_LOCKED, ROWS_READ,
+};
+
+use super::{CREATE, held, insert};
+use crate::mutant::rule;
+use crate::policy::scene::{Scene, policy};
 
 #[test]
 fn rule_2_a_before_image_is_read_under_lock() {
-    on_and_off("locked-image", |switches, on| {
+    rule("locked-image", |on| {
         let scene = Scene::small();
-        let (hold, run) = held_at(&scene, "rows-read", switches, &CREATE);
+        let (hold, run) = held(&scene, ROWS_READ, &CREATE);
         // A user changes an expiry just then.
         let scene_ref = &scene;
         thread::scope(|scope| {
@@ -36,21 +41,10 @@ fn rule_2_a_before_image_is_read_under_lock() {
 
 #[test]
 fn rule_4_nobody_adds_a_policy_while_protection_is_taken_away() {
-    on_and_off("share-mode", |switches, on| {
+    rule("share-mode", |on| {
         let scene = Scene::small();
-        scene
-            .run_with(
-                &[("QUAY_DOCTOR_KILL_AT", "before-activation")],
-                &policy(&CREATE),
-            )
-            .expect_status(-1);
-        scene.bury();
-        let hold = Hold::at("before-commit:1");
-        let variable = hold.variable();
-        let mut variables = switches.to_vec();
-        variables.push(("QUAY_DOCTOR_HOLD_AT", &variable));
-        let run = scene.start(&variables, &["recover"]);
-        hold.wait();
+        scene.killed(BEFORE_ACTIVATION, &policy(&CREATE));
+        let (hold, run) = scene.held(BEFORE_COMMIT, &["recover"]);
         thread::scope(|scope| {
             // Quay's own creation: the row, and then a pass over what is not immutable yet.
             let quay = scope.spawn(|| {
@@ -79,15 +73,10 @@ fn rule_4_nobody_adds_a_policy_while_protection_is_taken_away() {
 
 #[test]
 fn rule_2_a_change_and_its_before_image_commit_together() {
-    on_and_off("journal-with-change", |switches, on| {
+    rule("journal-with-change", |on| {
         let scene = Scene::small();
         let before = scene.state();
-        let mut variables = switches.to_vec();
-        variables.push(("QUAY_DOCTOR_KILL_AT", "after-commit:1"));
-        scene
-            .run_with(&variables, &policy(&CREATE))
-            .expect_status(-1);
-        scene.bury();
+        scene.killed(AFTER_COMMIT, &policy(&CREATE));
         scene.run(&["recover"]).expect_status(0);
         // Else nothing tells how the tags were: orphans, and their expiry is lost.
         assert_eq!(scene.state() == before, on);
@@ -96,11 +85,11 @@ fn rule_2_a_change_and_its_before_image_commit_together() {
 
 #[test]
 fn rule_5_a_row_that_a_fast_clock_has_just_ended_is_not_brought_back() {
-    on_and_off("clock-margin", |switches, on| {
+    rule("clock-margin", |on| {
         let scene = Scene::small();
         // Deleted by a Quay whose clock is 20 seconds ahead.
         scene.sql("UPDATE tag SET lifetime_end_ms = (extract(epoch FROM now()) * 1000)::bigint + 20000 WHERE name = 'v1.1'");
-        scene.run_with(switches, &policy(&CREATE)).expect_status(0);
+        scene.run(&policy(&CREATE)).expect_status(0);
         let brought_back = scene.count("SELECT count(*) FROM tag WHERE name = 'v1.1' AND immutable AND lifetime_end_ms IS NULL AND repository_id = (SELECT id FROM repository WHERE name = 'shop')");
         assert_eq!(brought_back == 0, on);
     });
@@ -108,13 +97,13 @@ fn rule_5_a_row_that_a_fast_clock_has_just_ended_is_not_brought_back() {
 
 #[test]
 fn rule_5_a_row_whose_name_lives_on_in_another_is_not_brought_back() {
-    on_and_off("twins", |switches, on| {
+    rule("twins", |on| {
         let scene = Scene::small();
         // Moved by a Quay whose clock is ten minutes ahead: more than any margin.
         scene.sql("UPDATE tag SET lifetime_end_ms = (extract(epoch FROM now()) * 1000)::bigint + 600000 WHERE name = 'v1.1'");
         let mut pusher = scene.session();
         insert(&mut pusher, "shop", "v1.1", false);
-        scene.run_with(switches, &policy(&CREATE)).expect_status(0);
+        scene.run(&policy(&CREATE)).expect_status(0);
         let alive = scene.count("SELECT count(*) FROM tag WHERE name = 'v1.1' AND lifetime_end_ms IS NULL AND repository_id = (SELECT id FROM repository WHERE name = 'shop')");
         assert_eq!(alive == 1, on, "{alive} rows of one name");
     });
@@ -122,7 +111,7 @@ fn rule_5_a_row_whose_name_lives_on_in_another_is_not_brought_back() {
 
 #[test]
 fn rule_6_quays_delete_that_locks_row_then_repository_is_nobodys_victim() {
-    on_and_off("skip-locked", |switches, on| {
+    rule("skip-locked", |on| {
         let scene = Scene::small();
         let id = i32::try_from(scene.count("SELECT id FROM repository WHERE name = 'shop'"))
             .expect("an id");
@@ -133,7 +122,7 @@ fn rule_6_quays_delete_that_locks_row_then_repository_is_nobodys_victim() {
             "SET deadlock_timeout = '100ms'; BEGIN; SELECT FROM tag WHERE name = 'v1.1' FOR UPDATE",
         )
         .expect("a row");
-        let run = scene.start(switches, &policy(&CREATE));
+        let run = scene.start(&policy(&CREATE));
         if on {
             scene.wait_for("SELECT count(*) FROM quay_doctor.tag_change");
         } else {
@@ -159,7 +148,7 @@ fn rule_6_quays_lock_is_waited_for_before_anything_is_read() {
     let mut quay = scene.session();
     quay.run(&format!("BEGIN; SELECT pg_advisory_xact_lock({key})"))
         .expect("Quay's lock");
-    let run = scene.start(&[], &policy(&CREATE));
+    let run = scene.start(&policy(&CREATE));
     scene.wait_for("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'");
     assert_eq!(
         scene.count("SELECT count(*) FROM quay_doctor.tag_change"),
@@ -183,12 +172,7 @@ fn rule_6_quays_lock_is_waited_for_before_anything_is_read() {
 #[test]
 fn rule_6_whoever_does_not_let_go_of_a_lock_costs_a_batch_and_nothing_else() {
     let scene = Scene::small();
-    let hold = Hold::at("repository-locked:1");
-    let run = scene.start(
-        &[("QUAY_DOCTOR_HOLD_AT", &hold.variable())],
-        &policy(&CREATE),
-    );
-    hold.wait();
+    let (hold, run) = held(&scene, REPOSITORY_LOCKED, &CREATE);
     let mut other = scene.session();
     other
         .run("BEGIN; LOCK TABLE quay_doctor.tag_change IN SHARE MODE")

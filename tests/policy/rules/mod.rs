@@ -1,6 +1,6 @@
 //! The rules of the protocol, each with its protection, and what goes wrong without it.
 //!
-//! A test that takes `off` runs twice: as the program is, and with one safeguard switched off.
+//! `make mutants` runs a test of a rule once more, on a program that lacks it.
 
 mod liveness;
 mod locks;
@@ -10,8 +10,11 @@ mod sweep;
 mod undo;
 
 use quay_doctor::pg::WriteSession;
+use testkit::moments::Moment;
+use testkit::proxy::Hold;
 
-use super::scene::{Hold, Running, Scene, policy};
+use super::running::Running;
+use super::scene::{Scene, policy};
 
 const CREATE: [&str; 7] = [
     "create",
@@ -27,26 +30,10 @@ const CREATE: [&str; 7] = [
 const READS_POLICIES: &str = "BEGIN; SELECT policy FROM repositoryimmutabilitypolicy WHERE active;
     SELECT policy FROM namespaceimmutabilitypolicy WHERE active";
 
-/// As it is, and with this safeguard switched off.
-fn on_and_off(off: &'static str, test: impl Fn(&[(&'static str, &'static str)], bool)) {
-    test(&[], true);
-    test(&[("QUAY_DOCTOR_SWITCH_OFF", off)], false);
-}
-
-/// Starts a creation that is held at a point.
-fn held_at(
-    scene: &Scene,
-    point: &str,
-    switches: &[(&str, &str)],
-    args: &[&str],
-) -> (Hold, Running) {
-    let hold = Hold::at(point);
-    let at = hold.variable();
-    let mut variables = switches.to_vec();
-    variables.push(("QUAY_DOCTOR_HOLD_AT", &at));
-    let run = scene.start(&variables, &policy(args));
-    hold.wait();
-    (hold, run)
+/// Starts an operation on policies, and waits until it stands at a moment.
+#[track_caller]
+fn held(scene: &Scene, at: Moment, args: &[&str]) -> (Hold, Running) {
+    scene.held(at, &policy(args))
 }
 
 /// Inserts a row as a push does, without a lock; the transaction stays open.

@@ -1,14 +1,17 @@
 //! Rule 3: our own policy row, and what somebody else does to it meanwhile.
 
-use super::{CREATE, held_at, immutable, on_and_off};
+use testkit::moments::{AFTER_COMMIT, BEFORE_ACTIVATION, BEFORE_RELEASE, BETWEEN_SWEEPS};
+
+use super::{CREATE, held, immutable};
+use crate::mutant::rule;
 use crate::policy::scene::{Scene, policy};
 
 #[test]
 fn rule_3_a_policy_deleted_by_its_owner_takes_its_tags_along_also_after_activation() {
-    on_and_off("own-row", |switches, on| {
+    rule("own-row", |on| {
         let scene = Scene::small();
         let tags = scene.text("SELECT string_agg(t::text, ' ' ORDER BY id) FROM tag t");
-        let (hold, run) = held_at(&scene, "between-sweeps", switches, &CREATE);
+        let (hold, run) = held(&scene, BETWEEN_SWEEPS, &CREATE);
         scene.sql("DELETE FROM namespaceimmutabilitypolicy WHERE policy LIKE '%v.*%' AND uuid NOT LIKE '1111%'");
         hold.release();
         let ended = run.end();
@@ -25,7 +28,7 @@ fn rule_3_a_policy_deleted_by_its_owner_takes_its_tags_along_also_after_activati
 fn rule_3_a_policy_deleted_while_it_is_applied_is_taken_back() {
     let scene = Scene::small();
     let tags = scene.text("SELECT string_agg(t::text, ' ' ORDER BY id) FROM tag t");
-    let (hold, run) = held_at(&scene, "after-commit:2", &[], &CREATE);
+    let (hold, run) = held(&scene, AFTER_COMMIT.nth(2), &CREATE);
     scene.sql("DELETE FROM namespaceimmutabilitypolicy WHERE NOT active");
     hold.release();
     let ended = run.end().expect_status(3);
@@ -44,7 +47,7 @@ fn rule_3_a_policy_deleted_while_it_is_applied_is_taken_back() {
 #[test]
 fn rule_3_a_policy_changed_while_it_is_applied_stops_the_work_and_the_difference_is_named() {
     let scene = Scene::small();
-    let (hold, run) = held_at(&scene, "after-commit:2", &[], &CREATE);
+    let (hold, run) = held(&scene, AFTER_COMMIT.nth(2), &CREATE);
     let changed = scene.count("SELECT count(*) FROM quay_doctor.tag_change");
     scene.sql("UPDATE namespaceimmutabilitypolicy SET policy = replace(policy, 'v.*', 'w.*') WHERE NOT active");
     hold.release();
@@ -64,12 +67,12 @@ fn rule_3_a_policy_changed_while_it_is_applied_stops_the_work_and_the_difference
 
 #[test]
 fn rule_13_a_policy_that_an_operation_is_at_work_on_is_refused_to_others() {
-    on_and_off("owned", |switches, on| {
+    rule("owned", |on| {
         let scene = Scene::small();
-        let (hold, run) = held_at(&scene, "before-activation", &[], &CREATE);
+        let (hold, run) = held(&scene, BEFORE_ACTIVATION, &CREATE);
         let uuid = scene.text("SELECT uuid FROM namespaceimmutabilitypolicy WHERE NOT active");
         let delete = policy(&["delete", &uuid, "--tags", "keep"]);
-        let ended = scene.run_with(switches, &delete);
+        let ended = scene.run(&delete);
         assert_eq!(ended.status, if on { 2 } else { 0 }, "{ended:?}");
         hold.release();
         // Else it is rolled back, and the deletion has kept tags that never were under a policy.
@@ -84,7 +87,7 @@ fn rule_13_a_policy_that_an_operation_is_at_work_on_is_refused_to_others() {
 
 #[test]
 fn rule_3_an_updated_policy_that_is_deleted_while_it_releases_leaves_no_half_of_a_release() {
-    on_and_off("release-to-the-end", |switches, on| {
+    rule("release-to-the-end", |on| {
         let scene = Scene::small();
         let args = [
             "update",
@@ -94,7 +97,7 @@ fn rule_3_an_updated_policy_that_is_deleted_while_it_releases_leaves_no_half_of_
             "--unmatched-tags",
             "release",
         ];
-        let (hold, run) = held_at(&scene, "before-release", switches, &args);
+        let (hold, run) = held(&scene, BEFORE_RELEASE.nth(2), &args);
         // In the middle of releasing: two of three are done.
         let mut other = scene.session();
         other
@@ -127,7 +130,7 @@ fn rule_3_a_deactivated_policy_that_is_deleted_meanwhile_is_released_all_the_sam
         "--tags",
         "release",
     ];
-    let (hold, run) = held_at(&scene, "before-release", &[], &args);
+    let (hold, run) = held(&scene, BEFORE_RELEASE, &args);
     scene.sql("DELETE FROM namespaceimmutabilitypolicy");
     hold.release();
     run.end().expect_status(0);

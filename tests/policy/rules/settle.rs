@@ -3,18 +3,21 @@
 use std::thread;
 use std::time::Duration;
 
-use super::{CREATE, READS_POLICIES, immutable, insert, log_push, on_and_off};
-use crate::policy::scene::{Hold, Scene, policy};
+use testkit::moments::{AFTER_COMMIT, AFTER_UNDO, BEFORE_ACTIVATION};
+
+use super::{CREATE, READS_POLICIES, immutable, insert, log_push};
+use crate::mutant::rule;
+use crate::policy::scene::{Scene, policy};
 
 #[test]
 fn rule_1_a_push_that_read_the_policies_before_activation_is_waited_for() {
-    on_and_off("settle-at-activation", |switches, on| {
+    rule("settle-at-activation", |on| {
         let scene = Scene::small();
         let mut pusher = scene.session();
         pusher
             .run(READS_POLICIES)
             .expect("a push that has evaluated");
-        let run = scene.start(switches, &policy(&CREATE));
+        let run = scene.start(&policy(&CREATE));
         scene.wait_for(
             "SELECT count(*) FROM quay_doctor.operation WHERE phase IN ('sweeping', 'done')",
         );
@@ -75,7 +78,7 @@ fn rule_1_a_prepared_transaction_counts() {
 
 #[test]
 fn rule_1_a_role_that_sees_nothing_of_others_waits_all_the_same() {
-    on_and_off("settle-by-locks", |switches, on| {
+    rule("settle-by-locks", |on| {
         let scene = Scene::small();
         let role =
             scene.text("SELECT 'r' || oid FROM pg_database WHERE datname = current_database()");
@@ -92,7 +95,6 @@ fn rule_1_a_role_that_sees_nothing_of_others_waits_all_the_same() {
         args.extend(policy(&CREATE));
         args.extend(["--settle-timeout", "300ms"]);
         let ended = crate::program::command(&args)
-            .envs(switches.iter().copied())
             .output()
             .expect("the program starts");
         insert(&mut pusher, "shop", "v99", false);
@@ -109,14 +111,14 @@ fn rule_1_a_role_that_sees_nothing_of_others_waits_all_the_same() {
 
 #[test]
 fn rule_1_a_push_that_read_a_policy_is_waited_for_before_its_tags_are_released() {
-    on_and_off("settle-before-release", |switches, on| {
+    rule("settle-before-release", |on| {
         let scene = Scene::small();
         let mut pusher = scene.session();
         pusher
             .run(READS_POLICIES)
             .expect("a push that has evaluated");
         let delete = policy(&["delete", crate::policy::scene::GLOBEX, "--tags", "release"]);
-        let run = scene.start(switches, &delete);
+        let run = scene.start(&delete);
         scene.wait_for(
             "SELECT count(*) FROM quay_doctor.operation WHERE phase IN ('releasing', 'done')",
         );
@@ -134,21 +136,15 @@ fn rule_1_a_push_that_read_a_policy_is_waited_for_before_its_tags_are_released()
 
 #[test]
 fn rule_1_a_push_that_read_a_pending_policy_is_waited_for_before_a_roll_back_looks() {
-    on_and_off("settle-at-roll-back", |switches, on| {
+    rule("settle-at-roll-back", |on| {
         let scene = Scene::small();
-        scene
-            .run_with(
-                &[("QUAY_DOCTOR_KILL_AT", "before-activation")],
-                &policy(&CREATE),
-            )
-            .expect_status(-1);
-        scene.bury();
+        scene.killed(BEFORE_ACTIVATION, &policy(&CREATE));
         // A Quay that does not know the column: it enforces the inactive row.
         let mut pusher = scene.session();
         pusher
             .run(READS_POLICIES)
             .expect("a push that has evaluated");
-        let run = scene.start(switches, &["recover", "--quay-knows-active", "false"]);
+        let run = scene.start(&["recover", "--quay-knows-active", "false"]);
         scene.wait_for(
             "SELECT count(*) FROM quay_doctor.operation WHERE phase IN ('undoing', 'rolled_back')",
         );
@@ -167,32 +163,15 @@ fn rule_1_a_push_that_read_a_pending_policy_is_waited_for_before_a_roll_back_loo
 
 #[test]
 fn a_roll_back_deletes_the_policy_before_it_undoes() {
-    on_and_off("delete-before-undo", |switches, on| {
+    rule("delete-before-undo", |on| {
         let scene = Scene::small();
-        scene
-            .run_with(
-                &[
-                    ("QUAY_DOCTOR_KILL_AT", "after-commit:2"),
-                    switches.first().copied().unwrap_or(("A", "B")),
-                ],
-                &policy(&CREATE),
-            )
-            .expect_status(-1);
-        scene.bury();
-        // `recover` deletes the row itself; Ctrl-C in the same command turns back by the switch.
+        scene.killed(AFTER_COMMIT.nth(2), &policy(&CREATE));
+        // `recover` deletes the row itself; the same command turns back, since a row cannot be marked.
         let mut args = CREATE.to_vec();
         args.extend(["--on-fault", "roll-back", "--quay-knows-active", "false"]);
-        let hold_turn = Hold::at("before-activation");
-        let hold = Hold::at("after-undo");
-        let (turn, after) = (hold_turn.variable(), hold.variable());
-        let _ = turn;
-        let mut variables = switches.to_vec();
-        variables.push(("QUAY_DOCTOR_HOLD_AT", &after));
-        // A row that cannot be marked turns the operation back.
         scene.sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
             CREATE TRIGGER refuse BEFORE UPDATE ON tag FOR EACH ROW WHEN (NEW.immutable AND NEW.name = 'v3.1') EXECUTE FUNCTION refuse()");
-        let run = scene.start(&variables, &policy(&args));
-        hold.wait();
+        let (hold, run) = scene.held(AFTER_UNDO, &policy(&args));
         let mut pusher = scene.session();
         let enforced = scene.count("SELECT count(*) FROM namespaceimmutabilitypolicy WHERE policy LIKE '%v.*%' AND NOT active") > 0;
         insert(&mut pusher, "shop", "v99", enforced);

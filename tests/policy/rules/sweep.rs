@@ -1,13 +1,16 @@
 //! Rules 10 and 12: what came late, what was taken off, and how a scope is walked.
 
-use super::{CREATE, held_at, immutable, immutable_in, insert, log_push, on_and_off, take_off};
+use testkit::moments::{AFTER_ACTIVATION, AFTER_COMMIT, BEFORE_ACTIVATION};
+
+use super::{CREATE, held, immutable, immutable_in, insert, log_push, take_off};
+use crate::mutant::rule;
 use crate::policy::scene::{Scene, policy};
 
 #[test]
 fn rule_10_what_an_administrator_took_off_meanwhile_stays_off() {
-    on_and_off("taken-off", |switches, on| {
+    rule("taken-off", |on| {
         let scene = Scene::small();
-        let (hold, run) = held_at(&scene, "before-activation", switches, &CREATE);
+        let (hold, run) = held(&scene, BEFORE_ACTIVATION, &CREATE);
         scene.sql("UPDATE tag SET immutable = false WHERE name = 'v1.2' AND repository_id = (SELECT id FROM repository WHERE name = 'shop')");
         hold.release();
         run.end().expect_status(0);
@@ -32,16 +35,14 @@ const TWO_BATCHES: &str = r#"
 
 #[test]
 fn rule_10_what_was_taken_off_under_a_worker_that_died_stays_off_under_the_next() {
-    on_and_off("taken-off", |switches, on| {
+    rule("taken-off", |on| {
         let scene = Scene::of(TWO_BATCHES);
-        let killed = [switches, &[("QUAY_DOCTOR_KILL_AT", "after-commit:1")]].concat();
-        scene.run_with(&killed, &policy(&CREATE)).expect_status(-1);
+        scene.killed(AFTER_COMMIT, &policy(&CREATE));
         let marked = scene.count("SELECT count(*) FROM tag WHERE immutable");
         assert!((1..300).contains(&marked), "{marked} of 300");
         // Quay's log is kept elsewhere: the journal alone tells.
         scene.sql("UPDATE tag SET immutable = false WHERE id = (SELECT min(tag_id) FROM quay_doctor.tag_change)");
-        scene.bury();
-        scene.run_with(switches, &policy(&CREATE)).expect_status(0);
+        scene.run(&policy(&CREATE)).expect_status(0);
         let mutable = scene.count("SELECT count(*) FROM tag WHERE NOT immutable");
         assert_eq!(mutable == 1, on, "{mutable} are mutable");
     });
@@ -49,9 +50,9 @@ fn rule_10_what_was_taken_off_under_a_worker_that_died_stays_off_under_the_next(
 
 #[test]
 fn rule_10_what_an_administrator_took_off_a_tag_that_was_pushed_immutable_stays_off() {
-    on_and_off("taken-off-by-log", |switches, on| {
+    rule("taken-off-by-log", |on| {
         let scene = Scene::small();
-        let (hold, run) = held_at(&scene, "after-activation", switches, &CREATE);
+        let (hold, run) = held(&scene, AFTER_ACTIVATION, &CREATE);
         // By the active policy; the journal knows nothing of it.
         let mut quay = scene.session();
         insert(&mut quay, "shop", "v99", true);
@@ -72,13 +73,13 @@ fn rule_10_what_an_administrator_took_off_a_tag_that_was_pushed_immutable_stays_
 
 #[test]
 fn rule_10_the_sweep_finds_a_row_with_an_old_id_that_came_late() {
-    on_and_off("whole-sweep", |switches, on| {
+    rule("whole-sweep", |on| {
         let scene = Scene::small();
         // A push that had its id before the operation began, and commits after its first pass.
         let mut pusher = scene.session();
         pusher.run("BEGIN").expect("a transaction");
         insert(&mut pusher, "shop", "v99", false);
-        let (hold, run) = held_at(&scene, "before-activation", switches, &CREATE);
+        let (hold, run) = held(&scene, BEFORE_ACTIVATION, &CREATE);
         pusher.run("COMMIT").expect("a push");
         hold.release();
         run.end().expect_status(0);
@@ -88,20 +89,18 @@ fn rule_10_the_sweep_finds_a_row_with_an_old_id_that_came_late() {
 
 #[test]
 fn rule_12_a_small_scope_is_never_seen_half_done() {
-    on_and_off("small-at-once", |switches, on| {
+    rule("small-at-once", |on| {
         let scene = Scene::small();
-        let mut variables = switches.to_vec();
-        variables.push(("QUAY_DOCTOR_KILL_AT", "before-activation"));
-        let args = policy(&CREATE[..5]);
-        let ended = scene.run_with(&variables, &args);
-        assert_eq!(ended.status, if on { 0 } else { -1 }, "{ended:?}");
-        // Killed there, it leaves marked tags under a policy that is not active.
-        assert_eq!(scene.unfinished(), i64::from(!on));
+        // What everybody sees from the first COMMIT on that changes a tag.
+        let (hold, run) = held(&scene, AFTER_COMMIT, &CREATE[..5]);
         assert!(immutable_in(&scene, "shop", "v1.1"));
+        assert_eq!(immutable_in(&scene, "web", "v3.1"), on);
         assert_eq!(
             scene.count("SELECT count(*) FROM namespaceimmutabilitypolicy WHERE NOT active"),
             i64::from(!on)
         );
+        hold.release();
+        run.end().expect_status(0);
     });
 }
 

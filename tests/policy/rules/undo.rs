@@ -1,6 +1,9 @@
 //! Rules 8 and 9: what is taken back, and what is left alone.
 
-use super::{CREATE, held_at, immutable, immutable_in, insert, log_push, on_and_off, take_off};
+use testkit::moments::{BEFORE_ACTIVATION, BEFORE_RELEASE};
+
+use super::{CREATE, held, immutable, immutable_in, insert, log_push, take_off};
+use crate::mutant::rule;
 use crate::policy::scene::{Scene, policy};
 
 #[test]
@@ -12,7 +15,7 @@ fn rule_8_what_an_unaware_quay_pushed_under_the_pending_policy_is_released_only_
         (None, true, false),
     ] {
         let scene = Scene::small();
-        let (hold, run) = held_at(&scene, "before-activation", &[], &CREATE);
+        let (_, run) = held(&scene, BEFORE_ACTIVATION, &CREATE);
         let mut quay = scene.session();
         insert(&mut quay, "shop", "v99", true);
         // Old by its clock, new by its id: times lie.
@@ -21,9 +24,7 @@ fn rule_8_what_an_unaware_quay_pushed_under_the_pending_policy_is_released_only_
         if logged {
             log_push(&mut quay, "v99");
         }
-        run.signal("KILL");
-        drop(hold);
-        run.end();
+        run.kill();
         scene.bury();
         let mut args = vec!["recover"];
         if let Some(stated) = stated {
@@ -38,18 +39,16 @@ fn rule_8_what_an_unaware_quay_pushed_under_the_pending_policy_is_released_only_
 
 #[test]
 fn rule_8_a_roll_back_looks_at_what_was_pushed_since_the_beginning() {
-    on_and_off("pushed-since", |switches, on| {
+    rule("pushed-since", |on| {
         let scene = Scene::small();
-        let (hold, run) = held_at(&scene, "before-activation", &[], &CREATE);
+        let (_, run) = held(&scene, BEFORE_ACTIVATION, &CREATE);
         let mut quay = scene.session();
         insert(&mut quay, "shop", "v99", true);
         log_push(&mut quay, "v99");
-        run.signal("KILL");
-        drop(hold);
-        run.end();
+        run.kill();
         scene.bury();
         scene
-            .run_with(switches, &["recover", "--quay-knows-active", "false"])
+            .run(&["recover", "--quay-knows-active", "false"])
             .expect_status(0);
         assert_eq!(immutable(&scene, "v99"), !on, "an orphan without it");
     });
@@ -57,18 +56,12 @@ fn rule_8_a_roll_back_looks_at_what_was_pushed_since_the_beginning() {
 
 #[test]
 fn rule_9_undo_leaves_a_tag_alone_that_somebody_has_changed_since() {
-    on_and_off("as-we-left-it", |switches, on| {
+    rule("as-we-left-it", |on| {
         let scene = Scene::small();
-        scene
-            .run_with(
-                &[("QUAY_DOCTOR_KILL_AT", "before-activation")],
-                &policy(&CREATE),
-            )
-            .expect_status(-1);
-        scene.bury();
+        scene.killed(BEFORE_ACTIVATION, &policy(&CREATE));
         // An administrator took one off, and meant it to stay for ever.
         scene.sql("UPDATE tag SET immutable = false WHERE name = 'v2.1'");
-        scene.run_with(switches, &["recover"]).expect_status(0);
+        scene.run(&["recover"]).expect_status(0);
         let expires = scene
             .count("SELECT count(*) FROM tag WHERE name = 'v2.1' AND lifetime_end_ms IS NOT NULL")
             == 1;
@@ -79,17 +72,15 @@ fn rule_9_undo_leaves_a_tag_alone_that_somebody_has_changed_since() {
 
 #[test]
 fn rule_9_undo_leaves_a_tag_to_the_operation_that_marked_it_last() {
-    on_and_off("newest-only", |switches, on| {
+    rule("newest-only", |on| {
         let scene = Scene::small();
-        let killed = [("QUAY_DOCTOR_KILL_AT", "before-activation")];
-        scene.run_with(&killed, &policy(&CREATE)).expect_status(-1);
-        scene.bury();
+        scene.killed(BEFORE_ACTIVATION, &policy(&CREATE));
         // An administrator takes one off; then another creation marks it.
         take_off(&scene, "shop", "v1.2");
         let mut other = CREATE;
         other[4] = "v1.2";
-        let (hold, run) = held_at(&scene, "before-activation", &[], &other);
-        scene.run_with(switches, &["recover", "1"]).expect_status(0);
+        let (hold, run) = held(&scene, BEFORE_ACTIVATION, &other);
+        scene.run(&["recover", "1"]).expect_status(0);
         hold.release();
         run.end().expect_status(0);
         assert_eq!(immutable_in(&scene, "shop", "v1.2"), on);
@@ -98,7 +89,7 @@ fn rule_9_undo_leaves_a_tag_to_the_operation_that_marked_it_last() {
 
 #[test]
 fn rule_9_what_an_administrator_had_exempted_from_another_policy_is_exempt_again() {
-    on_and_off("exempted", |switches, on| {
+    rule("exempted", |on| {
         for (meanwhile, exempt) in [
             ("", true),
             // A policy that came meanwhile covers the tag, and found it immutable.
@@ -118,14 +109,12 @@ fn rule_9_what_an_administrator_had_exempted_from_another_policy_is_exempt_again
                  FROM \"user\" WHERE username = 'acme'",
             );
             take_off(&scene, "shop", "v1.2");
-            let killed = [("QUAY_DOCTOR_KILL_AT", "before-activation")];
-            scene.run_with(&killed, &policy(&CREATE)).expect_status(-1);
+            scene.killed(BEFORE_ACTIVATION, &policy(&CREATE));
             assert!(immutable_in(&scene, "shop", "v1.2"), "marked by the creation");
-            scene.bury();
             if !meanwhile.is_empty() {
                 scene.sql(meanwhile);
             }
-            scene.run_with(switches, &["recover"]).expect_status(0);
+            scene.run(&["recover"]).expect_status(0);
             assert_eq!(immutable_in(&scene, "shop", "v1.2"), !(exempt && on), "{meanwhile}");
         }
     });
@@ -135,13 +124,7 @@ fn rule_9_what_an_administrator_had_exempted_from_another_policy_is_exempt_again
 fn rule_9_an_expiry_that_has_passed_is_not_written_back_unless_asked() {
     for asked in [false, true] {
         let scene = Scene::small();
-        scene
-            .run_with(
-                &[("QUAY_DOCTOR_KILL_AT", "before-activation")],
-                &policy(&CREATE),
-            )
-            .expect_status(-1);
-        scene.bury();
+        scene.killed(BEFORE_ACTIVATION, &policy(&CREATE));
         scene.sql("UPDATE quay_doctor.tag_change SET lifetime_end_ms_before = 1000 WHERE tag_id = (SELECT id FROM tag WHERE name = 'v2.1')");
         let mut args = vec!["recover"];
         if asked {
@@ -195,7 +178,7 @@ fn rule_9_two_operations_on_the_same_tags_leave_no_orphan_whichever_is_undone() 
         let scene = Scene::small();
         let tags = scene.text("SELECT string_agg(t::text, ' ' ORDER BY id) FROM tag t");
         // Both are at work at once; the second finds immutable what the first has marked.
-        let (first, one) = held_at(&scene, "before-activation", &[], &CREATE);
+        let (first, one) = held(&scene, BEFORE_ACTIVATION, &CREATE);
         let args = [
             "create",
             "--namespace",
@@ -205,14 +188,13 @@ fn rule_9_two_operations_on_the_same_tags_leave_no_orphan_whichever_is_undone() 
             "--strategy",
             "phased",
         ];
-        let (second, two) = held_at(&scene, "before-activation", &[], &args);
+        let (second, two) = held(&scene, BEFORE_ACTIVATION, &args);
         let mut runs = [(first, Some(one)), (second, Some(two))];
         for id in order {
             // One is killed and taken back while the other still holds its lock.
             let index: usize = id.parse::<usize>().expect("a number") - 1;
             let run = runs[index].1.take().expect("running");
-            run.signal("KILL");
-            run.end();
+            run.kill();
             scene.sql(
                 "UPDATE quay_doctor.operation SET heartbeat_at = heartbeat_at - interval '40 s'",
             );
@@ -237,10 +219,9 @@ fn rule_9_two_deletions_at_once_do_not_take_each_other_for_a_reason_to_keep() {
             .to_owned()
     };
     let (first, second) = (uuid("v.*"), uuid("v2.*"));
-    let (hold, run) = held_at(
+    let (hold, run) = held(
         &scene,
-        "before-release",
-        &[],
+        BEFORE_RELEASE,
         &["delete", &first, "--tags", "release"],
     );
     scene
@@ -274,14 +255,8 @@ fn rule_9_an_older_declaration_is_no_reason_to_leave_a_roll_back_half_done() {
         "--strategy",
         "phased",
     ];
-    scene
-        .run_with(
-            &[("QUAY_DOCTOR_KILL_AT", "before-activation")],
-            &policy(&create),
-        )
-        .expect_status(-1);
+    scene.killed(BEFORE_ACTIVATION, &policy(&create));
     assert!(immutable(&scene, "v50"));
-    scene.bury();
     scene.run(&["recover"]).expect_status(0);
     assert_eq!(scene.state(), before);
 }

@@ -5,6 +5,7 @@
 //! is answered by one search. Nothing here knows a table of Quay's.
 
 mod answer;
+mod built;
 mod connect;
 mod error;
 mod greeting;
@@ -19,6 +20,7 @@ mod tls;
 mod verifier;
 mod write;
 
+pub use built::Built;
 pub use error::{FaultClass, PgError};
 pub use postgres::Row;
 pub use postgres::types::{FromSql, ToSql};

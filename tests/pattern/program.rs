@@ -89,7 +89,7 @@ fn an_explanation_has_words_engine_sql_examples_and_warnings() {
     }
     let (_, text) = explain(&["release-.*"]);
     assert!(
-        text.contains("starts_with(name COLLATE \"C\", $1)"),
+        text.contains("starts_with(\"name\" COLLATE \"C\", $1)"),
         "{text}"
     );
     assert!(!text.contains("warning"), "{text}");

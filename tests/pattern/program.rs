@@ -108,6 +108,6 @@ fn an_explanation_comes_as_json_too() {
     let explained: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(status, 0);
     assert_eq!(explained["matching"], json!(["latest"]));
-    assert_eq!(explained["sql"]["parameters"], json!(["latest"]));
+    assert_eq!(explained["sql"]["parameters"], json!(["latest", "latest"]));
     assert_eq!(explained["warnings"].as_array().map(Vec::len), Some(1));
 }

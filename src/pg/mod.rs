@@ -10,6 +10,7 @@ mod connect;
 mod error;
 mod greeting;
 mod handshake;
+mod literal;
 mod pooler;
 mod prepared;
 mod refusal;
@@ -22,6 +23,7 @@ mod write;
 
 pub use built::Built;
 pub use error::{FaultClass, PgError};
+pub use literal::filled;
 pub use postgres::Row;
 pub use postgres::types::{FromSql, ToSql};
 pub use session::{Columns, ReadSession, Statements};

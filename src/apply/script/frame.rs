@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
-use super::literal::{comment, filled};
+use super::literal::comment;
 use super::{Printed, Site};
 use crate::correction::DatabaseIdentity;
 use crate::ground::JournalKept;
 use crate::journal::LIVENESS_CLASS;
+use crate::pg::filled;
 
 const HEAD: &str = r"-- Run it with: psql -X -f FILE, connected to that database, by a role that may write Quay's tables.
 -- Every transaction looks again at what it expects; what is no longer so is left alone and counted.

@@ -7,7 +7,7 @@ use sea_query::{
     Cond, Expr, ExprTrait as _, IntoTableRef as _, LockType, PostgresQueryBuilder, Query,
 };
 
-use super::literal::{comment, filled};
+use super::literal::comment;
 use super::{ApplyError, Site};
 use crate::correction::{Correction, Planned};
 use crate::evaluate::{
@@ -16,7 +16,7 @@ use crate::evaluate::{
 };
 use crate::ground::JournalKept;
 use crate::journal::{policy_standings, unfinished_operations};
-use crate::pg::{Built, Columns, PgError, ReadSnapshot, Statements};
+use crate::pg::{Built, Columns, PgError, ReadSnapshot, Statements, filled};
 use crate::quay::{NamespaceId, PolicyUuid, Scope};
 use crate::relations::{PoliciesOf, policies, registry_of, server_clock};
 

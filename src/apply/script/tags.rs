@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 
 use super::basis::{Basis, basis};
-use super::literal::{comment, filled, millis};
+use super::literal::{comment, millis};
 use super::{ApplyError, Site};
 use crate::apply::{AuditDetail, PastExpiry};
 use crate::correction::Correction;
 use crate::evaluate::{Stated, TagRow};
 use crate::ground::{Ground, JournalKept};
-use crate::pg::ReadSnapshot;
+use crate::pg::{ReadSnapshot, filled};
 use crate::quay::{AuditKind, MARK_KEY, ManifestId, RepositoryId, UnixMillis, retarget_lock_key};
 
 /// What the script can do with a tag.
@@ -99,7 +99,7 @@ macro_rules! becomes {
     ($($known:tt)*) => {
         concat!(
             r", becomes AS MATERIALIZED (
-    -- Where immutable tags may expire ($1), no end is cleared.
+    -- Where immutable tags may expire, no end is cleared.
     SELECT h.*, h.change <> 'release' AS immutable_after,
         CASE h.change WHEN 'protect' THEN CASE WHEN $1 THEN h.lifetime_end_ms END
             WHEN 'clear-expiry' THEN NULL

@@ -27,4 +27,5 @@ mod program;
 mod remedies;
 mod sandbox;
 mod scale;
+mod sources;
 mod watch;

@@ -209,7 +209,7 @@ fn explanation_as_text(pattern: &str, explanation: &Explanation) -> String {
     ];
     match &explanation.sql {
         Some(sql) => {
-            let rendered = sql.render("name", 1);
+            let rendered = sql.render("name");
             lines.push(format!("  as SQL       {}", rendered.text));
             for (index, value) in rendered.parameters.iter().enumerate() {
                 lines.push(format!("               ${} = {value:?}", index + 1));
@@ -256,7 +256,7 @@ fn explanation_as_json(pattern: &str, compiled: &Compiled) -> Value {
         Compiled::Valid(matcher) => {
             let explanation = explain_pattern(matcher);
             let sql = explanation.sql.map(|sql| {
-                let rendered = sql.render("name", 1);
+                let rendered = sql.render("name");
                 json!({"text": rendered.text, "parameters": rendered.parameters})
             });
             let warnings: Vec<String> = explanation

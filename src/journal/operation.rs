@@ -176,33 +176,31 @@ const HEARTBEAT_FRESH: &str = "15 seconds";
 /// [`JournalError`] where a row cannot be understood or the server does not answer.
 pub fn unfinished_operations(pg: &mut impl Statements) -> Result<Vec<OperationRow>, JournalError> {
     let rows = pg.query(
-        &format!(
-            r"
-            SELECT o.id, o.kind, o.phase, o.scope_kind, o.scope_id, o.policy_uuid,
-                coalesce(o.policy_after, o.policy_before), o.worker, o.started_at,
-                CASE
-                    WHEN EXISTS (
-                        SELECT FROM pg_locks l
-                        WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
-                            AND l.classid = $1::int::oid
-                            AND l.objid = (o.id & 2147483647)::int::oid
-                            AND l.database =
-                                (SELECT oid FROM pg_database WHERE datname = current_database())
-                    ) THEN 'lock'
-                    WHEN o.heartbeat_at
-                        <= coalesce(pg_last_xact_replay_timestamp(), clock_timestamp())
-                            - interval '{HEARTBEAT_FRESH}' THEN 'none'
-                    WHEN pg_is_in_recovery() THEN 'replayed'
-                    WHEN o.kind = 'fix' THEN 'none'
-                    ELSE 'reconnecting'
-                END,
-                o.options ->> 'staged'
-            FROM quay_doctor.operation o
-            WHERE o.finished_at IS NULL
-            ORDER BY o.id
-            "
-        ),
-        &[&LIVENESS_CLASS],
+        r"
+        SELECT o.id, o.kind, o.phase, o.scope_kind, o.scope_id, o.policy_uuid,
+            coalesce(o.policy_after, o.policy_before), o.worker, o.started_at,
+            CASE
+                WHEN EXISTS (
+                    SELECT FROM pg_locks l
+                    WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
+                        AND l.classid = $1::int::oid
+                        AND l.objid = (o.id & 2147483647)::int::oid
+                        AND l.database =
+                            (SELECT oid FROM pg_database WHERE datname = current_database())
+                ) THEN 'lock'
+                WHEN o.heartbeat_at
+                    <= coalesce(pg_last_xact_replay_timestamp(), clock_timestamp())
+                        - $2::text::interval THEN 'none'
+                WHEN pg_is_in_recovery() THEN 'replayed'
+                WHEN o.kind = 'fix' THEN 'none'
+                ELSE 'reconnecting'
+            END,
+            o.options ->> 'staged'
+        FROM quay_doctor.operation o
+        WHERE o.finished_at IS NULL
+        ORDER BY o.id
+        ",
+        &[&LIVENESS_CLASS, &HEARTBEAT_FRESH],
     )?;
     let mut operations = Vec::with_capacity(rows.len());
     for row in &rows {

@@ -191,10 +191,21 @@ pub fn begin_operation(
     Ok(OperationId(row.read(0)?))
 }
 
-const COLUMNS: &str = "id, kind, phase, scope_kind, scope_id, policy_uuid, policy_before, \
-     policy_after, options, cursor_repository_id, cursor_name, cursor_tag_id, \
-     last_tag_id_before, fence, worker, actor, started_at, tags_matched, tags_changed, \
-     expirations_cleared, batches, longest_batch_ms";
+/// Policy operations as [`read`] reads them, by what is asked of the row.
+macro_rules! operations_where {
+    ($condition:literal) => {
+        concat!(
+            r"
+            SELECT id, kind, phase, scope_kind, scope_id, policy_uuid, policy_before,
+                policy_after, options, cursor_repository_id, cursor_name, cursor_tag_id,
+                last_tag_id_before, fence, worker, actor, started_at, tags_matched,
+                tags_changed, expirations_cleared, batches, longest_batch_ms
+            FROM quay_doctor.operation
+            WHERE kind <> 'fix' AND ",
+            $condition
+        )
+    };
+}
 
 /// Reads an operation; none where there is no such row: a failover may have lost it.
 ///
@@ -204,10 +215,7 @@ pub fn operation(
     pg: &mut impl Statements,
     id: OperationId,
 ) -> Result<Option<PolicyOperation>, JournalError> {
-    let row = pg.query_opt(
-        &format!("SELECT {COLUMNS} FROM quay_doctor.operation WHERE id = $1 AND kind <> 'fix'"),
-        &[&id.0],
-    )?;
+    let row = pg.query_opt(operations_where!("id = $1"), &[&id.0])?;
     row.as_ref().map(read).transpose()
 }
 
@@ -219,10 +227,7 @@ pub fn operation_by_fence(
     pg: &mut impl Statements,
     fence: Uuid,
 ) -> Result<Option<PolicyOperation>, JournalError> {
-    let row = pg.query_opt(
-        &format!("SELECT {COLUMNS} FROM quay_doctor.operation WHERE fence = $1 AND kind <> 'fix'"),
-        &[&fence],
-    )?;
+    let row = pg.query_opt(operations_where!("fence = $1"), &[&fence])?;
     row.as_ref().map(read).transpose()
 }
 
@@ -235,14 +240,10 @@ pub fn owner_of(
     policy: &PolicyUuid,
 ) -> Result<Option<PolicyOperation>, JournalError> {
     let row = pg.query_opt(
-        &format!(
-            r"
-            SELECT {COLUMNS} FROM quay_doctor.operation
-            WHERE finished_at IS NULL AND kind <> 'fix'
-                AND (policy_uuid = $1 OR options ->> 'staged' = $1)
+        operations_where!(
+            r"finished_at IS NULL AND (policy_uuid = $1 OR options ->> 'staged' = $1)
             ORDER BY id
-            LIMIT 1
-            "
+            LIMIT 1"
         ),
         &[&policy.0],
     )?;
@@ -263,14 +264,11 @@ pub fn being_undone(
         Scope::Repository(id) => ("repository", id.0),
     };
     let row = pg.query_opt(
-        &format!(
-            r"
-            SELECT {COLUMNS} FROM quay_doctor.operation
-            WHERE finished_at IS NULL AND kind = 'create' AND phase = 'undoing'
+        operations_where!(
+            r"finished_at IS NULL AND kind = 'create' AND phase = 'undoing'
                 AND scope_kind = $1 AND scope_id = $2 AND policy_after = $3
             ORDER BY id
-            LIMIT 1
-            "
+            LIMIT 1"
         ),
         &[&kind, &id, &text.0],
     )?;

@@ -33,10 +33,10 @@ pub fn record_scan(
             report,
         ],
     )?;
-    let old = format!(
-        "DELETE FROM quay_doctor.scan WHERE started_at < clock_timestamp() - interval '{KEPT}'"
-    );
-    Ok(tx.execute(&old, &[])?)
+    Ok(tx.execute(
+        "DELETE FROM quay_doctor.scan WHERE started_at < clock_timestamp() - $1::text::interval",
+        &[&KEPT],
+    )?)
 }
 
 /// The report of the newest complete scan of the same scope.

@@ -9,9 +9,9 @@ use crate::pg::{Columns, PgError, Statements};
 const CLASS: i32 = i32::from_be_bytes(*b"Qdwa");
 const OBJECT: i32 = 1;
 
-/// Who holds it in this database.
+/// Who holds it in this database, and whether that is this very backend.
 const HOLDER: &str = r"
-    SELECT pid
+    SELECT pid, pid = pg_backend_pid()
     FROM pg_locks
     WHERE locktype = 'advisory' AND objsubid = 2 AND granted
         AND classid = $1::int::oid AND objid = $2::int::oid
@@ -33,8 +33,8 @@ pub fn take_scanner(pg: &mut impl Statements) -> Result<bool, PgError> {
 /// # Errors
 /// [`PgError`] where the server does not answer.
 pub fn scanner_held(pg: &mut impl Statements) -> Result<bool, PgError> {
-    let sql = format!("SELECT pg_backend_pid() IN ({HOLDER})");
-    pg.query_one(&sql, &[&CLASS, &OBJECT])?.read(0)
+    let row = pg.query_opt(HOLDER, &[&CLASS, &OBJECT])?;
+    row.map_or(Ok(false), |row| row.read(1))
 }
 
 /// The backend that holds it.

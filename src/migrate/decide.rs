@@ -138,7 +138,7 @@ fn index_there(
         return Err(MigrateError::IndexDiffers {
             index: active_index_name(table),
             found: live.definition.clone(),
-            promised,
+            promised: promised.to_owned(),
         });
     }
     Ok(match (live.validity, live.origin) {
@@ -196,7 +196,7 @@ mod tests {
         state(PolicyTableState {
             active: Some(column("boolean", Nullness::NotNull, active)),
             active_index: Some(LiveIndex {
-                definition: active_index_definition(TABLE),
+                definition: active_index_definition(TABLE).to_owned(),
                 validity,
                 origin: index,
             }),

@@ -5,17 +5,19 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use sea_query::{Expr, Order, Query};
 use serde::Serialize;
 use serde_json::json;
 
 use super::MigrateError;
 use crate::journal::TABLES;
-use crate::pg::{PgError, Statements as _, WriteTransaction};
+use crate::pg::{Built, Columns as _, Streams as _, WriteTransaction};
 
 /// How many rows are held in memory at a time.
-const ROWS_AT_A_TIME: i64 = 1_000;
+const ROWS_AT_A_TIME: i32 = 1_000;
 
 /// What was written, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -90,36 +92,29 @@ fn fill(
     writeln!(out, "{head}").map_err(failed)?;
     let mut rows = 0;
     for table in TABLES {
-        open_cursor(transaction, table)?;
-        loop {
-            let lines = fetch(transaction)?;
-            if lines.is_empty() {
-                break;
-            }
-            for line in &lines {
-                writeln!(out, r#"{{"table":"{table}","row":{line}}}"#).map_err(failed)?;
-            }
-            rows += lines.len() as u64;
-        }
-        transaction.run("CLOSE journal_export")?;
+        let lines = Built::of(
+            Query::select()
+                .expr(Expr::cust("to_jsonb(journal)::text"))
+                .from_as(("quay_doctor", table), "journal")
+                .order_by(("journal", "id"), Order::Asc),
+        );
+        transaction.stream(
+            lines.text(),
+            &lines.values(),
+            ROWS_AT_A_TIME,
+            |batch| -> Result<_, MigrateError> {
+                for row in &batch {
+                    let line: &str = row.read(0)?;
+                    writeln!(out, r#"{{"table":"{table}","row":{line}}}"#).map_err(failed)?;
+                }
+                rows += batch.len() as u64;
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
     }
     let file = out
         .into_inner()
         .map_err(|error| failed(error.into_error()))?;
     file.sync_all().map_err(failed)?;
     Ok(rows)
-}
-
-/// The table's name is one of ours; it cannot be a parameter.
-fn open_cursor(transaction: &mut WriteTransaction<'_>, table: &str) -> Result<(), PgError> {
-    transaction.run(&format!(
-        "DECLARE journal_export NO SCROLL CURSOR FOR
-         SELECT to_jsonb(journal)::text FROM quay_doctor.{table} AS journal ORDER BY journal.id"
-    ))
-}
-
-fn fetch(transaction: &mut WriteTransaction<'_>) -> Result<Vec<String>, PgError> {
-    let sql = format!("FETCH {ROWS_AT_A_TIME} FROM journal_export");
-    let rows = transaction.query(&sql, &[])?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }

@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::MigrateError;
 use super::catalogue::{self, MIGRATIONS};
-use crate::pg::{PgError, Row, Statements};
+use crate::pg::{PgError, Row, Statements, filled};
 
 /// The history table. In our own schema, so that Quay's holds nothing of it.
 pub(super) const TABLE: &str = "quay_doctor.refinery_schema_history";
@@ -159,11 +159,16 @@ fn compare(applied: &[Applied]) -> Result<(), MigrateError> {
 /// The statement that records a migration as applied now, as refinery would.
 pub(super) fn insert(known: &catalogue::Embedded) -> Result<String, MigrateError> {
     let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-    Ok(format!(
-        "INSERT INTO {TABLE} (version, name, applied_on, checksum) VALUES ({}, '{}', '{now}', '{}');",
-        known.version,
-        known.name,
-        known.checksum()?
+    let values = [
+        known.version.into(),
+        known.name.into(),
+        now.into(),
+        known.checksum()?.to_string().into(),
+    ];
+    Ok(filled(
+        "INSERT INTO quay_doctor.refinery_schema_history (version, name, applied_on, checksum)
+    VALUES ($1, $2, $3, $4);",
+        values,
     ))
 }
 

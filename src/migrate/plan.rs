@@ -10,7 +10,7 @@ use super::script::Subject;
 use super::session::{BOUNDED, Patience, milliseconds};
 use super::{MigrateError, concurrent, history, transactional, up, verify};
 use crate::config::ConnectionSettings;
-use crate::pg::ReadSession;
+use crate::pg::{ReadSession, filled};
 
 /// What `up` would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -110,7 +110,10 @@ fn concurrently(
         version: known.version,
         name: known.name,
         statements: vec![
-            format!("SET statement_timeout = {};", milliseconds(patience.index)),
+            filled(
+                "SET statement_timeout = $1;",
+                [milliseconds(patience.index).into()],
+            ),
             "SET lock_timeout = 0;".to_owned(),
         ],
         remarks: Vec::new(),

@@ -1,5 +1,6 @@
 //! `migrate status`: where the database stands. Reads only, also from a standby.
 
+use sea_query::{Expr, Query};
 use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
 
@@ -9,11 +10,11 @@ use super::session::BOUNDED;
 use super::{MigrateError, verify};
 use crate::config::ConnectionSettings;
 use crate::journal::{Origin, SCHEMA, SchemaState, TABLES};
-use crate::pg::{PgError, ReadSession, Statements};
+use crate::pg::{Built, PgError, ReadSession, Statements};
 use crate::quay::PolicyTable;
 
 /// Counting more would only take longer to say "large".
-const ROWS_COUNTED_AT_MOST: i64 = 10_000_000;
+const ROWS_COUNTED_AT_MOST: u64 = 10_000_000;
 
 /// Where the database stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -156,15 +157,22 @@ fn journal_size(db: &mut impl Statements) -> Result<JournalSize, PgError> {
         bytes: 0,
     };
     for table in TABLES {
-        // The name is one of ours; it cannot be a parameter.
-        let qualified = format!("{SCHEMA}.{table}");
-        let row = db.query_one(
-            &format!(
-                "SELECT count(*), pg_total_relation_size('{qualified}'::regclass)
-                 FROM (SELECT FROM {qualified} LIMIT {ROWS_COUNTED_AT_MOST}) AS counted"
-            ),
-            &[],
-        )?;
+        let counted = Query::select()
+            .expr(Expr::cust("1"))
+            .from((SCHEMA, table))
+            .limit(ROWS_COUNTED_AT_MOST)
+            .take();
+        let size_of = Expr::cust_with_values(
+            "pg_total_relation_size($1::text::regclass)",
+            [format!("{SCHEMA}.{table}")],
+        );
+        let statement = Built::of(
+            Query::select()
+                .expr(Expr::cust("count(*)"))
+                .expr(size_of)
+                .from_subquery(counted, "counted"),
+        );
+        let row = db.query_one(statement.text(), &statement.values())?;
         let (rows, bytes): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         size.bytes += bytes;
         size.tables.push(TableSize { table, rows, bytes });

@@ -162,7 +162,7 @@ fn indexes(state: &SchemaState) -> Vec<Difference> {
             let sound = found.is_some_and(|found| found.is_as_promised(table));
             (!sound).then(|| Difference {
                 object: Subject::Index(table).to_string(),
-                promised: Some(active_index_definition(table)),
+                promised: Some(active_index_definition(table).to_owned()),
                 found: found.map(describe_index),
             })
         })

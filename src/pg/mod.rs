@@ -5,10 +5,12 @@
 //! is answered by one search. Nothing here knows a table of Quay's.
 
 mod answer;
+mod built;
 mod connect;
 mod error;
 mod greeting;
 mod handshake;
+mod literal;
 mod pooler;
 mod prepared;
 mod refusal;
@@ -19,7 +21,9 @@ mod tls;
 mod verifier;
 mod write;
 
+pub use built::Built;
 pub use error::{FaultClass, PgError};
+pub use literal::filled;
 pub use postgres::Row;
 pub use postgres::types::{FromSql, ToSql};
 pub use session::{Columns, ReadSession, Statements};

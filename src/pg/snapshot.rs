@@ -4,6 +4,7 @@ use postgres::types::ToSql;
 use postgres::{Client, IsolationLevel, Row, Transaction};
 
 use super::PgError;
+use super::literal::filled;
 use super::prepared::Prepared;
 use super::session::statements;
 use super::stream::streams;
@@ -38,7 +39,8 @@ impl<'s> ReadSnapshot<'s> {
     pub(super) fn begin_as(client: &'s mut Client, name: &SnapshotName) -> Result<Self, PgError> {
         let mut snapshot = Self::begin(client)?;
         // The name is the server's own, of digits, letters and hyphens; it takes no parameter.
-        snapshot.run(&format!("SET TRANSACTION SNAPSHOT '{}'", name.0))?;
+        let text = filled("SET TRANSACTION SNAPSHOT $1", [(&*name.0).into()]);
+        snapshot.run(&text)?;
         Ok(snapshot)
     }
 

@@ -30,7 +30,7 @@ pub struct Evaluated {
 pub struct PolicyEvaluator {
     compiled: HashMap<String, Arc<Compiled>>,
     last: Option<Last>,
-    sql: String,
+    sql: &'static str,
 }
 
 /// The policies of the last scope.
@@ -44,47 +44,65 @@ struct Last {
 /// How many compiled patterns are kept; then all are forgotten.
 const KEPT: usize = 10_000;
 
+/// The policies that a push is decided by, by what is asked of each row.
+///
+/// The second look at the rows is behind a filter that is decided once: where the sum is what we know,
+/// they are summed up and not sent, sorted or stored.
+macro_rules! policies_of_a_push {
+    ($active:literal) => {
+        concat!(
+            r"
+            SELECT print.sum, policy.level, policy.id, policy.uuid, policy.policy
+            FROM (
+                SELECT coalesce(sum(hashtextextended(uuid || policy, 2 * id::bigint + level)), 0)::text
+                    AS sum
+                FROM (
+                    SELECT 0 AS level, id, uuid, policy FROM repositoryimmutabilitypolicy
+                    WHERE repository_id = $1 ",
+            $active,
+            r"
+                    UNION ALL
+                    SELECT 1, id, uuid, policy FROM namespaceimmutabilitypolicy
+                    WHERE namespace_id = $2 ",
+            $active,
+            r"
+                ) known
+            ) print
+            LEFT JOIN LATERAL (
+                SELECT 0 AS level, id, uuid, policy FROM repositoryimmutabilitypolicy
+                WHERE repository_id = $1 AND print.sum IS DISTINCT FROM $3 ",
+            $active,
+            r"
+                UNION ALL
+                SELECT 1, id, uuid, policy FROM namespaceimmutabilitypolicy
+                WHERE namespace_id = $2 AND print.sum IS DISTINCT FROM $3 ",
+            $active,
+            r"
+            ) policy ON true
+            ORDER BY 2, 3
+            "
+        )
+    };
+}
+
 impl PolicyEvaluator {
     /// An evaluator for a database of this schema.
     pub fn new(schema: &SchemaState) -> Self {
-        // The new indexes begin with the scope and then `active`: inactive rows are not read.
-        let active = if schema.knows_active() {
-            "AND active"
-        } else {
-            ""
-        };
         Self {
             compiled: HashMap::new(),
             last: None,
-            // The second look at the rows is behind a filter that is decided once: where the sum is
-            // what we know, they are summed up and not sent, sorted or stored.
-            sql: format!(
-                "SELECT print.sum, policy.level, policy.id, policy.uuid, policy.policy \
-                 FROM ( \
-                     SELECT coalesce(sum(hashtextextended(uuid || policy, 2 * id::bigint + level)), 0)::text AS sum \
-                     FROM ( \
-                         SELECT 0 AS level, id, uuid, policy FROM repositoryimmutabilitypolicy \
-                         WHERE repository_id = $1 {active} \
-                         UNION ALL \
-                         SELECT 1, id, uuid, policy FROM namespaceimmutabilitypolicy \
-                         WHERE namespace_id = $2 {active} \
-                     ) known \
-                 ) print \
-                 LEFT JOIN LATERAL ( \
-                     SELECT 0 AS level, id, uuid, policy FROM repositoryimmutabilitypolicy \
-                     WHERE repository_id = $1 {active} AND print.sum IS DISTINCT FROM $3 \
-                     UNION ALL \
-                     SELECT 1, id, uuid, policy FROM namespaceimmutabilitypolicy \
-                     WHERE namespace_id = $2 {active} AND print.sum IS DISTINCT FROM $3 \
-                 ) policy ON true \
-                 ORDER BY 2, 3"
-            ),
+            // The new indexes begin with the scope and then `active`: inactive rows are not read.
+            sql: if schema.knows_active() {
+                policies_of_a_push!("AND active")
+            } else {
+                policies_of_a_push!("")
+            },
         }
     }
 
     /// The statement that one push takes, for whoever explains it.
     pub fn statement(&self) -> &str {
-        &self.sql
+        self.sql
     }
 
     /// Decides on pushes into a repository.
@@ -103,7 +121,7 @@ impl PolicyEvaluator {
         let print = known.as_ref().map(|last| last.print.as_str());
         let mut now = None;
         let mut rows = Vec::new();
-        for row in pg.query(&self.sql, &[&repository.0, &namespace.0, &print])? {
+        for row in pg.query(self.sql, &[&repository.0, &namespace.0, &print])? {
             now = Some(row.read::<String>(0)?);
             let Some(level) = row.read::<Option<i32>>(1)? else {
                 continue;

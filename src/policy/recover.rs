@@ -127,11 +127,9 @@ fn life_of(
 /// Ends a worker that holds its lock and has not been heard of; whether there was one.
 fn end_frozen(session: &mut WriteSession, id: OperationId) -> Result<bool, PolicyError> {
     let row = session.query_opt(
-        &format!(
-            "SELECT true FROM quay_doctor.operation \
-             WHERE id = $1 AND heartbeat_at < clock_timestamp() - interval '{FROZEN_AFTER}'"
-        ),
-        &[&id.0],
+        "SELECT true FROM quay_doctor.operation \
+         WHERE id = $1 AND heartbeat_at < clock_timestamp() - $2::text::interval",
+        &[&id.0, &FROZEN_AFTER],
     )?;
     let (Some(_), Some(pid)) = (row, holder_of(session, id)?) else {
         return Ok(false);

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use chrono::{Duration, NaiveDateTime};
+use sea_query::{Cond, Expr, ExprTrait as _, JoinType, Query, SelectStatement};
 
 use crate::evaluate::{Act, Found, TagRow};
-use crate::pg::{Columns, PgError, Row, Statements, Streams, ToSql};
+use crate::pg::{Built, Columns, PgError, Row, Statements, Streams};
 use crate::quay::{
     AuditEntryId, AuditKind, AuditedChange, ImmutabilityChange, MARK_KEY, NamespaceId,
     RepositoryId, UnixMillis,
@@ -52,7 +53,9 @@ pub fn audit_log(pg: &mut impl Statements) -> Result<AuditLog, PgError> {
             (false, _) => {}
             (true, false) => return Ok(AuditLog::Unreadable),
             (true, true) => {
-                let row = pg.query_one(&format!("SELECT EXISTS (SELECT FROM {table})"), &[])?;
+                let any = Query::select().expr(Expr::cust("1")).from(table).take();
+                let statement = Built::of(Query::select().expr(Expr::exists(any)));
+                let row = pg.query_one(statement.text(), &statement.values())?;
                 if row.read(0)? {
                     found = AuditLog::Kept;
                 }
@@ -81,15 +84,15 @@ const AT_ONCE: i32 = 1_000;
 /// other text is let through: twice `"tag"`, an escaped letter, a value with a backslash. Python
 /// escapes no letter, so that of Quay's own entries only names beyond ASCII, or with a quote, a
 /// backslash or a control character, take the long way.
-const ABOUT_NAMES: &str = r#"
-    (split_part(e.metadata_json, '"tag"', 3) <> ''
+const ABOUT_NAMES: &str = r#"(
+    split_part(e.metadata_json, '"tag"', 3) <> ''
         OR strpos(e.metadata_json, '\u0074') > 0
         OR strpos(e.metadata_json, '\u0061') > 0
         OR strpos(e.metadata_json, '\u0067') > 0
         OR strpos(split_part(split_part(e.metadata_json, '"tag"', 2), '"', 2), '\') > 0
         OR split_part(split_part(e.metadata_json, '"tag"', 2), '"', 2)
-            IN (SELECT unnest($3::text[])))
-"#;
+            IN (SELECT unnest($1::text[]))
+)"#;
 
 /// What users did to some tags: the newest act on each that says something.
 #[derive(Debug, Default)]
@@ -143,27 +146,26 @@ impl AuditTrail {
     fn read_table_on(
         &mut self,
         pg: &mut impl Streams,
-        table: &str,
+        table: &'static str,
         repository: RepositoryId,
         after: Option<AuditEntryId>,
         most: usize,
     ) -> Result<(), PgError> {
-        let kind = AuditKind::ChangeTagImmutability.name();
         let mark = format!("\"{MARK_KEY}\":");
-        let after = after.map_or(0, |entry| entry.0);
         // Of our own entries there can be as many as tags of a run; the server leaves them out.
-        let sql = format!(
-            r"
-            SELECT e.id::bigint, e.repository_id, e.datetime, e.metadata_json
-            FROM {table} e
-            JOIN logentrykind k ON k.id = e.kind_id AND k.name = $1
-            WHERE e.repository_id = $2 AND e.id > $3::bigint
-                AND left(split_part(e.metadata_json, $4, 2), 1) NOT BETWEEN '1' AND '9'
-            "
+        let by_others = Expr::cust_with_values(
+            "left(split_part(e.metadata_json, $1, 2), 1) NOT BETWEEN '1' AND '9'",
+            [mark],
         );
-        let params: [&(dyn ToSql + Sync); 4] = [&kind, &repository.0, &after, &mark];
+        let after = after.map(|entry| Expr::cust_with_values("e.id > $1::bigint", [entry.0]));
+        let statement = Built::of(
+            changes_in(table)
+                .and_where(Expr::col(("e", "repository_id")).eq(repository.0))
+                .and_where_option(after)
+                .and_where(by_others),
+        );
         let newest = &mut self.newest;
-        pg.stream(&sql, &params, AT_ONCE, |rows| {
+        pg.stream(statement.text(), &statement.values(), AT_ONCE, |rows| {
             for row in &rows {
                 if let Some((tag, act)) = audited(row)?
                     && says_something(&act)
@@ -218,6 +220,28 @@ pub fn acts_on(
     Ok(acts.into_values().collect())
 }
 
+/// The `change_tag_immutability` entries of a table of the audit log, called `e`, for [`audited`].
+fn changes_in(table: &'static str) -> SelectStatement {
+    let kind = AuditKind::ChangeTagImmutability.name();
+    Query::select()
+        .expr(Expr::cust("e.id::bigint"))
+        .columns([
+            ("e", "repository_id"),
+            ("e", "datetime"),
+            ("e", "metadata_json"),
+        ])
+        .from_as(table, "e")
+        .join_as(
+            JoinType::InnerJoin,
+            "logentrykind",
+            "k",
+            Cond::all()
+                .add(Expr::col(("k", "id")).equals(("e", "kind_id")))
+                .add(Expr::col(("k", "name")).eq(kind)),
+        )
+        .take()
+}
+
 /// Gives every entry about one of these tags to `take`, in no order.
 fn entries(
     pg: &mut impl Streams,
@@ -227,8 +251,7 @@ fn entries(
 ) -> Result<(), PgError> {
     let repositories: BTreeSet<i32> = asked.iter().map(|(id, _)| id.0).collect();
     let repositories: Vec<i32> = repositories.into_iter().collect();
-    let names: Vec<&str> = asked.iter().map(|(_, name)| *name).collect();
-    let kind = AuditKind::ChangeTagImmutability.name();
+    let names: Vec<String> = asked.iter().map(|(_, name)| (*name).to_owned()).collect();
     for table in TABLES {
         if pg
             .query_one("SELECT to_regclass($1::text)::oid", &[&table])?
@@ -237,17 +260,15 @@ fn entries(
         {
             continue;
         }
-        let sql = format!(
-            r"
-            SELECT e.id::bigint, e.repository_id, e.datetime, e.metadata_json
-            FROM {table} e
-            JOIN logentrykind k ON k.id = e.kind_id AND k.name = $1
-            WHERE e.repository_id = ANY ($2) AND ($4::timestamp IS NULL OR e.datetime >= $4)
-                AND {ABOUT_NAMES}
-            "
+        let of_repositories =
+            Expr::cust_with_values("e.repository_id = ANY ($1)", [repositories.clone()]);
+        let statement = Built::of(
+            changes_in(table)
+                .and_where(of_repositories)
+                .and_where_option(since.map(|since| Expr::col(("e", "datetime")).gte(since)))
+                .and_where(Expr::cust_with_values(ABOUT_NAMES, [names.clone()])),
         );
-        let params: [&(dyn ToSql + Sync); 4] = [&kind, &repositories, &names, &since];
-        pg.stream(&sql, &params, AT_ONCE, |rows| {
+        pg.stream(statement.text(), &statement.values(), AT_ONCE, |rows| {
             for row in &rows {
                 if let Some((tag, act)) = audited(row)?
                     && asked.contains(&(tag.0, &*tag.1))

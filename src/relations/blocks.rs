@@ -3,12 +3,14 @@
 //! Messages cost, not bytes: eighty thousand rows in one message reach us several times faster
 //! than in as many messages (docs/scan.md has the figures).
 
+use sea_query::{Cond, Expr, ExprTrait as _, Query, Value};
+
 use crate::evaluate::{Mark, TagRow};
 use crate::pattern::Openings;
-use crate::pg::{Columns, PgError, ReadSnapshot, Statements};
+use crate::pg::{Built, Columns, PgError, ReadSnapshot, Statements};
 use crate::quay::{RepositoryId, UnixMillis};
 
-use super::tags::{TAG_COLUMNS, tag_row};
+use super::tags::tag_row;
 
 /// The largest repository id whose mark fits into an `integer`.
 pub const LARGEST_MARKED: i32 = i32::MAX >> 3;
@@ -40,33 +42,40 @@ pub enum Handed {
 }
 
 impl Handed {
-    /// Whether a row is meant, as of `$1`, and handed over. One CASE, so that the tests are made in
+    /// Whether a row is meant, as of `now`, and handed over. One CASE, so that the tests are made in
     /// this order and not in the planner's: most rows are turned away by the first or the second.
-    ///
-    /// `ascii` is the first character's code point where the server's encoding is UTF-8, and 0 of
-    /// an empty text; the last bit is that of all characters beyond ASCII.
-    fn condition(self) -> String {
+    fn condition(self, now: UnixMillis) -> Expr {
         match self {
-            Self::All => r"
-                CASE WHEN lifetime_end_ms IS NULL OR lifetime_end_ms > $1 THEN NOT hidden
-                    ELSE immutable END"
-                .to_owned(),
-            Self::Immutable => "immutable AND (NOT hidden OR lifetime_end_ms <= $1)".to_owned(),
-            Self::Beginning(openings) => {
-                let bits: String = (0..128_u8)
-                    .map(|code| code == 0 || openings.holds(code))
-                    .chain([true])
-                    .map(|handed| if handed { '1' } else { '0' })
-                    .collect();
-                format!(
-                    r"
-                CASE WHEN immutable THEN NOT hidden OR lifetime_end_ms <= $1
-                    WHEN get_bit(B'{bits}', least(ascii(name), 128)) = 0 THEN false
-                    ELSE NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1) END"
-                )
-            }
+            Self::All => Expr::cust_with_values(
+                "CASE WHEN lifetime_end_ms IS NULL OR lifetime_end_ms > $1 THEN NOT hidden
+                    ELSE immutable END",
+                [now.0],
+            ),
+            Self::Immutable => Expr::cust_with_values(
+                "immutable AND (NOT hidden OR lifetime_end_ms <= $1)",
+                [now.0],
+            ),
+            Self::Beginning(openings) => Expr::cust_with_values(
+                "CASE WHEN immutable THEN NOT hidden OR lifetime_end_ms <= $1
+                    WHEN get_bit($2::bytea, least(ascii(name), 128)) = 0 THEN false
+                    ELSE NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1) END",
+                [Value::from(now.0), bits(openings).into()],
+            ),
         }
     }
+}
+
+/// A bit for each code point that `ascii` may return, from the lowest bit of the first byte on. `ascii`
+/// is the first character's code point where the server's encoding is UTF-8, and 0 of an empty text; the
+/// last bit is that of all characters beyond ASCII.
+fn bits(openings: Openings) -> Vec<u8> {
+    let mut bits = vec![0; 17];
+    for code in 0..=128_u8 {
+        if code == 0 || code == 128 || openings.holds(code) {
+            bits[usize::from(code / 8)] |= 1 << (code % 8);
+        }
+    }
+    bits
 }
 
 /// Whether the server tells a name's first character, whatever it is.
@@ -94,31 +103,39 @@ impl Pages {
 }
 
 impl TagsAt {
-    /// Which rows are handed over, of the part `$2` of `$3`.
-    pub(super) fn rows(&self) -> String {
-        let handed = self.handed.condition();
-        format!("({handed}) AND ($3::int = 1 OR repository_id % $3 = $2::int)")
+    /// Which rows are handed over, of the part that is asked for.
+    pub(super) fn rows(&self) -> Cond {
+        let rows = Cond::all().add(self.handed.condition(self.now));
+        match self.part {
+            (_, 1) => rows,
+            (part, parts) => rows.add(Expr::col("repository_id").modulo(parts).eq(part)),
+        }
     }
 
-    /// The same, of the pages from `$4` up to `$5`. The driver knows no tid; PostgreSQL makes a range of
-    /// pages of any expression that holds no column.
-    fn within(&self) -> String {
-        let rows = self.rows();
-        format!(
-            r"ctid >= format('(%s,0)', $4::bigint)::tid AND ctid < format('(%s,0)', $5::bigint)::tid
-                AND {rows}"
-        )
+    /// The same, of some pages. The driver knows no tid; PostgreSQL makes a range of pages of any
+    /// expression that holds no column.
+    fn within(&self, pages: Pages) -> Cond {
+        let (from, to) = pages.bounds();
+        let here = Expr::cust_with_values(
+            "ctid >= format('(%s,0)', $1::bigint)::tid AND ctid < format('(%s,0)', $2::bigint)::tid",
+            [from, to],
+        );
+        Cond::all().add(here).add(self.rows())
     }
 }
 
-/// A tag's mark as of `$1`. Most tags have no end, and their mark takes one comparison and one sum.
+/// A tag's mark as of `now`. Most tags have no end, and their mark takes one comparison and one sum.
 /// The product, unlike a shift, is an error where there is no room.
-pub(super) const MARK: &str = r"
-    repository_id * 8 + CASE
-        WHEN lifetime_end_ms IS NULL THEN CASE WHEN immutable THEN 2 ELSE 0 END
-        WHEN lifetime_end_ms <= $1 THEN CASE WHEN immutable THEN 7 ELSE 5 END
-        WHEN immutable THEN 3 ELSE 1
-    END";
+pub(super) fn mark(now: UnixMillis) -> Expr {
+    Expr::cust_with_values(
+        "repository_id * 8 + CASE
+            WHEN lifetime_end_ms IS NULL THEN CASE WHEN immutable THEN 2 ELSE 0 END
+            WHEN lifetime_end_ms <= $1 THEN CASE WHEN immutable THEN 7 ELSE 5 END
+            WHEN immutable THEN 3 ELSE 1
+        END",
+        [now.0],
+    )
+}
 
 /// How many pages `tag` has.
 ///
@@ -142,19 +159,17 @@ pub fn tags_of_pages(
     pages: Pages,
     mut take: impl FnMut(Mark, &str),
 ) -> Result<u64, PgError> {
-    let within = tags.within();
-    let (part, parts) = tags.part;
-    let (from, to) = pages.bounds();
-    let row = pg.query_one_of_many(
-        &format!(
-            r"
-            SELECT string_agg(name, E'\n'), string_agg(int4send({MARK}), '')
-            FROM tag
-            WHERE {within}
-            "
-        ),
-        &[&tags.now.0, &part, &parts, &from, &to],
-    )?;
+    let statement = Built::of(
+        Query::select()
+            .expr(Expr::cust(r"string_agg(name, E'\n')"))
+            .expr(Expr::cust_with_expr(
+                "string_agg(int4send($1), '')",
+                mark(tags.now),
+            ))
+            .from("tag")
+            .cond_where(tags.within(pages)),
+    );
+    let row = pg.query_one_of_many(statement.text(), &statement.values())?;
     let (Some(names), Some(marks)) = (row.read::<Option<&str>>(0)?, row.read::<Option<&[u8]>>(1)?)
     else {
         return Ok(0);
@@ -177,13 +192,14 @@ fn one_by_one(
     pages: Pages,
     mut take: impl FnMut(Mark, &str),
 ) -> Result<u64, PgError> {
-    let within = tags.within();
-    let (part, parts) = tags.part;
-    let (from, to) = pages.bounds();
-    let rows = pg.query(
-        &format!("SELECT name, {MARK} FROM tag WHERE {within}"),
-        &[&tags.now.0, &part, &parts, &from, &to],
-    )?;
+    let statement = Built::of(
+        Query::select()
+            .column("name")
+            .expr(mark(tags.now))
+            .from("tag")
+            .cond_where(tags.within(pages)),
+    );
+    let rows = pg.query(statement.text(), &statement.values())?;
     for row in &rows {
         take(Mark(row.read(1)?), row.read(0)?);
     }
@@ -202,17 +218,16 @@ pub fn marked_tags_named(
 ) -> Result<Vec<TagRow>, PgError> {
     let repositories: Vec<i32> = repositories.iter().map(|id| id.0).collect();
     pg.query(
-        &format!(
-            r"
-            SELECT {TAG_COLUMNS}
-            FROM (SELECT DISTINCT * FROM unnest($2::int[], $3::text[]) AS u (repository_id, name))
-                AS wanted
-            JOIN tag USING (repository_id, name)
-            WHERE NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1)
-                OR immutable AND lifetime_end_ms <= $1
-            ORDER BY id
-            "
-        ),
+        r"
+        SELECT id, repository_id, name, manifest_id, lifetime_start_ms, lifetime_end_ms,
+            immutable, hidden
+        FROM (SELECT DISTINCT * FROM unnest($2::int[], $3::text[]) AS u (repository_id, name))
+            AS wanted
+        JOIN tag USING (repository_id, name)
+        WHERE NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1)
+            OR immutable AND lifetime_end_ms <= $1
+        ORDER BY id
+        ",
         &[&now.0, &repositories, &names],
     )?
     .iter()

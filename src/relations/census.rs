@@ -1,7 +1,9 @@
 //! Namespaces and repositories: names, and who governs what.
 
+use sea_query::Query;
+
 use crate::evaluate::{Namespace, Registry, Repository, Source};
-use crate::pg::{Columns, PgError, Statements};
+use crate::pg::{Built, Columns, PgError, Statements};
 use crate::quay::{NamespaceId, RepositoryId};
 
 /// Which part of the registry is meant, by name.
@@ -78,8 +80,8 @@ pub fn add_sources(pg: &mut impl Statements, registry: &mut Registry) -> Result<
             (false, _) => {}
             (true, false) => registry.sources_unreadable = Some(table),
             (true, true) => {
-                let rows = pg.query(&format!("SELECT organization_id FROM {table}"), &[])?;
-                for row in rows {
+                let ids = Built::of(Query::select().column("organization_id").from(table));
+                for row in pg.query(ids.text(), &ids.values())? {
                     let id = NamespaceId(row.read(0)?);
                     if registry.namespaces.contains_key(&id) {
                         registry.sources.insert(id, source);

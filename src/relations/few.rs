@@ -1,8 +1,10 @@
 //! Immutable tags by Quay's own index, where they are so few that most pages need no look.
 
-use super::blocks::{MARK, TagsAt};
+use sea_query::{Expr, ExprTrait as _, Query};
+
+use super::blocks::{TagsAt, mark};
 use crate::evaluate::Mark;
-use crate::pg::{Columns, PgError, ReadSnapshot, Statements, Streams};
+use crate::pg::{Built, Columns, PgError, ReadSnapshot, Statements, Streams};
 
 /// One tag in so many may be immutable. Each is fetched by itself and sent as a row of its own, which
 /// costs ten times what a row costs that is passed by.
@@ -14,21 +16,6 @@ const PAGES_IN_TURN: f64 = 50.0;
 
 /// Rows a message exchange.
 const BATCH: i32 = 10_000;
-
-/// Whether `tag` has an index that the planner may use, whole, whose first columns are these.
-const INDEXED: &str = r"
-    EXISTS (
-        SELECT FROM pg_index i
-        JOIN pg_class c ON c.oid = i.indexrelid
-        JOIN pg_am m ON m.oid = c.relam
-        WHERE i.indrelid = 'tag'::regclass AND m.amname = 'btree'
-            AND i.indisvalid AND i.indisready AND i.indpred IS NULL
-            AND ARRAY(SELECT a.attname::text
-                    FROM unnest(i.indkey) WITH ORDINALITY AS k (number, place)
-                    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
-                    WHERE k.place <= cardinality($1::text[])
-                    ORDER BY k.place) = $1
-    )";
 
 /// Repositories by their ids, whether there is a row of them or not: from the first up to, and without,
 /// the second; where one is not given, there is no end on that side.
@@ -61,14 +48,35 @@ impl Statistics {
     }
 }
 
+/// Whether `tag` has an index that the planner may use, whole, whose first columns are these.
+fn is_indexed(pg: &mut impl Statements, columns: &[&str]) -> Result<bool, PgError> {
+    let row = pg.query_one(
+        r"
+        SELECT EXISTS (
+            SELECT FROM pg_index i
+            JOIN pg_class c ON c.oid = i.indexrelid
+            JOIN pg_am m ON m.oid = c.relam
+            WHERE i.indrelid = 'tag'::regclass AND m.amname = 'btree'
+                AND i.indisvalid AND i.indisready AND i.indpred IS NULL
+                AND ARRAY(SELECT a.attname::text
+                        FROM unnest(i.indkey) WITH ORDINALITY AS k (number, place)
+                        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+                        WHERE k.place <= cardinality($1::text[])
+                        ORDER BY k.place) = $1
+        )
+        ",
+        &[&columns],
+    )?;
+    row.read(0)
+}
+
 /// The largest repository id that a tag has, gone repositories included; none where there is no tag,
 /// or where no index tells it at once.
 ///
 /// # Errors
 /// [`PgError`] where the server does not answer with rows.
 pub fn largest_repository_of_tags(pg: &mut impl Statements) -> Result<Option<i32>, PgError> {
-    let row = pg.query_one(&format!("SELECT {INDEXED}"), &[&vec!["repository_id"]])?;
-    if !row.read::<bool>(0)? {
+    if !is_indexed(pg, &["repository_id"])? {
         return Ok(None);
     }
     let row = pg.query_one("SELECT max(repository_id) FROM tag", &[])?;
@@ -85,34 +93,34 @@ pub fn ranges_of_few_immutable_tags(
     pg: &mut impl Statements,
     at_most: usize,
 ) -> Result<Option<Vec<Repositories>>, PgError> {
-    let columns = vec!["repository_id", "immutable"];
+    if !is_indexed(pg, &["repository_id", "immutable"])? {
+        return Ok(None);
+    }
     let row = pg.query_one(
-        &format!(
-            r"
-            SELECT {INDEXED}, greatest(c.reltuples, 0)::float8,
-                pg_relation_size(c.oid)::float8 / current_setting('block_size')::float8,
-                pg_relation_size(c.oid) <= pg_size_bytes(current_setting('effective_cache_size')),
-                (SELECT i.most_common_vals::text::bool[] FROM pg_stats i
-                    WHERE (i.schemaname, i.tablename) = (n.nspname, c.relname)
-                        AND i.attname = 'immutable' AND NOT i.inherited),
-                (SELECT i.most_common_freqs FROM pg_stats i
-                    WHERE (i.schemaname, i.tablename) = (n.nspname, c.relname)
-                        AND i.attname = 'immutable' AND NOT i.inherited),
-                ARRAY(SELECT DISTINCT unnest(r.most_common_vals::text::int[]
-                            || r.histogram_bounds::text::int[]) FROM pg_stats r
-                    WHERE (r.schemaname, r.tablename) = (n.nspname, c.relname)
-                        AND r.attname = 'repository_id' AND NOT r.inherited
-                    ORDER BY 1)
-            FROM pg_class c
-            JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE c.oid = 'tag'::regclass
-            "
-        ),
-        &[&columns],
+        r"
+        SELECT greatest(c.reltuples, 0)::float8,
+            pg_relation_size(c.oid)::float8 / current_setting('block_size')::float8,
+            pg_relation_size(c.oid) <= pg_size_bytes(current_setting('effective_cache_size')),
+            (SELECT i.most_common_vals::text::bool[] FROM pg_stats i
+                WHERE (i.schemaname, i.tablename) = (n.nspname, c.relname)
+                    AND i.attname = 'immutable' AND NOT i.inherited),
+            (SELECT i.most_common_freqs FROM pg_stats i
+                WHERE (i.schemaname, i.tablename) = (n.nspname, c.relname)
+                    AND i.attname = 'immutable' AND NOT i.inherited),
+            ARRAY(SELECT DISTINCT unnest(r.most_common_vals::text::int[]
+                        || r.histogram_bounds::text::int[]) FROM pg_stats r
+                WHERE (r.schemaname, r.tablename) = (n.nspname, c.relname)
+                    AND r.attname = 'repository_id' AND NOT r.inherited
+                ORDER BY 1)
+        FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid = 'tag'::regclass
+        ",
+        &[],
     )?;
-    let values: Option<Vec<bool>> = row.read(4)?;
-    let frequencies: Option<Vec<f32>> = row.read(5)?;
-    let (true, Some(values), Some(frequencies)) = (row.read(0)?, values, frequencies) else {
+    let values: Option<Vec<bool>> = row.read(3)?;
+    let frequencies: Option<Vec<f32>> = row.read(4)?;
+    let (Some(values), Some(frequencies)) = (values, frequencies) else {
         return Ok(None);
     };
     // A value that a sample had but once is not among the common ones: what is not false may be true.
@@ -121,14 +129,14 @@ pub fn ranges_of_few_immutable_tags(
         return Ok(None);
     };
     let statistics = Statistics {
-        tags: row.read(1)?,
-        pages: row.read(2)?,
+        tags: row.read(0)?,
+        pages: row.read(1)?,
         share: 1.0 - f64::from(mutable),
-        in_memory: row.read(3)?,
+        in_memory: row.read(2)?,
     };
     let few = statistics.are_few();
     tracing::debug!(?statistics, few, "immutable tags");
-    let ids: Vec<i32> = row.read(6)?;
+    let ids: Vec<i32> = row.read(5)?;
     Ok(few.then(|| ranges(&ids, at_most)))
 }
 
@@ -170,29 +178,25 @@ pub fn tags_of_repositories(
     repositories: Repositories,
     mut take: impl FnMut(Mark, &str),
 ) -> Result<u64, PgError> {
-    let (part, parts) = tags.part;
-    let rows = tags.rows();
     let Repositories { from, to } = repositories;
+    let id = || Expr::col("repository_id");
+    let statement = Built::of(
+        Query::select()
+            .column("name")
+            .expr(mark(tags.now))
+            .from("tag")
+            .and_where_option(from.map(|from| id().gte(from)))
+            .and_where_option(to.map(|to| id().lt(to)))
+            .cond_where(tags.rows()),
+    );
     let mut given = 0;
-    pg.stream(
-        &format!(
-            r"
-            SELECT name, {MARK}
-            FROM tag
-            WHERE ($4::int IS NULL OR repository_id >= $4) AND ($5::int IS NULL OR repository_id < $5)
-                AND {rows}
-            "
-        ),
-        &[&tags.now.0, &part, &parts, &from, &to],
-        BATCH,
-        |rows| {
-            given += rows.len() as u64;
-            for row in &rows {
-                take(Mark(row.read(1)?), row.read(0)?);
-            }
-            Ok::<_, PgError>(std::ops::ControlFlow::Continue(()))
-        },
-    )?;
+    pg.stream(statement.text(), &statement.values(), BATCH, |rows| {
+        given += rows.len() as u64;
+        for row in &rows {
+            take(Mark(row.read(1)?), row.read(0)?);
+        }
+        Ok::<_, PgError>(std::ops::ControlFlow::Continue(()))
+    })?;
     Ok(given)
 }
 

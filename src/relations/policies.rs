@@ -1,10 +1,11 @@
 //! Rows of the two policy tables, whether the `active` column is there or not.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use sea_query::{Expr, ExprTrait as _, LockType, Order, Query};
 
 use crate::evaluate::{Activity, PolicyRow};
 use crate::journal::SchemaState;
-use crate::pg::{Columns, PgError, Row, Statements, WriteTransaction};
+use crate::pg::{Built, Columns, PgError, Row, Statements, WriteTransaction};
 use crate::quay::{
     NamespaceId, PolicyRowId, PolicyTable, PolicyText, PolicyUuid, RepositoryId, Scope,
 };
@@ -42,7 +43,7 @@ pub fn policies(
     schema: PolicySchema,
     of: &PoliciesOf,
 ) -> Result<Vec<PolicyRow>, PgError> {
-    policies_locked(pg, schema, of, "")
+    policies_locked(pg, schema, of, None)
 }
 
 /// The same, with a locking clause.
@@ -50,7 +51,7 @@ pub(super) fn policies_locked(
     pg: &mut impl Statements,
     schema: PolicySchema,
     of: &PoliciesOf,
-    lock: &str,
+    lock: Option<LockType>,
 ) -> Result<Vec<PolicyRow>, PgError> {
     let mut rows = Vec::new();
     for table in PolicyTable::IN_LOCK_ORDER {
@@ -66,28 +67,47 @@ pub(super) fn policies_locked(
         if ids.as_ref().is_some_and(Vec::is_empty) {
             continue;
         }
-        for row in pg.query(&select(table, schema, lock), &[&ids])? {
+        let statement = select(table, schema, ids, lock);
+        for row in pg.query(statement.text(), &statement.values())? {
             rows.push(policy_row(table, &row)?);
         }
     }
     Ok(rows)
 }
 
-/// The statement's shape depends on the table and its columns only; every value is a parameter.
-fn select(table: PolicyTable, schema: PolicySchema, lock: &str) -> String {
-    let active = if schema.active { "active" } else { "true" };
-    let created = if schema.created_date {
-        "created_date"
+fn select(
+    table: PolicyTable,
+    schema: PolicySchema,
+    ids: Option<Vec<i32>>,
+    lock: Option<LockType>,
+) -> Built {
+    let scope = table.scope_column();
+    let active = if schema.active {
+        Expr::col("active")
     } else {
-        "NULL::timestamp"
+        Expr::cust("true")
     };
-    let (name, scope) = (table.name(), table.scope_column());
-    format!(
-        "SELECT id, uuid, {scope}, namespace_id, policy, {active}, {created} \
-         FROM {name} \
-         WHERE $1::int[] IS NULL OR {scope} = ANY ($1) \
-         ORDER BY id {lock}"
-    )
+    let created = if schema.created_date {
+        Expr::col("created_date")
+    } else {
+        Expr::cust("NULL::timestamp")
+    };
+    let mut rows = Query::select();
+    rows.columns(["id", "uuid", scope, "namespace_id", "policy"])
+        .expr(active)
+        .expr(created)
+        .from(table.name())
+        .order_by("id", Order::Asc);
+    if let Some(ids) = ids {
+        rows.and_where(Expr::cust_with_exprs(
+            "$1 = ANY ($2)",
+            [Expr::col(scope), Expr::val(ids)],
+        ));
+    }
+    if let Some(lock) = lock {
+        rows.lock(lock);
+    }
+    Built::of(&rows)
 }
 
 fn policy_row(table: PolicyTable, row: &Row) -> Result<PolicyRow, PgError> {
@@ -130,11 +150,10 @@ impl From<&SchemaState> for PolicySchema {
 /// [`PgError`], of class lock time-out where somebody writes policies for longer than we wait.
 pub fn lock_policy_tables(tx: &mut WriteTransaction<'_>) -> Result<(), PgError> {
     // One message; to the server they are statements one after the other.
-    let locks = PolicyTable::IN_LOCK_ORDER.map(|table| {
-        let name = table.name();
-        format!("LOCK TABLE {name} IN SHARE MODE;")
-    });
-    tx.run(&locks.concat())
+    tx.run(
+        "LOCK TABLE repositoryimmutabilitypolicy IN SHARE MODE;
+         LOCK TABLE namespaceimmutabilitypolicy IN SHARE MODE;",
+    )
 }
 
 /// The same, for a transaction that also writes them: no other one that holds them comes beside it,
@@ -143,13 +162,10 @@ pub fn lock_policy_tables(tx: &mut WriteTransaction<'_>) -> Result<(), PgError> 
 /// # Errors
 /// [`PgError`], of class lock time-out where somebody holds them for longer than we wait.
 pub fn lock_policy_tables_alone(tx: &mut WriteTransaction<'_>) -> Result<(), PgError> {
-    for table in PolicyTable::IN_LOCK_ORDER {
-        tx.run(&format!(
-            "LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE",
-            table.name()
-        ))?;
-    }
-    Ok(())
+    tx.run(
+        "LOCK TABLE repositoryimmutabilitypolicy IN SHARE ROW EXCLUSIVE MODE;
+         LOCK TABLE namespaceimmutabilitypolicy IN SHARE ROW EXCLUSIVE MODE;",
+    )
 }
 
 /// Puts a deleted policy row back, every column as it was; `false` where its id, its uuid or its
@@ -162,23 +178,31 @@ pub fn restore_policy(
     table: PolicyTable,
     row: &serde_json::Value,
 ) -> Result<bool, PgError> {
-    let (name, scope) = (table.name(), table.scope_column());
-    let owner = match table {
-        PolicyTable::Namespace => "\"user\"",
-        PolicyTable::Repository => "repository",
-    };
-    let restored = tx.execute(
-        &format!(
+    let statement = match table {
+        PolicyTable::Namespace => {
             r#"
-            INSERT INTO {name}
+            INSERT INTO namespaceimmutabilitypolicy
             SELECT r.*
-            FROM jsonb_populate_record(NULL::{name}, '{{"active": true}}'::jsonb || $1) r
-            WHERE NOT EXISTS (SELECT FROM {name} p WHERE p.id = r.id OR p.uuid = r.uuid)
-                AND EXISTS (SELECT FROM {owner} o WHERE o.id = r.{scope})
+            FROM jsonb_populate_record(NULL::namespaceimmutabilitypolicy,
+                '{"active": true}'::jsonb || $1) r
+            WHERE NOT EXISTS (
+                    SELECT FROM namespaceimmutabilitypolicy p WHERE p.id = r.id OR p.uuid = r.uuid)
+                AND EXISTS (SELECT FROM "user" o WHERE o.id = r.namespace_id)
             "#
-        ),
-        &[row],
-    )?;
+        }
+        PolicyTable::Repository => {
+            r#"
+            INSERT INTO repositoryimmutabilitypolicy
+            SELECT r.*
+            FROM jsonb_populate_record(NULL::repositoryimmutabilitypolicy,
+                '{"active": true}'::jsonb || $1) r
+            WHERE NOT EXISTS (
+                    SELECT FROM repositoryimmutabilitypolicy p WHERE p.id = r.id OR p.uuid = r.uuid)
+                AND EXISTS (SELECT FROM repository o WHERE o.id = r.repository_id)
+            "#
+        }
+    };
+    let restored = tx.execute(statement, &[row])?;
     Ok(restored == 1)
 }
 
@@ -201,11 +225,14 @@ pub fn hold_policy(
     table: PolicyTable,
     uuid: &PolicyUuid,
 ) -> Result<Option<OwnRow>, PgError> {
-    let name = table.name();
-    let row = tx.query_opt(
-        &format!("SELECT policy, active FROM {name} WHERE uuid = $1 FOR SHARE"),
-        &[&uuid.0],
-    )?;
+    let statement = Built::of(
+        Query::select()
+            .columns(["policy", "active"])
+            .from(table.name())
+            .and_where(Expr::col("uuid").eq(&*uuid.0))
+            .lock(LockType::Share),
+    );
+    let row = tx.query_opt(statement.text(), &statement.values())?;
     row.map(|row| {
         let active: bool = row.read(1)?;
         Ok(OwnRow {
@@ -255,6 +282,31 @@ pub fn insert_policy(
     Ok((PolicyRowId(row.read(0)?), row.read(1)?))
 }
 
+/// The statement of [`change_policy`], by its table.
+macro_rules! change_policy {
+    ($table:literal) => {
+        concat!(
+            r"
+            WITH before AS (
+                SELECT id, to_jsonb(p) AS row
+                FROM ",
+            $table,
+            r" p
+                WHERE uuid = $1 AND policy = $2 AND active = $3
+                FOR NO KEY UPDATE
+            )
+            UPDATE ",
+            $table,
+            r" p
+            SET policy = $4, active = $5
+            FROM before
+            WHERE p.id = before.id
+            RETURNING p.id, before.row, to_jsonb(p)
+            "
+        )
+    };
+}
+
 /// Gives a policy row its new text and activity where it is still as expected; its id and both
 /// images, or `None`.
 ///
@@ -267,24 +319,13 @@ pub fn change_policy(
     from: &OwnRow,
     to: &OwnRow,
 ) -> Result<Option<PolicyImages>, PgError> {
-    let name = table.name();
     let active = |row: &OwnRow| row.activity == Activity::Active;
+    let statement = match table {
+        PolicyTable::Namespace => change_policy!("namespaceimmutabilitypolicy"),
+        PolicyTable::Repository => change_policy!("repositoryimmutabilitypolicy"),
+    };
     let row = tx.query_opt(
-        &format!(
-            r"
-            WITH before AS (
-                SELECT id, to_jsonb(p) AS row
-                FROM {name} p
-                WHERE uuid = $1 AND policy = $2 AND active = $3
-                FOR NO KEY UPDATE
-            )
-            UPDATE {name} p
-            SET policy = $4, active = $5
-            FROM before
-            WHERE p.id = before.id
-            RETURNING p.id, before.row, to_jsonb(p)
-            "
-        ),
+        statement,
         &[
             &uuid.0,
             &from.text.0,
@@ -324,18 +365,15 @@ pub fn delete_policy(
     uuid: &PolicyUuid,
     expected: &OwnRow,
 ) -> Result<Option<(PolicyRowId, serde_json::Value)>, PgError> {
-    let name = table.name();
-    let row = tx.query_opt(
-        &format!(
-            "DELETE FROM {name} p WHERE uuid = $1 AND policy = $2 AND active = $3 \
-             RETURNING id, to_jsonb(p)"
-        ),
-        &[
-            &uuid.0,
-            &expected.text.0,
-            &(expected.activity == Activity::Active),
-        ],
-    )?;
+    let statement = Built::of(
+        Query::delete()
+            .from_table(table.name())
+            .and_where(Expr::col("uuid").eq(&*uuid.0))
+            .and_where(Expr::col("policy").eq(&*expected.text.0))
+            .and_where(Expr::col("active").eq(expected.activity == Activity::Active))
+            .returning(Query::returning().exprs([Expr::col("id"), whole_row(table)])),
+    );
+    let row = tx.query_opt(statement.text(), &statement.values())?;
     row.map(|row| Ok((PolicyRowId(row.read(0)?), row.read(1)?)))
         .transpose()
 }
@@ -355,4 +393,12 @@ pub fn lock_scope(tx: &mut WriteTransaction<'_>, scope: Scope) -> Result<(), PgE
         &[&key],
     )?;
     Ok(())
+}
+
+/// A row of a policy table as JSON.
+pub(super) fn whole_row(table: PolicyTable) -> Expr {
+    Expr::cust(match table {
+        PolicyTable::Namespace => "to_jsonb(namespaceimmutabilitypolicy)",
+        PolicyTable::Repository => "to_jsonb(repositoryimmutabilitypolicy)",
+    })
 }

@@ -1,8 +1,10 @@
 //! Corrections of policy rows: read under lock, removed, mended, put back.
 
-use super::policies::{PoliciesOf, PolicySchema, policies_locked};
+use sea_query::{Expr, ExprTrait as _, LockType, Query};
+
+use super::policies::{PoliciesOf, PolicySchema, policies_locked, whole_row};
 use crate::evaluate::PolicyRow;
-use crate::pg::{Columns, PgError, Statements, WriteTransaction};
+use crate::pg::{Built, Columns, PgError, Statements, WriteTransaction};
 use crate::quay::{NamespaceId, PolicyRowId, PolicyTable, PolicyText, PolicyUuid};
 
 /// Reads the policies of some scopes and holds their rows until the transaction ends: nobody
@@ -15,7 +17,7 @@ pub fn hold_policies(
     schema: PolicySchema,
     of: &PoliciesOf,
 ) -> Result<Vec<PolicyRow>, PgError> {
-    policies_locked(tx, schema, of, "FOR UPDATE")
+    policies_locked(tx, schema, of, Some(LockType::Update))
 }
 
 /// Deletes a policy row that has this text; the whole row as it was, or `None` where it has not.
@@ -28,11 +30,14 @@ pub fn remove_policy(
     id: PolicyRowId,
     text: &PolicyText,
 ) -> Result<Option<serde_json::Value>, PgError> {
-    let name = table.name();
-    let removed = tx.query_opt(
-        &format!("DELETE FROM {name} p WHERE id = $1 AND policy = $2 RETURNING to_jsonb(p)"),
-        &[&id.0, &text.0],
-    )?;
+    let statement = Built::of(
+        Query::delete()
+            .from_table(table.name())
+            .and_where(Expr::col("id").eq(id.0))
+            .and_where(Expr::col("policy").eq(&*text.0))
+            .returning(Query::returning().expr(whole_row(table))),
+    );
+    let removed = tx.query_opt(statement.text(), &statement.values())?;
     removed.map(|row| row.read(0)).transpose()
 }
 

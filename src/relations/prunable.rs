@@ -45,13 +45,17 @@ pub fn prune_before(
     .read(0)
 }
 
-/// An operation's row may go.
-const MAY_GO: &str = r"
+/// An operation's row, called `o`, may go.
+macro_rules! may_go {
+    () => {
+        r"
     NOT EXISTS (SELECT FROM quay_doctor.kept k
         WHERE k.operation_id = o.id AND k.withdrawn_at IS NULL)
     AND NOT EXISTS (SELECT FROM repositoryimmutabilitypolicy p WHERE p.uuid = o.policy_uuid)
     AND NOT EXISTS (SELECT FROM namespaceimmutabilitypolicy p WHERE p.uuid = o.policy_uuid)
-    AND NOT EXISTS (SELECT FROM quay_doctor.operation child WHERE child.parent_id = o.id)";
+    AND NOT EXISTS (SELECT FROM quay_doctor.operation child WHERE child.parent_id = o.id)"
+    };
+}
 
 /// The operations that ended before a moment, oldest first, from after `after` on, at most `limit`.
 /// An operation that others belong to stays until they are gone: they come first, for they began
@@ -66,9 +70,11 @@ pub fn prunable(
     limit: u32,
 ) -> Result<Vec<Prunable>, JournalError> {
     let rows = pg.query(
-        &format!(
+        concat!(
             r"
-            SELECT o.id, o.kind, o.finished_at, c.may_go, c.immutable, k.kept, {MAY_GO}
+            SELECT o.id, o.kind, o.finished_at, c.may_go, c.immutable, k.kept,",
+            may_go!(),
+            r"
             FROM (
                 SELECT * FROM quay_doctor.operation
                 WHERE finished_at < $1 AND id > $2
@@ -134,8 +140,13 @@ pub fn hold_ended(
 /// # Errors
 /// [`PgError`], of class privilege where a right is missing.
 pub fn ask_to_prune(tx: &mut WriteTransaction<'_>) -> Result<(), PgError> {
-    for table in ["tag_change", "policy_change", "kept", "operation"] {
-        tx.execute(&format!("DELETE FROM quay_doctor.{table} WHERE false"), &[])?;
+    for asking in [
+        "DELETE FROM quay_doctor.tag_change WHERE false",
+        "DELETE FROM quay_doctor.policy_change WHERE false",
+        "DELETE FROM quay_doctor.kept WHERE false",
+        "DELETE FROM quay_doctor.operation WHERE false",
+    ] {
+        tx.execute(asking, &[])?;
     }
     Ok(())
 }
@@ -184,10 +195,12 @@ pub fn prune_operation(
     operation: OperationId,
 ) -> Result<bool, PgError> {
     let gone = tx.execute(
-        &format!(
+        concat!(
             r"
             DELETE FROM quay_doctor.operation o
-            WHERE o.id = $1 AND o.finished_at IS NOT NULL AND {MAY_GO}
+            WHERE o.id = $1 AND o.finished_at IS NOT NULL AND",
+            may_go!(),
+            r"
                 AND NOT EXISTS (SELECT FROM quay_doctor.tag_change c WHERE c.operation_id = o.id)
             "
         ),
@@ -196,11 +209,11 @@ pub fn prune_operation(
     if gone == 0 {
         return Ok(false);
     }
-    for table in ["policy_change", "kept"] {
-        tx.execute(
-            &format!("DELETE FROM quay_doctor.{table} WHERE operation_id = $1"),
-            &[&operation.0],
-        )?;
+    for left in [
+        "DELETE FROM quay_doctor.policy_change WHERE operation_id = $1",
+        "DELETE FROM quay_doctor.kept WHERE operation_id = $1",
+    ] {
+        tx.execute(left, &[&operation.0])?;
     }
     Ok(true)
 }

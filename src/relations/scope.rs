@@ -1,7 +1,9 @@
 //! The scope of a policy operation: found by name, walked by keyset.
 
+use sea_query::{Cond, Expr, ExprTrait as _, Order, Query, Value};
+
 use crate::pattern::SqlCondition;
-use crate::pg::{Columns, PgError, Row, Statements, ToSql};
+use crate::pg::{Built, Columns, PgError, Row, Statements};
 use crate::quay::{Immutability, NamespaceId, RepositoryId, Scope, TagId, UnixMillis};
 
 /// A row of `"user"`, as far as a policy operation asks.
@@ -150,32 +152,30 @@ pub fn mutable_tags(
     most: u32,
 ) -> Result<Option<Vec<PagedTag>>, PgError> {
     let (name, id) = after.unwrap_or(("", TagId(0)));
-    let limit = i64::from(most) + 1;
-    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&repository.0, &now.0, &name, &id.0, &limit];
-    let narrowed = narrowing.map(|condition| condition.render("name", params.len() + 1));
-    let mut condition = "true";
-    if let Some(sql) = &narrowed {
-        condition = &sql.text;
-        let texts = sql.parameters.iter();
-        params.extend(texts.map(|text| text as &(dyn ToSql + Sync)));
-    }
-    let rows = pg.query(
-        &format!(
-            r"
-            SELECT id, name, expires
-            FROM (
-                SELECT id, name, lifetime_end_ms IS NOT NULL AS expires
-                FROM tag
-                WHERE repository_id = $1 AND NOT immutable AND NOT hidden
-                    AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $2)
-                    AND (name, id) > ($3, $4) AND ({condition})
-                LIMIT $5
-            ) few
-            ORDER BY name, id
-            "
-        ),
-        &params,
-    )?;
+    let name_column = Expr::col("name");
+    let few = Query::select()
+        .columns(["id", "name"])
+        .expr_as(Expr::col("lifetime_end_ms").is_not_null(), "expires")
+        .from("tag")
+        .and_where(Expr::col("repository_id").eq(repository.0))
+        .and_where(Expr::col("immutable").not())
+        .and_where(Expr::col("hidden").not())
+        .cond_where(alive_at(now))
+        .and_where(Expr::cust_with_values(
+            "(name, id) > ($1, $2)",
+            [Value::from(name), id.0.into()],
+        ))
+        .cond_where(narrowing.map_or_else(Cond::all, |narrowing| narrowing.on(&name_column)))
+        .limit(u64::from(most) + 1)
+        .take();
+    let statement = Built::of(
+        Query::select()
+            .columns(["id", "name", "expires"])
+            .from_subquery(few, "few")
+            .order_by("name", Order::Asc)
+            .order_by("id", Order::Asc),
+    );
+    let rows = pg.query(statement.text(), &statement.values())?;
     if rows.len() > most as usize {
         return Ok(None);
     }
@@ -249,36 +249,49 @@ pub fn pushed_since(
     now: UnixMillis,
     limit: u32,
 ) -> Result<Vec<(TagId, RepositoryId, String)>, PgError> {
-    let condition = match scope {
-        Scope::Repository(_) => "t.repository_id = $1",
-        Scope::Namespace(_) => {
-            "t.repository_id IN (SELECT id FROM repository WHERE namespace_user_id = $1)"
-        }
-    };
-    let id = match scope {
-        Scope::Repository(id) => id.0,
-        Scope::Namespace(id) => id.0,
-    };
-    pg.query(
-        &format!(
-            r"
-            SELECT t.id, t.repository_id, t.name
-            FROM tag t
-            WHERE {condition} AND t.id::bigint > $2 AND t.immutable AND NOT t.hidden
-                AND (t.lifetime_end_ms IS NULL OR t.lifetime_end_ms > $3)
-            ORDER BY t.id
-            LIMIT $4
-            "
+    let statement = Built::of(
+        Query::select()
+            .columns(["id", "repository_id", "name"])
+            .from("tag")
+            .cond_where(tag_in(scope))
+            // The sequence may be ahead of every id.
+            .and_where(Expr::col("id").cast_as("bigint").gt(last_id))
+            .and_where(Expr::col("immutable"))
+            .and_where(Expr::col("hidden").not())
+            .cond_where(alive_at(now))
+            .order_by("id", Order::Asc)
+            .limit(limit.into()),
+    );
+    pg.query(statement.text(), &statement.values())?
+        .iter()
+        .map(|row| {
+            Ok((
+                TagId(row.read(0)?),
+                RepositoryId(row.read(1)?),
+                row.read(2)?,
+            ))
+        })
+        .collect()
+}
+
+/// A row of `tag` belongs to a repository of the scope.
+pub(super) fn tag_in(scope: Scope) -> Cond {
+    let repository = Expr::col("repository_id");
+    Cond::all().add(match scope {
+        Scope::Repository(id) => repository.eq(id.0),
+        Scope::Namespace(id) => repository.in_subquery(
+            Query::select()
+                .column("id")
+                .from("repository")
+                .and_where(Expr::col("namespace_user_id").eq(id.0))
+                .take(),
         ),
-        &[&id, &last_id, &now.0, &i64::from(limit)],
-    )?
-    .iter()
-    .map(|row| {
-        Ok((
-            TagId(row.read(0)?),
-            RepositoryId(row.read(1)?),
-            row.read(2)?,
-        ))
     })
-    .collect()
+}
+
+/// A row of `tag` has no end, or one that is still to come.
+pub(super) fn alive_at(now: UnixMillis) -> Cond {
+    Cond::any()
+        .add(Expr::col("lifetime_end_ms").is_null())
+        .add(Expr::col("lifetime_end_ms").gt(now.0))
 }

@@ -3,16 +3,26 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use sea_query::{Expr, LockBehavior, LockType, Order, Query, SelectStatement};
+
 use crate::evaluate::TagRow;
 use crate::journal::TagChange;
-use crate::pg::{Columns, PgError, Row, Statements, WriteTransaction};
+use crate::pg::{Built, Columns, PgError, Row, Statements, WriteTransaction};
 use crate::quay::{
     Expiry, Immutability, ManifestId, RepositoryId, TagId, UnixMillis, retarget_lock_key,
 };
 
 /// The columns of [`tag_row`], in its order.
-pub const TAG_COLUMNS: &str =
-    "id, repository_id, name, manifest_id, lifetime_start_ms, lifetime_end_ms, immutable, hidden";
+pub const TAG_COLUMNS: [&str; 8] = [
+    "id",
+    "repository_id",
+    "name",
+    "manifest_id",
+    "lifetime_start_ms",
+    "lifetime_end_ms",
+    "immutable",
+    "hidden",
+];
 
 /// Whether rows are locked as they are read. A before-image comes only from a locking read: one
 /// without the lock may be stale by the time it is written down.
@@ -26,10 +36,12 @@ pub enum RowLock {
 }
 
 impl RowLock {
-    pub(super) fn clause(self) -> &'static str {
+    fn of(self, rows: &mut SelectStatement) {
         match self {
-            Self::None => "",
-            Self::SkipLocked => "FOR NO KEY UPDATE SKIP LOCKED",
+            Self::None => {}
+            Self::SkipLocked => {
+                rows.lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked);
+            }
         }
     }
 }
@@ -61,14 +73,17 @@ pub fn tags_by_id(
     lock: RowLock,
 ) -> Result<Vec<TagRow>, PgError> {
     let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
-    let lock = lock.clause();
-    pg.query(
-        &format!("SELECT {TAG_COLUMNS} FROM tag WHERE id = ANY ($1) ORDER BY id {lock}"),
-        &[&ids],
-    )?
-    .iter()
-    .map(tag_row)
-    .collect()
+    let mut rows = Query::select();
+    rows.columns(TAG_COLUMNS)
+        .from("tag")
+        .and_where(Expr::cust_with_values("id = ANY ($1)", [ids]))
+        .order_by("id", Order::Asc);
+    lock.of(&mut rows);
+    let statement = Built::of(&rows);
+    pg.query(statement.text(), &statement.values())?
+        .iter()
+        .map(tag_row)
+        .collect()
 }
 
 /// The rows of one name in a repository: alive ones and those that ended last, at most `limit`.
@@ -82,15 +97,14 @@ pub fn tags_named(
     limit: u32,
 ) -> Result<Vec<TagRow>, PgError> {
     pg.query(
-        &format!(
-            r"
-            SELECT {TAG_COLUMNS}
-            FROM tag
-            WHERE repository_id = $1 AND name = $2
-            ORDER BY lifetime_end_ms DESC NULLS FIRST, id DESC
-            LIMIT $3
-            "
-        ),
+        r"
+        SELECT id, repository_id, name, manifest_id, lifetime_start_ms, lifetime_end_ms,
+            immutable, hidden
+        FROM tag
+        WHERE repository_id = $1 AND name = $2
+        ORDER BY lifetime_end_ms DESC NULLS FIRST, id DESC
+        LIMIT $3
+        ",
         &[&repository.0, &name, &i64::from(limit)],
     )?
     .iter()

@@ -1,8 +1,10 @@
 //! One pass over the tags of a snapshot that the rules are about.
 
+use sea_query::{Cond, Expr, ExprTrait as _, Query};
+
 use super::{ScanError, Shard};
 use crate::evaluate::{TagRow, TagSink};
-use crate::pg::{Columns, PgError, ReadSnapshot, Statements, Streams as _};
+use crate::pg::{Built, Columns, PgError, ReadSnapshot, Statements, Streams as _};
 use crate::quay::{RepositoryId, UnixMillis};
 use crate::relations::{TAG_COLUMNS, tag_row};
 use crate::rules::{Fact, Rule, SubjectKind};
@@ -60,36 +62,42 @@ where
     S: TagSink,
     S::Error: From<ScanError> + From<PgError>,
 {
-    let repositories: Option<Vec<i32>> = wanted
-        .repositories
-        .as_ref()
-        .map(|ids| ids.iter().map(|id| id.0).collect());
-    let (shard, shards) = wanted.shard.parts();
-    snapshot.stream(
-        &format!(
-            r"
-            SELECT {TAG_COLUMNS}
-            FROM tag
-            WHERE ($2 AND NOT hidden AND (lifetime_end_ms IS NULL OR lifetime_end_ms > $1)
-                    OR $3 AND immutable AND lifetime_end_ms <= $1)
-                AND ($4::int[] IS NULL OR repository_id = ANY ($4))
-                AND ($6::int = 1 OR repository_id % $6 = $5::int)
-            "
-        ),
-        &[
-            &wanted.now.0,
-            &wanted.live,
-            &wanted.dead,
-            &repositories,
-            &shard,
-            &shards,
-        ],
-        BATCH,
-        |rows| {
-            let batch: Vec<TagRow> = rows.iter().map(tag_row).collect::<Result<_, PgError>>()?;
-            sink.take(batch)
-        },
-    )
+    // No condition at all would be every row.
+    if wanted.is_nothing() {
+        return Ok(());
+    }
+    let alive = Cond::all().add(Expr::col("hidden").not()).add(
+        Cond::any()
+            .add(Expr::col("lifetime_end_ms").is_null())
+            .add(Expr::col("lifetime_end_ms").gt(wanted.now.0)),
+    );
+    let dead = Cond::all()
+        .add(Expr::col("immutable"))
+        .add(Expr::col("lifetime_end_ms").lte(wanted.now.0));
+    let repositories = wanted.repositories.as_ref().map(|ids| {
+        let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
+        Expr::cust_with_values("repository_id = ANY ($1)", [ids])
+    });
+    let shard = match wanted.shard.parts() {
+        (_, 1) => None,
+        (shard, shards) => Some(Expr::col("repository_id").modulo(shards).eq(shard)),
+    };
+    let statement = Built::of(
+        Query::select()
+            .columns(TAG_COLUMNS)
+            .from("tag")
+            .cond_where(
+                Cond::any()
+                    .add_option(wanted.live.then_some(alive))
+                    .add_option(wanted.dead.then_some(dead)),
+            )
+            .and_where_option(repositories)
+            .and_where_option(shard),
+    );
+    snapshot.stream(statement.text(), &statement.values(), BATCH, |rows| {
+        let batch: Vec<TagRow> = rows.iter().map(tag_row).collect::<Result<_, PgError>>()?;
+        sink.take(batch)
+    })
 }
 
 /// How many rows `tag` has, as the planner believes, or by its size where nobody has counted them; for

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::ScanError;
-use crate::pg::{Columns, FaultClass, PgError, ReadSnapshot, Streams as _};
+use crate::pg::{Columns, FaultClass, PgError, ReadSnapshot, Statements as _, Streams as _};
 use crate::rules::RowQuery;
 
 /// Rows a message exchange.
@@ -33,8 +33,11 @@ pub fn rows(
     let millis = u32::try_from(query.time_limit.as_millis()).unwrap_or(u32::MAX >> 1);
     snapshot.run("SAVEPOINT rule")?;
     let ended = snapshot
-        .run(&format!("SET LOCAL statement_timeout = {}", millis.max(1)))
-        .and_then(|()| stream(snapshot, query, &mut take));
+        .query_one(
+            "SELECT set_config('statement_timeout', $1, true)",
+            &[&millis.max(1).to_string()],
+        )
+        .and_then(|_| stream(snapshot, query, &mut take));
     let failed = match ended {
         Ok(ended) => ended,
         Err(error) if is_the_querys_own(&error) => QueryEnded::Failed(reason(&error)),

@@ -89,7 +89,7 @@ fn an_explanation_has_words_engine_sql_examples_and_warnings() {
     }
     let (_, text) = explain(&["release-.*"]);
     assert!(
-        text.contains("starts_with(name COLLATE \"C\", $1)"),
+        text.contains("starts_with(\"name\" COLLATE \"C\", $1)"),
         "{text}"
     );
     assert!(!text.contains("warning"), "{text}");
@@ -108,6 +108,6 @@ fn an_explanation_comes_as_json_too() {
     let explained: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(status, 0);
     assert_eq!(explained["matching"], json!(["latest"]));
-    assert_eq!(explained["sql"]["parameters"], json!(["latest"]));
+    assert_eq!(explained["sql"]["parameters"], json!(["latest", "latest"]));
     assert_eq!(explained["warnings"].as_array().map(Vec::len), Some(1));
 }

@@ -2,6 +2,7 @@
 
 use quay_doctor::pattern::{Compiled, Matcher, compile};
 use quay_doctor::pg::{Statements, ToSql, WriteSession};
+use sea_query::Alias;
 use testkit::shared::TestDatabase;
 use testkit::skipped;
 
@@ -135,7 +136,8 @@ fn fill(session: &mut WriteSession, columns: &[&str], names: &[String]) {
 }
 
 fn matched_by_sql(session: &mut WriteSession, matcher: &Matcher, column: &str) -> Vec<String> {
-    let condition = matcher.sql().expect("a condition").render(column, 1);
+    let of_tag = ("tag", Alias::new(column.trim_start_matches("tag.")));
+    let condition = matcher.sql().expect("a condition").render(of_tag);
     let sql = format!(
         "SELECT plain FROM tag WHERE {} ORDER BY plain COLLATE \"C\"",
         condition.text

@@ -3,8 +3,11 @@
 use std::collections::HashSet;
 use std::io::Write;
 
-use super::frame::RUN;
-use super::literal::{comment, text};
+use sea_query::{
+    Cond, Expr, ExprTrait as _, IntoTableRef as _, LockType, PostgresQueryBuilder, Query,
+};
+
+use super::literal::comment;
 use super::{ApplyError, Site};
 use crate::correction::{Correction, Planned};
 use crate::evaluate::{
@@ -13,8 +16,8 @@ use crate::evaluate::{
 };
 use crate::ground::JournalKept;
 use crate::journal::{policy_standings, unfinished_operations};
-use crate::pg::{Columns, PgError, ReadSnapshot, Statements};
-use crate::quay::{NamespaceId, PolicyTable, PolicyUuid, Scope};
+use crate::pg::{Built, Columns, PgError, ReadSnapshot, Statements, filled};
+use crate::quay::{NamespaceId, PolicyUuid, Scope};
 use crate::relations::{PoliciesOf, policies, registry_of, server_clock};
 
 /// Prints the correction where the policy still violates the rule, and what it is to be in place of
@@ -38,8 +41,10 @@ pub(super) fn print(
         Correction::DeletePolicy(_)
             if is.activity == Activity::Inactive && site.journal == JournalKept::Kept =>
         {
-            let active = "-- Nobody is decided by it.\n        AND NOT p.active".to_owned();
-            Change::Delete(active)
+            Change::Delete(Condition {
+                why: "Nobody is decided by it.",
+                holds: Cond::all().add(Expr::col(("p", "active")).not()),
+            })
         }
         Correction::Merge(..) | Correction::DeleteCovered(..) => {
             let twin = is.stand_in().and_then(|twin| ground.stays(site, twin));
@@ -54,11 +59,20 @@ pub(super) fn print(
         },
         _ => return Ok(false),
     };
-    let Some(statement) = statement(snapshot, site, &is, &change)? else {
+    let Some(write) = write(snapshot, site, &is, &change)? else {
         return Ok(false);
     };
     let sentence = comment(&planned.correction.sentence());
-    writeln!(out, "-- {sentence}\nBEGIN;\n{statement}{}", end(site))?;
+    writeln!(out, "-- {sentence}\nBEGIN;")?;
+    if let Change::Delete(condition) = &change {
+        writeln!(out, "-- {}", condition.why)?;
+    }
+    writeln!(out, "{CHANGED}{write}{CHANGED_END}")?;
+    let end = match site.journal {
+        JournalKept::Kept => filled(END_JOURNALED, [is.scope.table().name().into()]),
+        JournalKept::Absent => END.to_owned(),
+    };
+    writeln!(out, "{end}")?;
     if matches!(change, Change::Delete(_)) {
         gone.insert(is.uuid.clone());
     }
@@ -68,89 +82,31 @@ pub(super) fn print(
 /// What becomes of the row.
 enum Change {
     /// It goes, where one more condition holds.
-    Delete(String),
+    Delete(Condition),
     /// It gets its repository's namespace.
     Move(NamespaceId),
 }
 
-/// The write and, with a journal, its image; none where the row is not there.
-fn statement(
-    snapshot: &mut ReadSnapshot<'_>,
-    site: &Site<'_>,
-    is: &PolicySubject,
-    change: &Change,
-) -> Result<Option<String>, ApplyError> {
-    let (table, id) = (is.scope.table().name(), is.id);
-    let row = snapshot.query_opt(
-        &format!("SELECT to_jsonb(p)::text FROM {table} p WHERE id = $1"),
-        &[&id.0],
-    )?;
-    let Some(row) = row else { return Ok(None) };
-    let was = text(row.read(0)?);
-    let unowned = match site.journal {
-        JournalKept::Kept => unowned(snapshot, &is.uuid)?,
-        JournalKept::Absent => String::new(),
-    };
-    let write = match change {
-        Change::Delete(condition) => {
-            format!(
-                "DELETE FROM {table} p
-    WHERE p.id = {id} AND to_jsonb(p) = {was}::jsonb
-        {condition}{unowned}
-    RETURNING p.id, to_jsonb(p) AS row_before, NULL::jsonb AS row_after"
-            )
-        }
-        Change::Move(to) => {
-            format!(
-                r#"UPDATE {table} p SET namespace_id = r.namespace_user_id
-    FROM repository r JOIN "user" u ON u.id = r.namespace_user_id
-    WHERE p.id = {id} AND to_jsonb(p) = {was}::jsonb
-        AND r.id = p.repository_id AND r.namespace_user_id = {to}{unowned}
-    RETURNING p.id, {was}::jsonb AS row_before, to_jsonb(p) AS row_after"#
-            )
-        }
-    };
-    let journaled = match site.journal {
-        JournalKept::Kept => format!(
-            r", journaled AS (
+/// A condition on the row, which the write calls `p`.
+struct Condition {
+    why: &'static str,
+    holds: Cond,
+}
+
+const CHANGED: &str = "WITH changed AS (\n    ";
+const CHANGED_END: &str = "\n)";
+
+/// The image and the transaction's end: only where the run is still ours. `$1` is the table.
+const END_JOURNALED: &str = r", journaled AS (
     INSERT INTO quay_doctor.policy_change
         (operation_id, policy_table, policy_id, row_before, row_after)
-    SELECT {RUN}, '{table}', id, row_before, row_after FROM changed
-)"
-        ),
-        JournalKept::Absent => String::new(),
-    };
-    Ok(Some(format!(
-        "WITH changed AS (\n    {write}\n){journaled}"
-    )))
-}
-
-/// An operation that came since owns the policy, or left it inactive on purpose.
-fn unowned(snapshot: &mut ReadSnapshot<'_>, uuid: &PolicyUuid) -> Result<String, PgError> {
-    let operations = "(SELECT count(*) FROM quay_doctor.operation o \
-                      WHERE o.policy_uuid = p.uuid OR o.options ->> 'staged' = p.uuid)";
-    let known: i64 = snapshot
-        .query_one(
-            &format!("SELECT {operations} FROM (SELECT $1::text AS uuid) p"),
-            &[&uuid.0],
-        )?
-        .read(0)?;
-    Ok(format!(
-        "\n        -- An operation that came since owns it, or left it so on purpose.\n        \
-         AND {operations} = {known}"
-    ))
-}
-
-/// The transaction's end: with a journal only where the run is still ours.
-fn end(site: &Site<'_>) -> String {
-    match site.journal {
-        JournalKept::Kept => format!(
-            r", advanced AS (
+    SELECT :run, $1, id, row_before, row_after FROM changed
+), advanced AS (
     UPDATE quay_doctor.operation
     SET tags_changed = tags_changed + (SELECT count(*) FROM changed),
         tags_skipped = tags_skipped + 1 - (SELECT count(*) FROM changed),
         batches = batches + 1, heartbeat_at = clock_timestamp()
-    WHERE id = {RUN} AND fence = :'fence' AND phase = 'applying'
+    WHERE id = :run AND fence = :'fence' AND phase = 'applying'
     RETURNING id
 )
 SELECT :skipped + 1 - (SELECT count(*) FROM changed) AS skipped,
@@ -163,15 +119,83 @@ ROLLBACK;
 \echo 'Somebody else has taken this run over; nothing more is done.'
 \quit
 \endif
-"
-        ),
-        JournalKept::Absent => r"
+";
+
+const END: &str = r"
 SELECT :skipped + 1 - (SELECT count(*) FROM changed) AS skipped
 \gset
 COMMIT;
-"
-        .to_owned(),
-    }
+";
+
+/// The write; none where the row is not there.
+fn write(
+    snapshot: &mut ReadSnapshot<'_>,
+    site: &Site<'_>,
+    is: &PolicySubject,
+    change: &Change,
+) -> Result<Option<String>, ApplyError> {
+    let table = is.scope.table().name();
+    let whole = Built::of(
+        Query::select()
+            .expr(Expr::cust("to_jsonb(p)::text"))
+            .from_as(table, "p")
+            .and_where(Expr::col("id").eq(is.id.0)),
+    );
+    let row = snapshot.query_opt(whole.text(), &whole.values())?;
+    let Some(row) = row else { return Ok(None) };
+    let was: String = row.read(0)?;
+    let unowned = match site.journal {
+        JournalKept::Kept => Some(unowned(snapshot, &is.uuid)?),
+        JournalKept::Absent => None,
+    };
+    let policy = table.into_table_ref().alias("p");
+    let still = Cond::all()
+        .add(Expr::col(("p", "id")).eq(is.id.0))
+        .add(Expr::cust_with_values("to_jsonb(p) = $1::jsonb", [&*was]))
+        .add_option(unowned);
+    Ok(Some(match change {
+        Change::Delete(condition) => Query::delete()
+            .from_table(policy)
+            .cond_where(still)
+            .cond_where(condition.holds.clone())
+            .returning(Query::returning().exprs([
+                Expr::col(("p", "id")),
+                Expr::cust("to_jsonb(p) AS row_before"),
+                Expr::cust("NULL::jsonb AS row_after"),
+            ]))
+            .to_string(PostgresQueryBuilder),
+        Change::Move(to) => Query::update()
+            .table(policy)
+            .value("namespace_id", Expr::col(("r", "namespace_user_id")))
+            .from("repository".into_table_ref().alias("r"))
+            .from("user".into_table_ref().alias("u"))
+            .cond_where(still)
+            .and_where(Expr::col(("u", "id")).equals(("r", "namespace_user_id")))
+            .and_where(Expr::col(("r", "id")).equals(("p", "repository_id")))
+            .and_where(Expr::col(("r", "namespace_user_id")).eq(to.0))
+            .returning(Query::returning().exprs([
+                Expr::col(("p", "id")),
+                Expr::cust_with_values("$1::jsonb AS row_before", [&*was]),
+                Expr::cust("to_jsonb(p) AS row_after"),
+            ]))
+            .to_string(PostgresQueryBuilder),
+    }))
+}
+
+/// No operation that came since owns the policy, or left it inactive on purpose.
+fn unowned(snapshot: &mut ReadSnapshot<'_>, uuid: &PolicyUuid) -> Result<Expr, PgError> {
+    let known: i64 = snapshot
+        .query_one(
+            "SELECT count(*) FROM quay_doctor.operation o \
+             WHERE o.policy_uuid = $1 OR o.options ->> 'staged' = $1",
+            &[&uuid.0],
+        )?
+        .read(0)?;
+    Ok(Expr::cust_with_values(
+        "(SELECT count(*) FROM quay_doctor.operation o \
+         WHERE o.policy_uuid = p.uuid OR o.options ->> 'staged' = p.uuid) = $1",
+        [known],
+    ))
 }
 
 /// The policies that decide in a scope, as the script leaves them until here.
@@ -250,51 +274,55 @@ impl Decided {
     }
 
     /// The condition that the twin stays as it was judged, held until the end.
-    fn stays(&self, site: &Site<'_>, twin: &PolicyTwin) -> Option<String> {
+    fn stays(&self, site: &Site<'_>, twin: &PolicyTwin) -> Option<Condition> {
         let mut rows = self.book.rows().iter();
         let row = rows.find(|row| row.uuid == twin.uuid)?;
-        let (table, scope) = match row.scope {
-            Scope::Namespace(id) => (PolicyTable::Namespace, format!("t.namespace_id = {id}")),
-            Scope::Repository(id) => (PolicyTable::Repository, format!("t.repository_id = {id}")),
+        let scope = match row.scope {
+            Scope::Namespace(id) => Expr::col(("t", "namespace_id")).eq(id.0),
+            Scope::Repository(id) => Expr::col(("t", "repository_id")).eq(id.0),
         };
+        let active = Expr::col(("t", "active"));
         let active = match (self.active_column, row.activity) {
-            (false, _) => "",
-            (true, Activity::Active) => " AND t.active",
-            (true, Activity::Inactive) => " AND NOT t.active",
+            (false, _) => None,
+            (true, Activity::Active) => Some(active),
+            (true, Activity::Inactive) => Some(active.not()),
         };
         let unowned = match site.journal {
-            JournalKept::Kept => {
-                "\n            AND NOT EXISTS (SELECT FROM quay_doctor.operation o
-                WHERE o.finished_at IS NULL
-                    AND (o.policy_uuid = t.uuid OR o.options ->> 'staged' = t.uuid))"
-            }
-            JournalKept::Absent => "",
+            JournalKept::Kept => Some(Expr::cust(
+                "NOT EXISTS (SELECT FROM quay_doctor.operation o WHERE o.finished_at IS NULL \
+                 AND (o.policy_uuid = t.uuid OR o.options ->> 'staged' = t.uuid))",
+            )),
+            JournalKept::Absent => None,
         };
         let own = match (self.namespace, row.scope) {
-            (Some(namespace), Scope::Namespace(_)) if table == PolicyTable::Namespace => {
-                self.registry_condition(namespace)
-            }
-            _ => String::new(),
+            (Some(namespace), Scope::Namespace(_)) => self.registry_condition(namespace),
+            _ => None,
         };
-        Some(format!(
-            "-- The policy that decides alike stays.
-        AND EXISTS (SELECT FROM {table} t
-            WHERE t.id = {id} AND {scope} AND t.policy = {policy}{active}{unowned}
-            FOR SHARE){own}",
-            table = table.name(),
-            id = row.id,
-            policy = text(&row.text.0),
-        ))
+        let twin = Query::select()
+            .expr(Expr::cust("1"))
+            .from_as(row.scope.table().name(), "t")
+            .and_where(Expr::col(("t", "id")).eq(row.id.0))
+            .and_where(scope)
+            .and_where(Expr::col(("t", "policy")).eq(&*row.text.0))
+            .and_where_option(active)
+            .and_where_option(unowned)
+            .lock(LockType::Share)
+            .take();
+        Some(Condition {
+            why: "The policy that decides alike stays.",
+            holds: Cond::all().add(Expr::exists(twin)).add_option(own),
+        })
     }
 
     /// A repository's policy is covered by its namespace only while it is that one's.
-    fn registry_condition(&self, namespace: NamespaceId) -> String {
-        if self.registry.repositories.is_empty() {
-            return String::new();
-        }
-        format!(
-            "\n        AND EXISTS (SELECT FROM repository r
-            WHERE r.id = p.repository_id AND r.namespace_user_id = {namespace})"
-        )
+    fn registry_condition(&self, namespace: NamespaceId) -> Option<Expr> {
+        let has_repository = !self.registry.repositories.is_empty();
+        has_repository.then(|| {
+            Expr::cust_with_values(
+                "EXISTS (SELECT FROM repository r WHERE r.id = p.repository_id \
+                 AND r.namespace_user_id = $1)",
+                [namespace.0],
+            )
+        })
     }
 }

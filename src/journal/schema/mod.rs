@@ -264,13 +264,17 @@ impl AlembicRevisions {
 }
 
 /// The definition that migration V3 promises for it, as [`LiveIndex::definition`] spells it.
-pub fn active_index_definition(table: PolicyTable) -> String {
-    format!(
-        "CREATE INDEX {} ON {} USING btree ({}, active)",
-        active_index_name(table),
-        table.name(),
-        table.scope_column()
-    )
+pub fn active_index_definition(table: PolicyTable) -> &'static str {
+    match table {
+        PolicyTable::Repository => {
+            "CREATE INDEX idx_repository_immutability_policy_active \
+             ON repositoryimmutabilitypolicy USING btree (repository_id, active)"
+        }
+        PolicyTable::Namespace => {
+            "CREATE INDEX idx_namespace_immutability_policy_active \
+             ON namespaceimmutabilitypolicy USING btree (namespace_id, active)"
+        }
+    }
 }
 
 /// The name that migration V3 gives to a policy table's index.
@@ -299,7 +303,7 @@ mod tests {
             active: Some(column("boolean", Nullness::NotNull)),
             created_date: Some(column("timestamp without time zone", Nullness::Nullable)),
             active_index: Some(LiveIndex {
-                definition: active_index_definition(table),
+                definition: active_index_definition(table).to_owned(),
                 validity,
                 origin: Origin::Ours,
             }),
@@ -337,7 +341,7 @@ mod tests {
     #[test]
     fn an_index_of_the_right_name_counts_only_with_the_right_columns() {
         let mut swapped = state(JournalState::Present, IndexValidity::Valid);
-        let other = active_index_definition(PolicyTable::Namespace);
+        let other = active_index_definition(PolicyTable::Namespace).to_owned();
         swapped
             .repository_policies
             .active_index

@@ -1,5 +1,7 @@
 //! Secondary indexes out of the way of a large load, and back.
 
+use sea_query::{Index, PostgresQueryBuilder};
+
 use crate::pg::{PgError, Statements, WriteTransaction};
 
 /// Drops a table's indexes that no constraint owns; the statements that build them again.
@@ -11,8 +13,9 @@ pub(super) fn drop_secondary(
     table: &str,
 ) -> Result<Vec<String>, PgError> {
     let rows = transaction.query(
-        "SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition
+        "SELECT relname::text AS name, pg_get_indexdef(indexrelid) AS definition
          FROM pg_index
+         JOIN pg_class ON pg_class.oid = indexrelid
          WHERE indrelid = $1::text::regclass
            AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
          ORDER BY indexrelid",
@@ -21,8 +24,8 @@ pub(super) fn drop_secondary(
     let mut definitions = Vec::with_capacity(rows.len());
     for row in rows {
         let name: String = row.get("name");
-        // The catalog has quoted the name where it needs it.
-        transaction.run(&format!("DROP INDEX {name}"))?;
+        let statement = Index::drop().name(name).to_string(PostgresQueryBuilder);
+        transaction.run(&statement)?;
         definitions.push(row.get("definition"));
     }
     Ok(definitions)

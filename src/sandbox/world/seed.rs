@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, Write};
 
 use chrono::{DateTime, Utc};
+use sea_query::{Expr, Query};
 
 use super::World;
 use super::audit::Kinds;
@@ -10,7 +11,7 @@ use super::block::Layout;
 use super::index;
 use super::rows::{Lookups, Rows};
 use crate::config::ConnectionSettings;
-use crate::pg::{PgError, Statements, WriteSession, WriteTransaction};
+use crate::pg::{Built, PgError, Statements, WriteSession, WriteTransaction};
 use crate::sandbox::SandboxError;
 use crate::sandbox::fixture::load_schema;
 
@@ -178,61 +179,62 @@ fn copy_all(
     rows: &Rows<'_>,
     kinds: &Kinds,
 ) -> Result<Seeded, PgError> {
-    let mut copy = |target: &str, fill: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
-        transaction.copy_in(&format!("COPY {target} FROM STDIN"), |out| {
+    let mut copy = |statement: &str, fill: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
+        transaction.copy_in(statement, |out| {
             let mut buffered = BufWriter::with_capacity(BUFFER_BYTES, out);
             fill(&mut buffered)?;
             buffered.flush()
         })
     };
     let users = copy(
-        r#""user" (id, uuid, username, email, verified, organization, robot, invoice_email,
-                   last_invalid_login, enabled, creation_date)"#,
+        r#"COPY "user" (id, uuid, username, email, verified, organization, robot, invoice_email,
+                   last_invalid_login, enabled, creation_date) FROM STDIN"#,
         &|out| rows.users(out),
     )?;
     copy(
-        "orgmirrorconfig (id, organization_id, creation_date, external_registry_type,
+        "COPY orgmirrorconfig (id, organization_id, creation_date, external_registry_type,
                           external_registry_url, external_namespace, external_registry_config,
-                          internal_robot_id, repository_filters, visibility_id, sync_interval)",
+                          internal_robot_id, repository_filters, visibility_id, sync_interval) FROM STDIN",
         &|out| rows.mirrors(out),
     )?;
     copy(
-        "proxycacheconfig (id, organization_id, creation_date, upstream_registry)",
+        "COPY proxycacheconfig (id, organization_id, creation_date, upstream_registry) FROM STDIN",
         &|out| rows.proxy_caches(out),
     )?;
     let repositories = copy(
-        "repository (id, namespace_user_id, name, visibility_id, badge_token, kind_id, state)",
+        "COPY repository (id, namespace_user_id, name, visibility_id, badge_token, kind_id, state)
+            FROM STDIN",
         &|out| rows.repositories(out),
     )?;
     let of_namespaces = copy(
-        "namespaceimmutabilitypolicy (id, uuid, namespace_id, policy)",
+        "COPY namespaceimmutabilitypolicy (id, uuid, namespace_id, policy) FROM STDIN",
         &|out| rows.namespace_policies(out),
     )?;
     let of_repositories = copy(
-        "repositoryimmutabilitypolicy (id, uuid, repository_id, namespace_id, policy)",
+        "COPY repositoryimmutabilitypolicy (id, uuid, repository_id, namespace_id, policy) FROM STDIN",
         &|out| rows.repository_policies(out),
     )?;
     let manifests = copy(
-        "manifest (id, repository_id, digest, media_type_id, manifest_bytes, config_media_type,
-                   layers_compressed_size, subject_backfilled, artifact_type_backfilled)",
+        "COPY manifest (id, repository_id, digest, media_type_id, manifest_bytes, config_media_type,
+                   layers_compressed_size, subject_backfilled, artifact_type_backfilled) FROM STDIN",
         &|out| rows.manifests(out),
     )?;
     let labels = copy(
-        "label (id, uuid, key, value, media_type_id, source_type_id)",
+        "COPY label (id, uuid, key, value, media_type_id, source_type_id) FROM STDIN",
         &|out| rows.labels(out),
     )?;
     copy(
-        "manifestlabel (id, repository_id, manifest_id, label_id)",
+        "COPY manifestlabel (id, repository_id, manifest_id, label_id) FROM STDIN",
         &|out| rows.manifest_labels(out),
     )?;
     let tags = copy(
-        "tag (id, name, repository_id, manifest_id, lifetime_start_ms, lifetime_end_ms, hidden,
-              tag_kind_id, immutable)",
+        "COPY tag (id, name, repository_id, manifest_id, lifetime_start_ms, lifetime_end_ms, hidden,
+              tag_kind_id, immutable) FROM STDIN",
         &|out| rows.tags(out),
     )?;
     let audit_entries = copy(
-        "logentry3 (id, kind_id, account_id, performer_id, repository_id, datetime, ip,
-                    metadata_json)",
+        "COPY logentry3 (id, kind_id, account_id, performer_id, repository_id, datetime, ip,
+                    metadata_json) FROM STDIN",
         &|out| rows.audit(kinds, out),
     )?;
     Ok(Seeded {
@@ -248,10 +250,12 @@ fn copy_all(
 
 fn move_sequences(transaction: &mut WriteTransaction<'_>) -> Result<(), PgError> {
     for table in SEEDED {
-        transaction.run(&format!(
-            r#"SELECT setval('{table}_id_seq', coalesce(max(id), 1), max(id) IS NOT NULL)
-               FROM "{table}""#
-        ))?;
+        let next = Expr::cust_with_values(
+            "setval($1::text::regclass, coalesce(max(id), 1), max(id) IS NOT NULL)",
+            [format!("{table}_id_seq")],
+        );
+        let statement = Built::of(Query::select().expr(next).from(table));
+        transaction.query(statement.text(), &statement.values())?;
     }
     Ok(())
 }

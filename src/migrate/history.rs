@@ -3,7 +3,6 @@
 //! refinery's own driver panics on a checksum or a time that it cannot read, and its query fails
 //! where there is no table yet. The rows are decoded here instead.
 
-use refinery_core::Migration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -38,7 +37,7 @@ impl History {
     /// Reads the table and holds it against the migrations that this program has. No table is an
     /// empty history.
     pub(super) fn read(db: &mut impl Statements) -> Result<Self, MigrateError> {
-        let applied = rows(db, QUERY)?;
+        let applied = rows(db)?;
         compare(&applied)?;
         Ok(Self { applied })
     }
@@ -56,19 +55,8 @@ impl History {
     }
 }
 
-impl Applied {
-    pub(super) fn to_refinery(&self) -> Migration {
-        Migration::applied(
-            self.version,
-            self.name.clone(),
-            self.applied_on,
-            self.checksum,
-        )
-    }
-}
-
-/// Runs a query for history rows; none where there is no table.
-pub(super) fn rows(db: &mut impl Statements, query: &str) -> Result<Vec<Applied>, MigrateError> {
+/// The rows of the history; none where there is no table.
+fn rows(db: &mut impl Statements) -> Result<Vec<Applied>, MigrateError> {
     // Not by to_regclass, which fails for a role that may not use the schema.
     let there = db.query_one(
         "SELECT EXISTS (
@@ -80,7 +68,7 @@ pub(super) fn rows(db: &mut impl Statements, query: &str) -> Result<Vec<Applied>
     if !there.try_get::<_, bool>(0).map_err(PgError::from)? {
         return Ok(Vec::new());
     }
-    db.query(query, &[])?.iter().map(decode).collect()
+    db.query(QUERY, &[])?.iter().map(decode).collect()
 }
 
 fn decode(row: &Row) -> Result<Applied, MigrateError> {
@@ -168,9 +156,12 @@ pub(super) fn insert(known: &catalogue::Embedded) -> Result<String, MigrateError
 }
 
 /// The statement that makes the table, as refinery would.
-pub(super) fn create_table() -> String {
-    <super::store::Store<'_> as refinery_core::Migrate>::assert_migrations_table_query(TABLE)
-}
+pub(super) const CREATE_TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS quay_doctor.refinery_schema_history (
+    version int4 PRIMARY KEY,
+    name varchar(255),
+    applied_on varchar(255),
+    checksum varchar(255));";
 
 #[cfg(test)]
 mod tests {

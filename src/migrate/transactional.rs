@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff::{self, Backoff};
+use super::backoff;
 use super::catalogue::{Embedded, Way};
 use super::decide::{self, Ascent};
 use super::holders::Holders;
@@ -16,6 +16,7 @@ use super::script::Subject;
 use super::session::{BRIEFLY, Patience};
 use super::{MigrateError, store};
 use crate::pg::{FaultClass, PgError, WriteSession};
+use crate::retry::pauses;
 
 /// A migration as one transaction, for the situation at hand.
 pub(super) struct Transaction {
@@ -97,7 +98,7 @@ pub(super) fn retrying<T>(
     mut attempt: impl FnMut(&mut WriteSession) -> Result<T, MigrateError>,
 ) -> Result<T, MigrateError> {
     let deadline = backoff::deadline(patience.tables);
-    let mut backoff = Backoff::between(Duration::from_millis(20), Duration::from_secs(1));
+    let mut pauses = pauses(Duration::from_millis(20), Duration::from_secs(1));
     let mut told = false;
     loop {
         let failed = match attempt(session) {
@@ -106,7 +107,7 @@ pub(super) fn retrying<T>(
         };
         let out_of_patience = Instant::now() >= deadline;
         if told && !out_of_patience {
-            backoff.sleep_until(deadline);
+            backoff::sleep(&mut pauses, deadline);
             continue;
         }
         if failed.class() != FaultClass::LockTimeout && out_of_patience {
@@ -124,7 +125,7 @@ pub(super) fn retrying<T>(
             at_most: patience.tables,
         });
         told = true;
-        backoff.sleep_until(deadline);
+        backoff::sleep(&mut pauses, deadline);
     }
 }
 

@@ -23,6 +23,7 @@ pub mod ground;
 pub mod journal;
 pub mod pg;
 pub mod relations;
+pub mod retry;
 
 // floor 4: what reads and writes
 pub mod apply;

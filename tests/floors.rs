@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Every room of the library and its floor. On one floor a room may use those that stand before it
 /// in `NEIGHBOURS`, and no others.
-const FLOORS: [(&str, u32); 22] = [
+const FLOORS: [(&str, u32); 23] = [
     ("pattern", 0),
     ("quay", 0),
     ("config", 1),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u32); 22] = [
     ("journal", 3),
     ("pg", 3),
     ("relations", 3),
+    ("retry", 3),
     ("apply", 4),
     ("migrate", 4),
     ("policy", 4),

@@ -1,18 +1,20 @@
 //! All of a plan in one transaction: every correction, or none.
 
 use std::ops::ControlFlow;
-use std::thread::sleep;
 use std::time::Instant;
+
+use backon::BlockingRetryable as _;
 
 use super::batch::{BatchOutcome, in_transaction};
 use super::error::Rest;
-use super::run::{ATTEMPTS, Site, add, back_off, begin_in, go_on, passes, repository};
+use super::run::{ATTEMPTS, Site, add, begin_in, go_on, passes, repository};
 use super::{ApplyError, ApplyOptions, policies};
 use crate::correction::Planned;
 use crate::ground::Memory;
 use crate::journal::{FixRun, Part, Phase, liveness_held, record_policy_change};
 use crate::pg::{FaultClass, WriteSession};
 use crate::relations::{PolicySchema, lock_policy_tables, lock_policy_tables_alone};
+use crate::retry::attempts;
 use crate::rules::Catalogue;
 
 /// Rows that one statement takes; the transaction holds all of them in the end.
@@ -28,24 +30,17 @@ pub(super) fn all_or_nothing(
     corrections: &[Planned],
     reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<(FixRun, BatchOutcome), ApplyError> {
-    let mut attempts = 0;
-    loop {
-        match attempt(session, rules, options, schema, corrections, reached) {
-            Err(error) if may_pass(&error) && attempts < ATTEMPTS => {
-                attempts += 1;
-                sleep(back_off(attempts));
-            }
-            Err(error) if error.is_duplicate_key() => {
-                // An expiry that is restored is another row's of the same name.
-                return Err(ApplyError::NotAll {
-                    planned: corrections.len() as u64,
-                    changed: 1,
-                    held: 0,
-                });
-            }
-            ended => return ended,
-        }
-    }
+    let once = || attempt(session, rules, options, schema, corrections, reached);
+    let ended = once.retry(attempts(ATTEMPTS)).when(may_pass).call();
+    ended.map_err(|error| match error.is_duplicate_key() {
+        // An expiry that is restored is another row's of the same name.
+        true => ApplyError::NotAll {
+            planned: corrections.len() as u64,
+            changed: 1,
+            held: 0,
+        },
+        false => error,
+    })
 }
 
 fn may_pass(error: &ApplyError) -> bool {

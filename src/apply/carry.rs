@@ -8,8 +8,7 @@ use std::time::Duration;
 use super::batch::{BatchOutcome, carry_out};
 use super::pace::{Pace, Took};
 use super::run::{
-    ATTEMPTS, Site, add, back_off, go_on, open_for_hand, passes, read_ahead, repository,
-    too_much_at_once,
+    ATTEMPTS, Site, add, go_on, open_for_hand, passes, read_ahead, repository, too_much_at_once,
 };
 use super::{ApplyError, policies};
 use crate::config::ConnectionSettings;
@@ -19,6 +18,7 @@ use crate::ground::Memory;
 use crate::journal::{Part, backend};
 use crate::pg::WriteSession;
 use crate::quay::RepositoryId;
+use crate::retry::back_off;
 
 /// How often a lead that is done looks whether its hands are.
 const POLL: Duration = Duration::from_millis(20);

@@ -1,9 +1,9 @@
 //! Corrections of policy rows: one transaction a row.
 
-use std::thread::sleep;
+use backon::BlockingRetryable as _;
 
 use super::ApplyError;
-use super::run::{ATTEMPTS, Site, back_off, passes};
+use super::run::{ATTEMPTS, Site, passes};
 use crate::correction::{Correction, Planned};
 use crate::evaluate::{
     Activity, Evaluator, Moment, Namespace, PolicyBook, PolicyRow, PolicySubject, Registry,
@@ -19,6 +19,7 @@ use crate::relations::{
     PoliciesOf, PolicySchema, hold_policies, move_policy, namespace_name, registry_of,
     remove_policy, server_clock,
 };
+use crate::retry::attempts;
 
 /// Corrects a policy's row; what the run's sums gain. Whoever is in the way is waited for.
 pub(super) fn correct(
@@ -26,16 +27,8 @@ pub(super) fn correct(
     site: &Site<'_>,
     planned: &Planned,
 ) -> Result<FixTotals, ApplyError> {
-    let mut attempts = 0;
-    loop {
-        match attempt(session, site, planned) {
-            Err(error) if passes(&error) && attempts < ATTEMPTS => {
-                attempts += 1;
-                sleep(back_off(attempts));
-            }
-            ended => return ended,
-        }
-    }
+    let once = || attempt(session, site, planned);
+    once.retry(attempts(ATTEMPTS)).when(passes).call()
 }
 
 fn attempt(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::ApplyError;
-use super::run::{ATTEMPTS, back_off, go_on, open, passes};
+use super::run::{ATTEMPTS, go_on, open, passes};
 use crate::config::ConnectionSettings;
 use crate::journal::{JournalError, SchemaState};
 use crate::pg::{ReadSession, WriteSession};
@@ -15,6 +15,7 @@ use crate::quay::OperationId;
 use crate::relations::{
     Prunable, ask_to_prune, hold_ended, prunable, prune_before, prune_operation, prune_tag_changes,
 };
+use crate::retry::back_off;
 
 /// Entries that one transaction looks at.
 const BATCH: u32 = 5_000;

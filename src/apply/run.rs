@@ -1,7 +1,6 @@
 //! A fix run: its row in the journal, its batches, what becomes of faults in between.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -286,13 +285,6 @@ pub(super) fn passes(error: &ApplyError) -> bool {
         error.fault(),
         Some(FaultClass::LockTimeout | FaultClass::Retryable)
     )
-}
-
-/// 50 ms, doubled with each attempt, up to two seconds, with jitter: two that were in each other's
-/// way are not so again.
-pub(super) fn back_off(attempt: u32) -> Duration {
-    let aim = 50_u64.saturating_mul(1 << attempt.min(6)).min(2_000);
-    Duration::from_millis(aim / 2 + fastrand::u64(0..=aim / 2))
 }
 
 pub(super) fn add(sum: &mut FixTotals, batch: &FixTotals) {

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use backon::BlockingRetryable as _;
+
 use super::batch::held;
 use super::carry::wait_for;
 use super::guard::Guard;
 use super::pace::{Pace, Took};
 use super::restore::restore;
-use super::run::{back_off, go_on, open_for_hand, passes, read_ahead, too_much_at_once};
+use super::run::{go_on, open_for_hand, passes, read_ahead, too_much_at_once};
 use super::undo::{TakenBack, Undone};
 use super::{ApplyError, ApplyOptions, PastExpiry};
 use crate::config::ConnectionSettings;
@@ -23,6 +25,7 @@ use crate::journal::{
 use crate::pg::WriteSession;
 use crate::quay::{Expiry, RepositoryId, TagId, UnixMillis};
 use crate::relations::{PolicySchema, RowLock, tags_by_id};
+use crate::retry::{attempts, back_off};
 
 /// Rows of the journal that are read at once.
 const PAGE: u32 = 5_000;
@@ -164,23 +167,9 @@ impl<'a> Share<'a> {
 
     fn policies(&mut self) -> Result<(), ApplyError> {
         for (entry, change) in changed_policies(self.session, self.site.run.id)? {
-            let mut attempts = 0;
-            let restored = loop {
-                match restore(
-                    self.session,
-                    self.site.schema,
-                    self.site.run,
-                    entry,
-                    &change,
-                ) {
-                    Err(error) if passes(&error) && attempts < ATTEMPTS => {
-                        attempts += 1;
-                        std::thread::sleep(back_off(attempts));
-                    }
-                    ended => break ended?,
-                }
-            };
-            match restored {
+            let (schema, run) = (self.site.schema, self.site.run);
+            let once = || restore(self.session, schema, run, entry, &change);
+            match once.retry(attempts(ATTEMPTS)).when(passes).call()? {
                 Ok(()) => self.outcome.undone += 1,
                 Err(why) => {
                     let what = format!("{} {}", change.table.name(), change.id);

@@ -211,7 +211,7 @@ pub fn run(args: &CheckArgs, globals: &Globals) -> Result<Exit, Failure> {
         WantedFormat::Junit => output::text(&check_junit(&report, fail_on))?,
         WantedFormat::Markdown => output::text(&check_markdown(&report))?,
         WantedFormat::Html => output::text(&check_html(&report))?,
-        WantedFormat::Prometheus => output::text(&check_prometheus(&report))?,
+        WantedFormat::Prometheus => output::whole_text(check_prometheus(&report))?,
     }
     if args.record || args.record_to.is_some() {
         history.record(&request, &report)?;

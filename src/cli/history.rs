@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use clap::Args;
 use miette::Diagnostic;
 use quay_doctor::{
@@ -61,9 +61,17 @@ pub fn tag_path(text: &str) -> Result<TagPath, String> {
 }
 
 fn moment(text: &str) -> Result<DateTime<Utc>, String> {
-    humantime::parse_rfc3339_weak(text)
-        .or_else(|_| humantime::parse_rfc3339_weak(&format!("{text} 00:00:00")))
-        .map(DateTime::from)
+    // Without an offset it is UTC, as everything that is printed.
+    let whole = DateTime::parse_from_rfc3339(text).map(|moment| moment.to_utc());
+    let naive = |layout| NaiveDateTime::parse_from_str(text, layout).map(|naive| naive.and_utc());
+    let date = || {
+        text.parse()
+            .map(|date: NaiveDate| date.and_time(NaiveTime::MIN).and_utc())
+    };
+    whole
+        .or_else(|_| naive("%Y-%m-%dT%H:%M:%S%.f"))
+        .or_else(|_| naive("%Y-%m-%d %H:%M:%S%.f"))
+        .or_else(|_| date())
         .map_err(|_| "a date as in 2026-03-01, or a time as in 2026-03-01T04:00:00Z".to_owned())
 }
 
@@ -223,8 +231,17 @@ mod tests {
 
     #[test]
     fn a_date_is_a_moment_too() {
-        assert!(moment("2026-03-01").is_ok());
-        assert!(moment("2026-03-01T04:00:00Z").is_ok());
-        assert!(moment("yesterday").is_err());
+        for (text, read) in [
+            ("2026-03-01", "2026-03-01T00:00:00+00:00"),
+            ("2026-03-01T04:00:00Z", "2026-03-01T04:00:00+00:00"),
+            ("2026-03-01T04:00:00.5", "2026-03-01T04:00:00.500+00:00"),
+            ("2026-03-01 04:00:00", "2026-03-01T04:00:00+00:00"),
+            ("2026-03-01T04:00:00+02:00", "2026-03-01T02:00:00+00:00"),
+        ] {
+            assert_eq!(moment(text).map(|at| at.to_rfc3339()), Ok(read.to_owned()));
+        }
+        for wrong in ["yesterday", "2026-02-30", "2026-03-01T04", "04:00:00", ""] {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Results, to stdout.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use miette::Diagnostic;
@@ -16,6 +17,12 @@ struct Unwritten(#[source] io::Error);
 
 /// Writes text.
 pub fn text(text: &str) -> Result<(), Failure> {
+    write(text.as_bytes())
+}
+
+/// Writes text, where there is all of it.
+pub fn whole_text(text: Result<String, fmt::Error>) -> Result<(), Failure> {
+    let text = text.map_err(|error| Failure::unknown(Unwritten(io::Error::other(error))))?;
     write(text.as_bytes())
 }
 

@@ -1,6 +1,6 @@
 //! The migrations themselves: the one place that lists them, with their scripts built in.
 
-use refinery_core::Migration;
+use refinery::Migration;
 
 use super::MigrateError;
 use super::script::{Script, Step};
@@ -75,6 +75,14 @@ impl Embedded {
         Ok(Migration::unapplied(&file_stem, self.up)?)
     }
 
+    /// The same, with these statements to run in place of the script. refinery's type lets nobody
+    /// set the two apart, except in its serialised form.
+    pub(super) fn with_statements(&self, statements: &[String]) -> Result<Migration, MigrateError> {
+        let mut document = serde_json::to_value(self.to_refinery()?)?;
+        document["sql"] = statements.join("\n").into();
+        Ok(serde_json::from_value(document)?)
+    }
+
     /// The checksum that a history row of this migration must carry.
     pub fn checksum(&self) -> Result<u64, MigrateError> {
         Ok(self.to_refinery()?.checksum())
@@ -89,11 +97,6 @@ impl Embedded {
     pub(super) fn steps_down(&self) -> Result<Vec<Step>, MigrateError> {
         Script::parse(self.down).map(Script::into_steps)
     }
-}
-
-/// Every migration as refinery knows it.
-pub(super) fn to_refinery() -> Result<Vec<Migration>, MigrateError> {
-    MIGRATIONS.iter().map(Embedded::to_refinery).collect()
 }
 
 /// The migration of a version.
@@ -137,6 +140,16 @@ mod tests {
         for known in &MIGRATIONS {
             let read = known.to_refinery().unwrap();
             assert_eq!((read.version(), read.name()), (known.version, known.name));
+        }
+    }
+
+    #[test]
+    fn refinery_runs_the_statements_at_hand_under_the_checksum_of_the_whole_script() {
+        for known in &MIGRATIONS {
+            let statements = ["SELECT 1;".to_owned(), "SELECT 2;".to_owned()];
+            let at_hand = known.with_statements(&statements).unwrap();
+            assert_eq!(at_hand.sql(), Some("SELECT 1;\nSELECT 2;"));
+            assert_eq!(at_hand, known.to_refinery().unwrap());
         }
     }
 

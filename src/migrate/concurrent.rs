@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::MigrateError;
 use super::catalogue::Embedded;
 use super::decide::{self, Ascent, Descent};
+use super::history::History;
 use super::holders::Holders;
 use super::notice::{Notice, Sink};
 use super::scene::OwnSchema;
 use super::script::{Step, Subject};
 use super::session::{self, Patience};
+use super::{MigrateError, store};
 use crate::journal::{IndexValidity, SchemaState, active_index_definition, active_index_name};
 use crate::pg::{PgError, WriteSession};
 use crate::quay::PolicyTable;
@@ -17,18 +18,16 @@ use crate::quay::PolicyTable;
 /// The longest that clearing up after a failed build may take; the next run clears up as well.
 const CLEAR_UP: Duration = Duration::from_secs(10);
 
-/// Builds what is missing, looks at the result, and only then writes the history row.
+/// Builds what is missing, looks at the result, and only then has the history row written.
 pub(super) fn build(
     session: &mut WriteSession,
     known: &Embedded,
-    record: &str,
     patience: &Patience,
     notices: Sink<'_>,
 ) -> Result<Vec<String>, MigrateError> {
     let remarks = mend(session, known, patience, notices)?;
-    let mut transaction = session.begin()?;
-    transaction.run(record)?;
-    transaction.commit()?;
+    History::read(session)?;
+    store::record(session, known)?;
     Ok(remarks)
 }
 

@@ -253,9 +253,12 @@ pub enum MigrateError {
         /// Each difference.
         differences: Vec<String>,
     },
-    /// refinery refused.
-    #[error("refinery refused the migration")]
-    Refinery(#[from] refinery_core::Error),
+    /// A built-in script's name is none for refinery.
+    #[error("refinery does not take a built-in migration")]
+    Refinery(#[from] refinery::Error),
+    /// A migration has another serialised form than this program knows.
+    #[error("refinery does not take the statements of a migration")]
+    RefineryForm(#[from] serde_json::Error),
     /// A built-in script cannot be cut into steps.
     #[error("a built-in migration script cannot be read at: {line}")]
     #[diagnostic(help("this is a defect of this program: please report it"))]

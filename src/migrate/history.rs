@@ -3,9 +3,7 @@
 //! refinery's own driver panics on a checksum or a time that it cannot read, and its query fails
 //! where there is no table yet. The rows are decoded here instead.
 
-use refinery_core::Migration;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use chrono::{DateTime, Timelike, Utc};
 
 use super::MigrateError;
 use super::catalogue::{self, MIGRATIONS};
@@ -30,7 +28,7 @@ pub(super) struct History {
 pub(super) struct Applied {
     pub(super) version: i32,
     pub(super) name: String,
-    pub(super) applied_on: OffsetDateTime,
+    pub(super) applied_on: DateTime<Utc>,
     pub(super) checksum: u64,
 }
 
@@ -38,7 +36,7 @@ impl History {
     /// Reads the table and holds it against the migrations that this program has. No table is an
     /// empty history.
     pub(super) fn read(db: &mut impl Statements) -> Result<Self, MigrateError> {
-        let applied = rows(db, QUERY)?;
+        let applied = rows(db)?;
         compare(&applied)?;
         Ok(Self { applied })
     }
@@ -56,19 +54,8 @@ impl History {
     }
 }
 
-impl Applied {
-    pub(super) fn to_refinery(&self) -> Migration {
-        Migration::applied(
-            self.version,
-            self.name.clone(),
-            self.applied_on,
-            self.checksum,
-        )
-    }
-}
-
-/// Runs a query for history rows; none where there is no table.
-pub(super) fn rows(db: &mut impl Statements, query: &str) -> Result<Vec<Applied>, MigrateError> {
+/// The rows of the history; none where there is no table.
+fn rows(db: &mut impl Statements) -> Result<Vec<Applied>, MigrateError> {
     // Not by to_regclass, which fails for a role that may not use the schema.
     let there = db.query_one(
         "SELECT EXISTS (
@@ -80,7 +67,7 @@ pub(super) fn rows(db: &mut impl Statements, query: &str) -> Result<Vec<Applied>
     if !there.try_get::<_, bool>(0).map_err(PgError::from)? {
         return Ok(Vec::new());
     }
-    db.query(query, &[])?.iter().map(decode).collect()
+    db.query(QUERY, &[])?.iter().map(decode).collect()
 }
 
 fn decode(row: &Row) -> Result<Applied, MigrateError> {
@@ -103,12 +90,19 @@ fn decode(row: &Row) -> Result<Applied, MigrateError> {
     Ok(Applied {
         version,
         name,
-        applied_on: OffsetDateTime::parse(&applied_on, &Rfc3339)
-            .map_err(|_| unreadable(&format!("its time {applied_on:?} is none by RFC 3339")))?,
+        applied_on: moment(&applied_on)
+            .ok_or_else(|| unreadable(&format!("its time {applied_on:?} is none by RFC 3339")))?,
         checksum: checksum
             .parse()
             .map_err(|_| unreadable(&format!("its checksum {checksum:?} is no number")))?,
     })
+}
+
+/// A time that refinery's own driver can read, too, where it would panic at any other: RFC 3339 in
+/// ASCII, and no leap second, which it takes at the end of a month alone.
+fn moment(text: &str) -> Option<DateTime<Utc>> {
+    let moment = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
+    (text.is_ascii() && moment.nanosecond() < 1_000_000_000).then_some(moment)
 }
 
 /// What the row of a version should hold, as far as this program knows.
@@ -173,9 +167,12 @@ pub(super) fn insert(known: &catalogue::Embedded) -> Result<String, MigrateError
 }
 
 /// The statement that makes the table, as refinery would.
-pub(super) fn create_table() -> String {
-    <super::store::Store<'_> as refinery_core::Migrate>::assert_migrations_table_query(TABLE)
-}
+pub(super) const CREATE_TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS quay_doctor.refinery_schema_history (
+    version int4 PRIMARY KEY,
+    name varchar(255),
+    applied_on varchar(255),
+    checksum varchar(255));";
 
 #[cfg(test)]
 mod tests {
@@ -186,8 +183,32 @@ mod tests {
         Applied {
             version,
             name: known.name.to_owned(),
-            applied_on: OffsetDateTime::UNIX_EPOCH,
+            applied_on: DateTime::UNIX_EPOCH,
             checksum: known.checksum().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_time_is_read_where_refinery_reads_it_and_nowhere_else() {
+        for text in [
+            "2026-11-30T22:10:06Z",
+            "2026-11-30T22:10:06.123456789Z",
+            "2026-11-30T22:10:06.5z",
+            "2026-11-30 23:10:06+01:00",
+        ] {
+            assert!(moment(text).is_some(), "{text}");
+        }
+        for text in [
+            "",
+            "yesterday",
+            "2026-11-30",
+            "2026-11-30T22:10:06",
+            "2026-11-30T24:00:00Z",
+            "2026-11-30T22:10:60Z",
+            "2026-11-30T22:10:06\u{2212}01:00",
+            "2026-11-30T22:10:06Z ",
+        ] {
+            assert_eq!(moment(text), None, "{text}");
         }
     }
 
@@ -246,6 +267,6 @@ mod tests {
     fn the_row_that_repairs_a_history_is_one_that_we_read_again() {
         let statement = insert(&MIGRATIONS[0]).unwrap();
         let time = statement.split('\'').nth(3).unwrap();
-        assert!(OffsetDateTime::parse(time, &Rfc3339).is_ok(), "{statement}");
+        assert!(moment(time).is_some(), "{statement}");
     }
 }

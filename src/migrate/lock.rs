@@ -7,10 +7,11 @@
 use std::time::{Duration, Instant};
 
 use super::MigrateError;
-use super::backoff::{self, Backoff};
+use super::backoff;
 use super::holders::Holders;
 use super::notice::{Notice, Sink};
 use crate::pg::{PgError, Statements, WriteSession};
+use crate::retry::pauses;
 
 /// The two keys. Quay's own advisory locks have one 64-bit key, which is another key space.
 const CLASS: i32 = i32::from_be_bytes(*b"Qdoc");
@@ -23,7 +24,7 @@ pub(super) fn take(
     notices: Sink<'_>,
 ) -> Result<(), MigrateError> {
     let deadline = backoff::deadline(wait);
-    let mut backoff = Backoff::between(Duration::from_millis(50), Duration::from_millis(500));
+    let mut pauses = pauses(Duration::from_millis(50), Duration::from_millis(500));
     let mut told = false;
     while !try_lock(session)? {
         let out_of_patience = Instant::now() >= deadline;
@@ -41,7 +42,7 @@ pub(super) fn take(
             });
             told = true;
         }
-        backoff.sleep_until(deadline);
+        backoff::sleep(&mut pauses, deadline);
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! The schema's versions: what is there, what is due, up, down, and whether it is as promised.
 //!
 //! Collects three migrations: V1 our own schema, V2 two columns on Quay's policy tables, V3 an
-//! index on each. refinery keeps the history; how a script is carried out is decided here. Never
-//! waits for a lock on a table of Quay's, never holds one for longer than a few statements, never
-//! drops what Quay brought, and never goes down over an inactive policy or an unfinished operation.
+//! index on each. refinery runs them and keeps the history; which steps of a script there are to run
+//! is decided here. Never waits for a lock on a table of Quay's, never holds one for longer than a
+//! few statements, never drops what Quay brought, and never goes down over an inactive policy or an
+//! unfinished operation.
 
 mod backoff;
 mod catalogue;

@@ -89,7 +89,11 @@ pub fn plan(
 
 fn in_a_transaction(known: &Embedded, scene: &Scene) -> Result<Planned, MigrateError> {
     let composed = transactional::compose(known, scene)?;
-    let mut statements = vec!["BEGIN;".to_owned()];
+    let mut statements = composed.before;
+    if !statements.is_empty() {
+        statements.push(history::CREATE_TABLE.to_owned());
+    }
+    statements.push("BEGIN;".to_owned());
     statements.extend(composed.statements);
     statements.push(history::insert(known)?);
     statements.push("COMMIT;".to_owned());

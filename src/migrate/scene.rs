@@ -98,7 +98,7 @@ impl Scene {
     /// The statements that put back the history rows from `version` up, as far as the catalog
     /// bears them out.
     fn repair(&self, version: i32) -> Result<String, MigrateError> {
-        let mut statements = vec![history::create_table()];
+        let mut statements = vec![history::CREATE_TABLE.to_owned()];
         for known in (version..=self.state.version().max(version)).filter_map(catalogue::find) {
             statements.push(history::insert(known)?);
         }

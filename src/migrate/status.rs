@@ -1,8 +1,8 @@
 //! `migrate status`: where the database stands. Reads only, also from a standby.
 
+use chrono::SecondsFormat;
 use sea_query::{Expr, Query};
 use serde::Serialize;
-use time::format_description::well_known::Rfc3339;
 
 use super::catalogue::{LATEST, MIGRATIONS};
 use super::scene::{self, Scene};
@@ -131,10 +131,8 @@ fn migrations(scene: &Scene) -> Result<Vec<MigrationStatus>, MigrateError> {
                 version: known.version,
                 name: known.name,
                 checksum: known.checksum()?.to_string(),
-                applied_on: row.map(|row| {
-                    let spelt = row.applied_on.format(&Rfc3339);
-                    spelt.unwrap_or_else(|_| row.applied_on.to_string())
-                }),
+                applied_on: row
+                    .map(|row| row.applied_on.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
             })
         })
         .collect()

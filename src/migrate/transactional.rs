@@ -1,8 +1,12 @@
 //! Migrations that commit as a whole, together with their history row.
+//!
+//! refinery runs them. It makes its history table before anything else, and the first migration
+//! makes the schema that the table is in: that schema is made before, and taken away again where
+//! the migration fails, so that a first run that fails leaves nothing behind.
 
 use std::time::{Duration, Instant};
 
-use super::backoff::{self, Backoff};
+use super::backoff;
 use super::catalogue::{Embedded, Way};
 use super::decide::{self, Ascent};
 use super::holders::Holders;
@@ -10,11 +14,14 @@ use super::notice::{Notice, Sink};
 use super::scene::Scene;
 use super::script::Subject;
 use super::session::{BRIEFLY, Patience};
-use super::{MigrateError, history};
+use super::{MigrateError, store};
 use crate::pg::{FaultClass, PgError, WriteSession};
+use crate::retry::pauses;
 
 /// A migration as one transaction, for the situation at hand.
 pub(super) struct Transaction {
+    /// What has to be there before: the schema that the history table is in.
+    pub(super) before: Vec<String>,
     /// Its statements between BEGIN and COMMIT, the history row not among them.
     pub(super) statements: Vec<String>,
     /// What is left out, and why.
@@ -24,6 +31,7 @@ pub(super) struct Transaction {
 /// Puts the transaction together. The plan prints the same.
 pub(super) fn compose(known: &Embedded, scene: &Scene) -> Result<Transaction, MigrateError> {
     let mut composed = Transaction {
+        before: Vec::new(),
         statements: Vec::new(),
         remarks: Vec::new(),
     };
@@ -31,11 +39,11 @@ pub(super) fn compose(known: &Embedded, scene: &Scene) -> Result<Transaction, Mi
         composed.statements.extend(BRIEFLY.map(str::to_owned));
     }
     for step in known.steps_up()? {
-        if step.subject == Subject::Tables {
-            composed.statements.push(history::create_table());
-        }
         match decide::ascend(step.subject, &scene.state, scene.own_schema)? {
             Ascent::Keep(remark) => composed.remarks.extend(remark),
+            Ascent::Run if step.subject == Subject::Schema => {
+                composed.before.extend(step.statements);
+            }
             Ascent::Run | Ascent::Mark | Ascent::Rebuild => {
                 composed.statements.extend(step.statements);
             }
@@ -49,22 +57,36 @@ pub(super) fn compose(known: &Embedded, scene: &Scene) -> Result<Transaction, Mi
 pub(super) fn apply(
     session: &mut WriteSession,
     known: &Embedded,
-    record: &str,
     patience: &Patience,
     notices: Sink<'_>,
 ) -> Result<Vec<String>, MigrateError> {
     retrying(session, patience, notices, |session| {
         let scene = Scene::read_whole(session)?;
         let composed = compose(known, &scene)?;
-        // One message: Quay's tables are locked for one journey to the server and the commit's.
-        let mut text = composed.statements.join("\n");
-        text.push('\n');
-        text.push_str(record);
-        let mut transaction = session.begin()?;
-        transaction.run(&text)?;
-        transaction.commit()?;
+        for statement in &composed.before {
+            session.run(statement)?;
+        }
+        // One message holds all statements: Quay's tables are locked for as long as three answers
+        // take, to it, to the history row and to the commit.
+        let ran = store::run(session, known, &composed.statements);
+        if ran.is_err() && !composed.before.is_empty() {
+            take_schema_away(session);
+        }
+        ran?;
         Ok(composed.remarks)
     })
+}
+
+/// Drops the schema that was made for a migration that then failed. Never more than that: the two
+/// statements are one transaction, which the first table of the migration's would make fail.
+fn take_schema_away(session: &mut WriteSession) {
+    let dropped = session.run(
+        "DROP TABLE IF EXISTS quay_doctor.refinery_schema_history;
+         DROP SCHEMA quay_doctor;",
+    );
+    if let Err(error) = dropped {
+        tracing::info!(%error, "the empty schema quay_doctor stays until the next run");
+    }
 }
 
 /// Tries until an attempt gets the locks it asks for with NOWAIT. Only that, and a column that
@@ -76,7 +98,7 @@ pub(super) fn retrying<T>(
     mut attempt: impl FnMut(&mut WriteSession) -> Result<T, MigrateError>,
 ) -> Result<T, MigrateError> {
     let deadline = backoff::deadline(patience.tables);
-    let mut backoff = Backoff::between(Duration::from_millis(20), Duration::from_secs(1));
+    let mut pauses = pauses(Duration::from_millis(20), Duration::from_secs(1));
     let mut told = false;
     loop {
         let failed = match attempt(session) {
@@ -85,7 +107,7 @@ pub(super) fn retrying<T>(
         };
         let out_of_patience = Instant::now() >= deadline;
         if told && !out_of_patience {
-            backoff.sleep_until(deadline);
+            backoff::sleep(&mut pauses, deadline);
             continue;
         }
         if failed.class() != FaultClass::LockTimeout && out_of_patience {
@@ -103,7 +125,7 @@ pub(super) fn retrying<T>(
             at_most: patience.tables,
         });
         told = true;
-        backoff.sleep_until(deadline);
+        backoff::sleep(&mut pauses, deadline);
     }
 }
 

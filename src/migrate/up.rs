@@ -6,7 +6,7 @@ use super::catalogue::{self, Embedded, LATEST, MIGRATIONS, Way};
 use super::notice::{Notice, Sink};
 use super::scene::{self, Scene};
 use super::session::{self, Patience};
-use super::{Ended, MigrateError, concurrent, decide, lock, rights, store, verify};
+use super::{Ended, MigrateError, concurrent, decide, lock, rights, transactional, verify};
 use crate::config::ConnectionSettings;
 use crate::journal::QuaySchema;
 use crate::pg::WriteSession;
@@ -71,7 +71,12 @@ fn ascend(
             version: known.version,
             name: known.name,
         });
-        let remarks = store::apply(&mut session, known, patience, notices)?;
+        let remarks = match known.way {
+            Way::OwnSchema | Way::PolicyTables => {
+                transactional::apply(&mut session, known, patience, notices)?
+            }
+            Way::Concurrently => concurrent::build(&mut session, known, patience, notices)?,
+        };
         report.to = known.version;
         report.applied.push(AppliedMigration {
             version: known.version,

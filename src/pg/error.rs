@@ -67,6 +67,15 @@ pub enum PgError {
         #[help]
         help: Option<String>,
     },
+    /// refinery's runner was stopped, mostly by a statement that failed.
+    #[error("{}", runner_account(refinery))]
+    Migration {
+        /// refinery's account.
+        refinery: refinery::Error,
+        /// What to do, where there is something.
+        #[help]
+        help: Option<String>,
+    },
     /// A stream of rows to the server broke.
     #[error("a stream of rows to the database broke: {stream}")]
     Copy {
@@ -155,8 +164,7 @@ impl PgError {
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Connect { sqlstate, .. } => sqlstate.as_deref(),
-            Self::Statement { driver, .. } => driver.code().map(SqlState::code),
-            Self::TlsFile { .. } | Self::Unfit { .. } | Self::Copy { .. } => None,
+            _ => self.driver()?.code().map(SqlState::code),
         }
     }
 
@@ -165,13 +173,24 @@ impl PgError {
         match self {
             Self::Connect { .. } | Self::Copy { .. } => FaultClass::Connection,
             Self::TlsFile { .. } | Self::Unfit { .. } => FaultClass::Other,
-            Self::Statement { driver, .. } => classify(driver),
+            Self::Statement { .. } | Self::Migration { .. } => {
+                self.driver().map_or(FaultClass::Other, classify)
+            }
+        }
+    }
+
+    /// The driver's account, where there is one.
+    fn driver(&self) -> Option<&postgres::Error> {
+        match self {
+            Self::Statement { driver, .. } => Some(driver),
+            Self::Migration { refinery, .. } => under(refinery),
+            _ => None,
         }
     }
 
     /// Whether the server said nothing for longer than it may, and may yet be at it.
     pub fn is_unanswered(&self) -> bool {
-        matches!(self, Self::Statement { driver, .. } if is_unanswered(driver))
+        self.driver().is_some_and(is_unanswered)
     }
 
     /// A stream to the server broke.
@@ -182,13 +201,21 @@ impl PgError {
 
 impl From<postgres::Error> for PgError {
     fn from(driver: postgres::Error) -> Self {
-        let help = if is_unanswered(&driver) {
-            Some(UNANSWERED_HELP.to_owned())
-        } else {
-            statement_help(classify(&driver))
-        };
+        let help = help(&driver);
         Self::Statement { driver, help }
     }
+}
+
+impl From<refinery::Error> for PgError {
+    fn from(refinery: refinery::Error) -> Self {
+        let help = under(&refinery).and_then(help);
+        Self::Migration { refinery, help }
+    }
+}
+
+/// The driver's error under refinery's.
+fn under(refinery: &refinery::Error) -> Option<&postgres::Error> {
+    std::error::Error::source(refinery)?.downcast_ref()
 }
 
 /// The class of a driver error, by SQLSTATE (PostgreSQL's Appendix A).
@@ -226,6 +253,17 @@ fn account(driver: &postgres::Error) -> String {
     }
 }
 
+/// The same for what refinery's runner was stopped by.
+fn runner_account(refinery: &refinery::Error) -> String {
+    match under(refinery) {
+        Some(driver) => format!(
+            "the database did not carry out a statement: {}",
+            account(driver)
+        ),
+        None => format!("refinery stopped: {refinery}"),
+    }
+}
+
 /// What to do where the server says nothing.
 const UNANSWERED_HELP: &str = "a disk of the server may hang, or a proxy in between may wait for it: \
      look at the server, and run the same command again once it answers";
@@ -249,6 +287,13 @@ fn says(error: &postgres::Error, words: &str) -> bool {
     error
         .as_db_error()
         .is_some_and(|answer| answer.message().contains(words))
+}
+
+fn help(driver: &postgres::Error) -> Option<String> {
+    match is_unanswered(driver) {
+        true => Some(UNANSWERED_HELP.to_owned()),
+        false => statement_help(classify(driver)),
+    }
 }
 
 fn statement_help(class: FaultClass) -> Option<String> {

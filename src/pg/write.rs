@@ -81,6 +81,16 @@ impl WriteSession {
     pub fn run(&mut self, sql: &str) -> Result<(), PgError> {
         Ok(self.client.batch_execute(sql)?)
     }
+
+    /// Lets refinery's runner work over this session, by refinery's own driver for it: a migration
+    /// and its history row are one transaction, where the runner groups them.
+    ///
+    /// # Errors
+    /// [`PgError`] where a statement fails, or the history is not as the runner expects.
+    pub fn migrate(&mut self, runner: &refinery::Runner) -> Result<(), PgError> {
+        runner.run(&mut self.client)?;
+        Ok(())
+    }
 }
 
 /// A write transaction.

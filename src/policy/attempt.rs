@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::load::can_be_seen;
 use super::outcome::{Ended, Outcome};
 use super::target::{Target, target_of_scope};
-use super::worker::{Watcher, Worker, back_off, open, standby};
+use super::worker::{Watcher, Worker, open, standby};
 use super::{OnFault, PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
 use crate::journal::{
@@ -17,6 +17,7 @@ use crate::journal::{
 };
 use crate::pg::WriteSession;
 use crate::relations::PolicySchema;
+use crate::retry::back_off;
 
 /// What the first transaction of a command came to.
 pub(super) enum First {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::activate::forward;
 use super::exempt::Older;
 use super::release::{expiry_restored, is_evident, is_held, lock_rows, write};
-use super::worker::{Worker, back_off};
+use super::worker::Worker;
 use super::{PolicyError, UndoRule};
 use crate::evaluate::{Activity, Decision, Found, TagRow};
 use crate::ground::{Ground, Protection};
@@ -20,6 +20,7 @@ use crate::quay::{
     Immutability, OperationId, PolicyText, PolicyUuid, RepositoryId, TagId, UnixMillis,
 };
 use crate::relations::{OwnRow, delete_policy, hold_policy, made_immutable_at_push, pushed_since};
+use crate::retry::back_off;
 
 /// Rows of the journal that are read at once, and rows of a batch.
 const PAGE: u32 = 2_000;

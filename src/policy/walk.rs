@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::PolicyError;
 use super::settle::BEAT;
-use super::worker::{Worker, back_off};
+use super::worker::Worker;
 use crate::crew::Crew;
 use crate::evaluate::{Decision, PolicyBook};
 use crate::journal::{Cursor, Part};
 use crate::pg::FaultClass;
 use crate::quay::{Immutability, PolicyText, RepositoryId, TagId, UnixMillis};
 use crate::relations::{Page, PagedTag, mutable_tags, page_of_tags, repositories_of, server_clock};
+use crate::retry::back_off;
 
 /// Rows that are read, and matched by name, before any lock is taken.
 const PAGE: u32 = 5_000;

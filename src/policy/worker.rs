@@ -20,6 +20,7 @@ use crate::journal::{
 use crate::pg::{FaultClass, WriteSession, WriteTransaction};
 use crate::quay::RepositoryId;
 use crate::relations::PolicySchema;
+use crate::retry::pauses;
 
 /// Limits on everything: no statement, no wait and no idle transaction is for ever, and a dead peer
 /// is noticed in seconds (a peer that lives and says nothing: [`AnswerLimit`]). A shorter statement_timeout of the role's own stays: batches that run into
@@ -229,14 +230,15 @@ impl<'a> Worker<'a> {
     /// a commit whose answer was lost may have happened, and a failover may have lost others.
     fn reconnect(&mut self, error: PolicyError) -> Result<(), PolicyError> {
         let begun = Instant::now();
-        let mut wait = Duration::from_millis(100);
+        let mut pauses = pauses(Duration::from_millis(100), Duration::from_secs(5));
         let mut last = error;
         while begun.elapsed() < self.options.reconnect_for {
             if self.wants_end() {
                 return Err(self.left(PolicyError::Interrupted));
             }
-            sleep(wait);
-            wait = (wait * 2).min(Duration::from_secs(5));
+            if let Some(pause) = pauses.next() {
+                sleep(pause);
+            }
             match self.pick_up() {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_connection() || standby(&error) => last = error,
@@ -330,10 +332,4 @@ pub(super) fn add(sum: &mut Sums, more: &Sums) {
     sum.expirations_cleared += more.expirations_cleared;
     sum.batches += more.batches;
     sum.longest_batch_ms = sum.longest_batch_ms.max(more.longest_batch_ms);
-}
-
-/// 50 ms, doubled with each attempt, up to two seconds, with jitter.
-pub(super) fn back_off(attempt: u32) -> Duration {
-    let aim = 50_u64.saturating_mul(1 << attempt.min(6)).min(2_000);
-    Duration::from_millis(aim / 2 + fastrand::u64(0..=aim / 2))
 }

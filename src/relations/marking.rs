@@ -67,7 +67,6 @@ pub fn mark_plain(
     let statement = match lock {
         RowLock::None => mark_plain!(""),
         RowLock::SkipLocked => mark_plain!("FOR NO KEY UPDATE SKIP LOCKED"),
-        RowLock::Waiting => mark_plain!("FOR NO KEY UPDATE"),
     };
     let row = tx.query_one(statement, &[&operation.0, &ids])?;
     let tags = |column: usize| -> Result<Vec<TagId>, PgError> {

@@ -42,11 +42,6 @@ pub(super) fn markdown(text: &str) -> String {
     out.replace("://", "&#58;//").replace("www.", "www&#46;")
 }
 
-/// For a label's value in the text format of Prometheus.
-pub(super) fn label(text: &str) -> String {
-    harmless(text).replace('\\', "\\\\").replace('"', "\\\"")
-}
-
 /// Harmless, and no formula to a spreadsheet into which the report is copied.
 fn plain(text: &str) -> String {
     let text = harmless(text);
@@ -75,13 +70,11 @@ mod tests {
             assert!(!markdown.contains(piece), "{piece}: {markdown}");
         }
         assert!(markdown.starts_with("'=cmd\\|"), "{markdown}");
-        assert_eq!(label("a\"b\\c\nd"), "a\\\"b\\\\c\\\\u{a}d");
     }
 
     #[test]
     fn an_ordinary_name_stays_as_it_is() {
         assert_eq!(markup("v1.2.3-rc.1"), "v1.2.3-rc.1");
         assert_eq!(markdown("v1.2.3"), "v1.2.3");
-        assert_eq!(label("größe"), "größe");
     }
 }

@@ -4,62 +4,25 @@
 //! rule that has gone stays behind.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
 
 use chrono::{DateTime, Utc};
-use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 
 use super::board::{Facts, Role};
 use super::knowledge::Knowledge;
 use crate::evaluate::{RuleOutcome, Status, WorkerLife};
 use crate::policy::PolicyState;
-use crate::report::CheckReport;
-
-type Labels = Vec<(&'static str, String)>;
-type Number = Gauge<f64, AtomicU64>;
-
-/// A registry that is filled and written once.
-struct Book(Registry);
-
-impl Book {
-    fn gauge(&mut self, name: &str, help: &str, value: f64) {
-        self.gauges(name, help, [(Vec::new(), value)]);
-    }
-
-    fn gauges(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, f64)>) {
-        let family = Family::<Labels, Number>::default();
-        for (labels, value) in values {
-            family.get_or_create(&labels).set(value);
-        }
-        // The registry ends the help with a full stop of its own.
-        self.0.register(name, help, family);
-    }
-
-    fn counters(&mut self, name: &str, help: &str, values: &[(Labels, u64)]) {
-        let family = Family::<Labels, Counter>::default();
-        for (labels, value) in values {
-            family.get_or_create(labels).inc_by(*value);
-        }
-        self.0.register(name, help, family);
-    }
-}
+use crate::report::{CheckReport, Figures, Labels};
 
 /// The metrics.
 pub(super) fn metrics(facts: &Facts, now: DateTime<Utc>) -> Result<String, fmt::Error> {
-    let mut book = Book(Registry::with_prefix("quay_doctor_watch"));
+    let mut book = Figures::of("quay_doctor_watch");
     about_itself(&mut book, facts, now);
     about_scans(&mut book, facts, now);
     about_policies(&mut book, facts, now);
     if let Knowledge::Known(scan) = facts.knowledge(now) {
         about_rules(&mut book, &scan.report);
     }
-    let mut text = String::new();
-    encode(&mut text, &book.0)?;
-    Ok(text)
+    book.open_metrics()
 }
 
 fn truth(truth: bool) -> f64 {
@@ -74,7 +37,7 @@ fn state(name: &str) -> Labels {
     vec![("state", name.to_owned())]
 }
 
-fn about_itself(book: &mut Book, facts: &Facts, now: DateTime<Utc>) {
+fn about_itself(book: &mut Figures, facts: &Facts, now: DateTime<Utc>) {
     let version = vec![("version", env!("QUAY_DOCTOR_VERSION").to_owned())];
     book.gauges("build_info", "Which program this is", [(version, 1.0)]);
     book.gauge(
@@ -121,7 +84,7 @@ fn about_itself(book: &mut Book, facts: &Facts, now: DateTime<Utc>) {
     }
 }
 
-fn about_scans(book: &mut Book, facts: &Facts, now: DateTime<Utc>) {
+fn about_scans(book: &mut Figures, facts: &Facts, now: DateTime<Utc>) {
     let ends = facts.ends;
     let by_outcome = [
         ("complete", ends.complete),
@@ -130,11 +93,11 @@ fn about_scans(book: &mut Book, facts: &Facts, now: DateTime<Utc>) {
         ("unreachable", ends.unreachable),
     ]
     .map(|(name, count)| (vec![("outcome", name.to_owned())], count));
-    book.counters("scans", "Scans by how they ended", &by_outcome);
+    book.counters("scans", "Scans by how they ended", by_outcome);
     book.counters(
         "rows_read",
         "Tags read by all scans",
-        &[(Vec::new(), facts.rows_read)],
+        [(Vec::new(), facts.rows_read)],
     );
     book.gauge(
         "scan_in_progress",
@@ -170,7 +133,7 @@ fn about_scans(book: &mut Book, facts: &Facts, now: DateTime<Utc>) {
 }
 
 /// Absent while nothing could be seen.
-fn about_policies(book: &mut Book, facts: &Facts, now: DateTime<Utc>) {
+fn about_policies(book: &mut Figures, facts: &Facts, now: DateTime<Utc>) {
     if !facts.reachable(now) {
         return;
     }
@@ -209,7 +172,7 @@ fn about_policies(book: &mut Book, facts: &Facts, now: DateTime<Utc>) {
     }
 }
 
-fn about_rules(book: &mut Book, report: &CheckReport) {
+fn about_rules(book: &mut Figures, report: &CheckReport) {
     let rules = || {
         let all = report.rules.iter();
         all.filter(|rule| rule.status() != Status::Skipped)

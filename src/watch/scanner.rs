@@ -16,6 +16,7 @@ use crate::journal::Phase;
 use crate::pg::FaultClass;
 use crate::policy;
 use crate::quay::OperationId;
+use crate::retry::{Pauses, pauses};
 use crate::run::{OperationView, Progress, RunError, ScanHistory, check};
 
 /// How often the database is asked whether it is there and whose turn it is.
@@ -32,7 +33,7 @@ pub(super) struct Scanner {
     plan: Arc<WatchPlan>,
     contact: Option<Contact>,
     due: Instant,
-    backoff: Duration,
+    pauses: Pauses,
 }
 
 /// A scan that can be told to end.
@@ -57,13 +58,14 @@ impl Progress for Cancellable {
 
 impl Scanner {
     pub(super) fn new(board: Arc<Board>, orders: Orders) -> Self {
+        let plan = board.plan();
         Self {
-            plan: board.plan(),
+            pauses: pauses_of(&plan),
+            plan,
             board,
             orders,
             contact: None,
             due: Instant::now(),
-            backoff: BACKOFF.0,
         }
     }
 
@@ -73,7 +75,7 @@ impl Scanner {
             self.take_new_plan();
             let pause = match self.round() {
                 Ok(pause) => {
-                    self.backoff = BACKOFF.0;
+                    self.pauses = pauses_of(&self.plan);
                     pause
                 }
                 Err(error) => self.cut(&error),
@@ -93,7 +95,7 @@ impl Scanner {
             .note(|facts| facts.last_outcome = Some(Outcome::Overtaken));
         self.contact = None;
         self.due = Instant::now();
-        self.backoff = BACKOFF.0;
+        self.pauses = pauses_of(&self.plan);
     }
 
     /// One look at the database, and a scan where it is due; how long to wait then.
@@ -322,11 +324,7 @@ impl Scanner {
                 tracing::warn!(%error, help, "the database cannot be reached; what is so there is not known");
             }
         }
-        let pause = self.backoff.mul_f64(0.75 + fastrand::f64() / 2.0);
-        self.backoff = (self.backoff * 2)
-            .min(BACKOFF.1)
-            .min(self.plan.every.max(BACKOFF.0));
-        pause
+        self.pauses.next().unwrap_or(BACKOFF.1)
     }
 
     /// Waits, but not through an order or a new plan.
@@ -339,6 +337,12 @@ impl Scanner {
             std::thread::sleep(GLANCE.min(end.saturating_duration_since(Instant::now())));
         }
     }
+}
+
+/// The waits between attempts to reach the database: never longer than the time between scans.
+fn pauses_of(plan: &WatchPlan) -> Pauses {
+    let longest = BACKOFF.1.min(plan.every.max(BACKOFF.0));
+    pauses(BACKOFF.0, longest)
 }
 
 /// A time, a tenth of it either way left to chance (of 0 to 1), so that the watchers of many databases

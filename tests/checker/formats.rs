@@ -1,5 +1,8 @@
 //! Each format of a check: a snapshot with hostile names, and what a reader of it relies on.
 
+use std::io::{Seek as _, Write as _};
+use std::process::Command;
+
 use chrono::{DateTime, Utc};
 use quay_doctor::evaluate::{
     Act, Activity, Found, OperationSubject, PolicySubject, RuleOutcome, Subject, TagRow,
@@ -14,8 +17,10 @@ use quay_doctor::report::{
     check_junit, check_markdown, check_prometheus, summary_line, violation_line,
 };
 use quay_doctor::rules::{Catalogue, RuleId, Severity};
+use quay_doctor::sandbox::skipped;
 use serde_json::Value;
 
+use crate::deploy::files::promtool;
 use crate::line::output::valid;
 use crate::line::stage::{BOTH_FAILURES, Stage};
 
@@ -203,7 +208,35 @@ fn as_html() {
 
 #[test]
 fn for_prometheus() {
-    insta::assert_snapshot!(check_prometheus(&report()));
+    let text = check_prometheus(&report()).expect("all of it");
+    insta::assert_snapshot!(text);
+}
+
+/// Whether promtool takes a text for one in Prometheus' older format; `None` where it is not there.
+fn promtool_accepts(figures: &str) -> Option<bool> {
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(figures.as_bytes()).expect("space");
+    file.rewind().expect("its beginning");
+    let mut promtool = Command::new(promtool());
+    promtool.args(["check", "metrics"]).stdin(file);
+    match promtool.output() {
+        Ok(output) => Some(output.status.success()),
+        Err(error) => {
+            skipped(&format!("promtool cannot be run here: {error}"));
+            None
+        }
+    }
+}
+
+#[test]
+fn promtool_accepts_the_figures_which_are_whole_without_the_last_line_of_openmetrics() {
+    let figures = check_prometheus(&report()).expect("all of it");
+    assert!(!figures.contains("EOF"), "{figures}");
+    if let Some(good) = promtool_accepts(&figures) {
+        assert!(good, "{figures}");
+        let torn = figures.replacen("\"} 1", " 1", 1);
+        assert_eq!(promtool_accepts(&torn), Some(false), "{torn}");
+    }
 }
 
 #[test]
@@ -236,7 +269,7 @@ fn a_name_is_harmless_in_every_format() {
         ("markdown", check_markdown(&report)),
         ("junit", check_junit(&report, Severity::Info)),
         ("html", check_html(&report)),
-        ("prometheus", check_prometheus(&report)),
+        ("prometheus", check_prometheus(&report).expect("all of it")),
         ("json", check_json(&report).to_string()),
     ];
     for (format, text) in &renderings {

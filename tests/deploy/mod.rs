@@ -1,7 +1,7 @@
 //! What an operator installs: the roles, and whatever else `deploy/` holds.
 
 pub mod estate;
-mod files;
+pub mod files;
 mod image;
 mod release;
 mod roles;

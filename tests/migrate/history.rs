@@ -174,3 +174,22 @@ fn a_lost_history_of_v3_alone_is_what_a_cut_off_build_leaves_and_is_put_right() 
     stage.migrate(&["up"]).exits(0);
     stage.migrate(&["status"]).exits(0);
 }
+
+#[test]
+fn an_empty_schema_that_a_first_run_left_when_it_was_killed_is_a_database_without_migrations() {
+    let mut stage = Stage::with_policies();
+    // What refinery's driver makes before the first migration.
+    stage.sql(
+        "CREATE SCHEMA quay_doctor;
+         CREATE TABLE quay_doctor.refinery_schema_history (
+             version int4 PRIMARY KEY, name varchar(255), applied_on varchar(255), checksum varchar(255))",
+    );
+    stage.migrate(&["status"]).exits(1);
+    stage.migrate(&["verify"]).exits(0);
+    stage.migrate(&["plan"]).exits(1);
+    stage.migrate(&["down", "--to", "0"]).exits(0);
+    stage.migrate(&["up"]).exits(0);
+    stage.migrate(&["verify"]).exits(0);
+    stage.migrate(&["down", "--to", "0"]).exits(0);
+    assert_eq!(stage.value("SELECT to_regnamespace('quay_doctor')"), "NULL");
+}

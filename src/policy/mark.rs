@@ -166,7 +166,7 @@ pub(super) fn mark(
         plain += marked.len() as u64;
         old.retain(|id| !marked.contains(id));
     }
-    let rest = mark_plain(tx, operation.id, &old, RowLock::SkipLocked)?;
+    let rest = mark_plain(tx, operation.id, &old)?;
     plain += rest.marked;
     others.extend(&rest.expiring);
     let mut marked = mark_one_by_one(tx, operation, options, work, &others)?;

@@ -1,6 +1,5 @@
 //! Marking plain tags immutable: journaled and changed by one statement, with a lock before or without.
 
-use super::RowLock;
 use crate::pg::{Columns, PgError, Statements, WriteTransaction};
 use crate::quay::{OperationId, TagId};
 
@@ -15,37 +14,6 @@ pub struct Marks {
     pub expiring: Vec<TagId>,
 }
 
-/// The statement of [`mark_plain`], by its locking clause.
-macro_rules! mark_plain {
-    ($lock:literal) => {
-        concat!(
-            r"
-            WITH locked AS MATERIALIZED (
-                SELECT id, repository_id, lifetime_end_ms, NOT immutable AND NOT hidden AS mutable
-                FROM tag
-                WHERE id = ANY ($2)
-                ORDER BY id
-                ",
-            $lock,
-            r"
-            ), plain AS (
-                SELECT id, repository_id FROM locked WHERE mutable AND lifetime_end_ms IS NULL
-            ), journaled AS (
-                INSERT INTO quay_doctor.tag_change
-                    (operation_id, tag_id, repository_id, immutable_before, immutable_after)
-                SELECT $1, id, repository_id, false, true FROM plain
-            ), marked AS (
-                UPDATE tag SET immutable = true FROM plain WHERE tag.id = plain.id
-            )
-            SELECT coalesce(array_agg(id), '{}'),
-                count(*) FILTER (WHERE mutable AND lifetime_end_ms IS NULL),
-                coalesce(array_agg(id) FILTER (WHERE mutable AND lifetime_end_ms IS NOT NULL), '{}')
-            FROM locked
-            "
-        )
-    };
-}
-
 /// Makes rows immutable that are mutable, visible and without an end, and writes their before-images
 /// down. Most rows of most registries are like that, and nothing about them needs a decision.
 ///
@@ -58,17 +26,35 @@ pub fn mark_plain(
     tx: &mut WriteTransaction<'_>,
     operation: OperationId,
     tags: &[TagId],
-    lock: RowLock,
 ) -> Result<Marks, PgError> {
     if tags.is_empty() {
         return Ok(Marks::default());
     }
     let ids: Vec<i32> = tags.iter().map(|id| id.0).collect();
-    let statement = match lock {
-        RowLock::None => mark_plain!(""),
-        RowLock::SkipLocked => mark_plain!("FOR NO KEY UPDATE SKIP LOCKED"),
-    };
-    let row = tx.query_one(statement, &[&operation.0, &ids])?;
+    let row = tx.query_one(
+        r"
+        WITH locked AS MATERIALIZED (
+            SELECT id, repository_id, lifetime_end_ms, NOT immutable AND NOT hidden AS mutable
+            FROM tag
+            WHERE id = ANY ($2)
+            ORDER BY id
+            FOR NO KEY UPDATE SKIP LOCKED
+        ), plain AS (
+            SELECT id, repository_id FROM locked WHERE mutable AND lifetime_end_ms IS NULL
+        ), journaled AS (
+            INSERT INTO quay_doctor.tag_change
+                (operation_id, tag_id, repository_id, immutable_before, immutable_after)
+            SELECT $1, id, repository_id, false, true FROM plain
+        ), marked AS (
+            UPDATE tag SET immutable = true FROM plain WHERE tag.id = plain.id
+        )
+        SELECT coalesce(array_agg(id), '{}'),
+            count(*) FILTER (WHERE mutable AND lifetime_end_ms IS NULL),
+            coalesce(array_agg(id) FILTER (WHERE mutable AND lifetime_end_ms IS NOT NULL), '{}')
+        FROM locked
+        ",
+        &[&operation.0, &ids],
+    )?;
     let tags = |column: usize| -> Result<Vec<TagId>, PgError> {
         Ok(row
             .read::<Vec<i32>>(column)?

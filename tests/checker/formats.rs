@@ -17,8 +17,8 @@ use quay_doctor::report::{
     check_junit, check_markdown, check_prometheus, summary_line, violation_line,
 };
 use quay_doctor::rules::{Catalogue, RuleId, Severity};
-use quay_doctor::sandbox::skipped;
 use serde_json::Value;
+use testkit::skipped;
 
 use crate::deploy::files::promtool;
 use crate::line::output::valid;

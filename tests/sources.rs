@@ -99,15 +99,6 @@ const EXCEPTIONS: [(&str, &str, &str); 8] = [
 /// Dependencies that no source names, and why they are there.
 const UNNAMED: [(&str, &str); 0] = [];
 
-/// Folders of test equipment, which moves to a crate of its own.
-const EQUIPMENT: [&str; 5] = [
-    "sandbox/oracle",
-    "sandbox/proxy",
-    "sandbox/pusher.rs",
-    "sandbox/shared.rs",
-    "sandbox/subject.rs",
-];
-
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -331,9 +322,6 @@ fn no_sql_is_assembled_at_run_time() {
     let mut wrong = Vec::new();
     let mut used = BTreeSet::new();
     for (path, source) in sources() {
-        if EQUIPMENT.iter().any(|place| path.starts_with(place)) {
-            continue;
-        }
         for text in assembled(&source) {
             let exception = EXCEPTIONS
                 .iter()

@@ -125,6 +125,11 @@ impl Shared {
         strikes
     }
 
+    fn bound(&self, text: &str, transaction: &Transaction) -> Option<Effect> {
+        let plain = plain(text);
+        lock(&self.rules).bound(transaction.seen(&plain))
+    }
+
     fn statement(
         &self,
         text: &str,

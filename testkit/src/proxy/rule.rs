@@ -19,7 +19,8 @@ pub enum Way {
 pub enum Which {
     /// Those that contain this; the empty text is in every statement.
     Containing(String),
-    /// Those that contain this and are the first of their transaction: it has locked nothing yet.
+    /// Those that contain this and are the first of their transaction. What is to befall one befalls it
+    /// before it is bound, so that the transaction has locked nothing yet.
     Opening(String),
     /// The COMMITs of transactions in which a statement contained this; of every transaction where it
     /// is empty.
@@ -200,25 +201,49 @@ impl Rules {
         self.bury(strikes)
     }
 
+    /// A statement is about to be bound: what befalls it already then.
+    pub(super) fn bound(&mut self, seen: Seen<'_>) -> Option<Effect> {
+        self.befalls(seen, |when| match when {
+            When::Statement(which @ Which::Opening(_), nth) => Some((which, *nth)),
+            _ => None,
+        })
+    }
+
     /// A statement is about to go out: what befalls it, or the answer to it.
     pub(super) fn statement(&mut self, seen: Seen<'_>) -> (Option<Effect>, Option<Effect>) {
-        let (mut itself, mut answer) = (None, None);
+        let itself = self.befalls(seen, |when| match when {
+            When::Statement(Which::Opening(_), _) => None,
+            When::Statement(which, nth) => Some((which, *nth)),
+            _ => None,
+        });
+        let answer = self.befalls(seen, |when| match when {
+            When::Answer(which, nth) => Some((which, *nth)),
+            _ => None,
+        });
+        (itself, answer)
+    }
+
+    /// Counts a statement for the rules that are asked, and strikes.
+    fn befalls(
+        &mut self,
+        seen: Seen<'_>,
+        asked: impl Fn(&When) -> Option<(&Which, u64)>,
+    ) -> Option<Effect> {
+        let mut struck = None;
         for armed in &mut self.armed {
-            let (which, nth, struck) = match &armed.rule.when {
-                When::Statement(which, nth) => (which, *nth, &mut itself),
-                When::Answer(which, nth) => (which, *nth, &mut answer),
-                _ => continue,
+            let Some((which, nth)) = asked(&armed.rule.when) else {
+                continue;
             };
             if !which.is(seen) {
                 continue;
             }
             armed.seen += 1;
             if armed.seen == nth && struck.is_none() {
-                *struck = Some(armed.rule.effect.clone());
+                struck = Some(armed.rule.effect.clone());
                 armed.seen = SPENT;
             }
         }
-        (self.bury(itself), self.bury(answer))
+        self.bury(struck)
     }
 
     fn bury<T>(&mut self, struck: Option<T>) -> Option<T> {

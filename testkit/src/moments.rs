@@ -144,7 +144,7 @@ impl Boundary {
     pub fn when(self) -> When {
         let every = Which::CommitOf(String::new());
         let nth = u64::from(self.0.div_ceil(2));
-        if self.0 % 2 == 0 {
+        if self.0.is_multiple_of(2) {
             When::Answer(every, nth)
         } else {
             When::Statement(every, nth)

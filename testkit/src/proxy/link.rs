@@ -209,11 +209,11 @@ impl Link {
             Meaning::Runs(text) => (Some(text), false),
             Meaning::RunsAndEnds(text) => (Some(text), true),
             Meaning::Ends => (None, true),
-            Meaning::Binds(_) | Meaning::Other => (None, false),
+            Meaning::Names(_) | Meaning::Other => (None, false),
         };
-        let bound = match &meaning {
-            Meaning::Binds(text) | Meaning::RunsAndEnds(text) => {
-                shared.bound(text, &said.transaction)
+        let named = match &meaning {
+            Meaning::Names(text) | Meaning::RunsAndEnds(text) => {
+                shared.named(text, &mut said.transaction)
             }
             _ => None,
         };
@@ -223,7 +223,7 @@ impl Link {
         if message.kind != 0 {
             self.state().said(ends, answer);
         }
-        for effect in bound.into_iter().chain(itself) {
+        for effect in named.into_iter().chain(itself) {
             if !self.suffer(effect, shared) {
                 return false;
             }

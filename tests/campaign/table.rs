@@ -211,10 +211,10 @@ impl Table {
 const BITES: &str = "
 ## Each protection bites
 
-With one protection switched off in a test build, schedules drawn where it lies end inconsistently
-within some dozens; with it, the same schedule ends well (`tests/campaign/bites.rs`).
+On a program that lacks one protection (`tests/mutants/`), schedules drawn where it lies end
+inconsistently within some dozens; with it, the same schedule ends well (`tests/campaign/bites.rs`).
 
-| switched off | what the campaign then finds |
+| what it lacks | what the campaign then finds |
 | --- | --- |
 | the journal in the transaction of the change | a kill leaves orphans that no journal knows |
 | the lock on a before-image | a roll-back restores an expiry that a user has changed since |
@@ -228,7 +228,7 @@ within some dozens; with it, the same schedule ends well (`tests/campaign/bites.
 | rows that are not waited for | Quay's delete is the victim of a deadlock |
 | the sweep over the whole scope | a push with an old id is unprotected |
 | the journal's word on what an administrator took off | it is immutable again |
-| the fence (the liveness lock and the look at our own row stand before it, and are off in both) | a frozen worker that was taken over goes on, and its changes are nobody's |
+| the fence (the liveness lock and the look at our own row stand before it, and are lacking as well) | a frozen worker that was taken over goes on, and its changes are nobody's |
 ";
 
 const PAGE: &str = "# Faults
@@ -236,7 +236,7 @@ const PAGE: &str = "# Faults
 What becomes of an operation that a fault befalls. `make campaign N=10000` draws so many schedules at
 random (`tests/campaign/`): a registry, an operation, a fault at some moment, pushers with clocks of
 their own, Quay's users, and whoever recovers afterwards. The program under test is the real one, before
-a real server; the oracle (`src/sandbox/oracle/`) computes in plain Rust which states are whole: as if
+a real server; the oracle (`testkit/src/oracle/`) computes in plain Rust which states are whole: as if
 the operation had never run, or as if it had run undisturbed. An end is inconsistent where it is
 neither, where an expiry, a live tag or a user's own immutability is lost, where an operation stays
 unfinished, where `check --strict` finds what was not there before, or where a second `recover` changes
@@ -244,7 +244,7 @@ something. A schedule that ends inconsistently is shrunk and printed with its se
 `QUAY_DOCTOR_CAMPAIGN_SEED` runs it again.
 
 Each cell says how many schedules ended inconsistently, of how many. Quay's present way and the
-recommended fix of the bug report are the reference implementations of `src/sandbox/subject.rs`, in
+recommended fix of the bug report are the reference implementations of `testkit/src/subject.rs`, in
 batches of 2 rows, since the registries are small; they know creations only, and no operation that
 could be resumed, so that some faults are none to them. A fault may also fall before the first
 statement or after the last one; such a schedule counts as well. A fault of the server as a whole

@@ -47,7 +47,7 @@ const NEIGHBOURS: [(&str, &str); 11] = [
     ("rules", "config"),
 ];
 
-/// Rooms that may open a session that can write.
+/// Rooms of the program that may open a session that can write; the test kit and the tests may, too.
 const WRITERS: [&str; 5] = ["apply", "migrate", "pg", "policy", "sandbox"];
 
 /// Names that say nothing of what is in them.
@@ -187,6 +187,30 @@ fn only_writers_open_a_session_that_can_write() {
     }
 }
 
+/// What the tests do to the program they do from outside: it can be neither held, nor killed, nor weakened
+/// by what stands in its environment.
+#[test]
+fn the_program_contains_no_test_equipment() {
+    let switches = [
+        "QUAY_DOCTOR_SWITCH_OFF",
+        "QUAY_DOCTOR_KILL_AT",
+        "QUAY_DOCTOR_HOLD_AT",
+        "QUAY_DOCTOR_HANDS_AFTER",
+        "QUAY_DOCTOR_MUTANT",
+        "QUAY_DOCTOR_PROGRAM",
+        "testkit",
+    ];
+    for (path, text) in files() {
+        for name in switches {
+            assert!(!text.contains(name), "{} names {name}", path.display());
+        }
+    }
+    let manifest = fs::read_to_string(below("Cargo.toml")).expect("Cargo.toml");
+    let (_, shipped) = manifest.split_once("[dependencies]").expect("dependencies");
+    let (shipped, _) = shipped.split_once("\n[").expect("another section");
+    assert!(!shipped.contains("testkit"), "testkit is for tests alone");
+}
+
 #[test]
 fn the_program_uses_the_librarys_front_page_only() {
     for (path, text) in files() {
@@ -206,7 +230,8 @@ fn the_program_uses_the_librarys_front_page_only() {
 
 #[test]
 fn every_file_has_one_subject_and_says_which() {
-    for (path, text) in files() {
+    let kit = files_in(below("testkit/src"));
+    for (path, text) in files().into_iter().chain(kit) {
         let shown = path.display();
         assert!(
             text.starts_with("//! "),
@@ -225,7 +250,7 @@ fn every_file_has_one_subject_and_says_which() {
 /// A file that no module names is not compiled: its tests would pass for ever.
 #[test]
 fn every_file_belongs_to_a_module() {
-    for folder in ["src", "tests"] {
+    for folder in ["src", "tests", "testkit/src"] {
         let roots = ["lib.rs", "main.rs"].map(|name| below(folder).join(name));
         for (path, _) in files_in(below(folder)) {
             let stem = path.file_stem().expect("a name").to_string_lossy();
@@ -272,6 +297,7 @@ fn documents_name_only_files_that_exist() {
                 "src/",
                 "docs/",
                 "tests/",
+                "testkit/",
                 "migrations/",
                 "checks/",
                 "fixtures/",

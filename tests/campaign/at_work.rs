@@ -1,8 +1,9 @@
 //! What is at work under a schedule, and the program as such: started, signalled, killed, ended.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::program::{Ended, command, run_on};
+use crate::program::{Ended, command_of, run_on};
 
 /// Whatever is at work.
 pub trait AtWork {
@@ -35,12 +36,9 @@ impl AtWork for Program {
     }
 }
 
-pub fn start(url: &str, args: &[String], variables: &[(&str, String)]) -> Program {
-    let mut command = command(&[]);
-    command.args(["--database-url", url]).args(args);
-    for (name, value) in variables {
-        command.env(name, value);
-    }
+pub fn start(program: &Path, url: &str, args: &[String]) -> Program {
+    let mut command = command_of(program, &["--database-url", url]);
+    command.args(args);
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -61,14 +59,4 @@ pub fn end(program: Program) -> Ended {
 pub fn run(url: &str, args: &[String]) -> Ended {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     run_on(url, &args)
-}
-
-/// What a schedule switches off in the program: the protections of the protocol, by name.
-pub type SwitchedOff<'s> = Option<&'s str>;
-
-/// As the program's environment says it.
-pub fn switched_off(off: SwitchedOff<'_>) -> Vec<(&'static str, String)> {
-    off.map(|off| ("QUAY_DOCTOR_SWITCH_OFF", off.to_owned()))
-        .into_iter()
-        .collect()
 }

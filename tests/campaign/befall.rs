@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use quay_doctor::pg::{FaultClass, Statements};
 use quay_doctor::quay::retarget_lock_key;
 use quay_doctor::sandbox::SandboxError;
-use testkit::proxy::{Effect, FaultProxy, Heal, Rule};
+use testkit::proxy::{Effect, FaultProxy, Heal, Hold, Rule};
 use testkit::shared::TestDatabase;
 
-use super::at_work::{AtWork, SwitchedOff, end, start, switched_off};
-use super::fault::{After, Fault, Held};
+use super::at_work::{AtWork, end, start};
+use super::fault::{After, Fault, Held, Laid};
 use super::operation::stated;
 use super::world::{Arena, open};
 
@@ -46,9 +46,10 @@ pub fn befall(
     proxy: &FaultProxy,
     fault: &Fault,
     work: &mut dyn AtWork,
-    (hold, acted): (&Path, &dyn Fn() -> bool),
-    off: SwitchedOff<'_>,
+    (laid, acted): (&Laid, &dyn Fn() -> bool),
+    program: &Path,
 ) {
+    let hold = laid.hold.as_ref();
     match fault {
         Fault::LockTimeout { what, ms } => hold_locks(arena, *what, Duration::from_millis(*ms)),
         Fault::Terminated(nth) => {
@@ -58,7 +59,7 @@ pub fn befall(
         }
         Fault::BlackHole { after, .. } => {
             if until(work, || proxy.struck() > 0) {
-                come_out(arena, proxy, *after, off);
+                come_out(arena, proxy, *after, program);
             }
         }
         Fault::KilledAtStatement { .. } => {
@@ -83,26 +84,39 @@ pub fn befall(
                 }
             }
         }
-        Fault::Paused { .. } | Fault::PausedUnderLock(_) => {
-            let held = format!("{}.held", hold.display());
-            if until(work, || Path::new(&held).exists()) {
+        Fault::Paused { .. } | Fault::PausedInBatch { .. } => {
+            if let Some(hold) = hold
+                && until(work, || hold.is_reached())
+            {
                 let begun = Instant::now();
                 while begun.elapsed() < PAUSE && (!acted() || begun.elapsed() < PAUSE / 10) {
                     thread::sleep(Duration::from_millis(1));
                 }
-                std::fs::write(hold, "").expect("a file");
+                hold.release();
             }
         }
         Fault::Frozen { .. } => {
-            let held = format!("{}.held", hold.display());
-            if until(work, || Path::new(&held).exists()) {
+            if let Some(hold) = hold
+                && until(work, || hold.is_reached())
+            {
                 work.signal("STOP");
-                take_over(arena, off);
-                std::fs::write(hold, "").expect("a file");
+                take_over(arena, program);
+                hold.release();
                 work.signal("CONT");
             }
         }
         _ => {}
+    }
+    if let Some(kill) = &laid.kill {
+        kill_at(work, kill);
+    }
+}
+
+/// Kills the work where it comes to this.
+pub fn kill_at(work: &mut dyn AtWork, kill: &Hold) {
+    if until(work, || kill.is_reached()) {
+        work.kill();
+        kill.end();
     }
 }
 
@@ -120,7 +134,7 @@ fn terminate(arena: &Arena) {
     ));
 }
 
-fn come_out(arena: &Arena, proxy: &FaultProxy, after: After, off: SwitchedOff<'_>) {
+fn come_out(arena: &Arena, proxy: &FaultProxy, after: After, program: &Path) {
     match after {
         After::Delivered => {
             thread::sleep(Duration::from_millis(30));
@@ -128,21 +142,21 @@ fn come_out(arena: &Arena, proxy: &FaultProxy, after: After, off: SwitchedOff<'_
         }
         After::Ended => proxy.heal(Heal::End),
         After::TakenOver => {
-            take_over(arena, off);
+            take_over(arena, program);
             proxy.heal(Heal::Deliver);
         }
     }
 }
 
 /// Time passes in which nothing is heard of the worker, and somebody recovers.
-fn take_over(arena: &Arena, off: SwitchedOff<'_>) {
+fn take_over(arena: &Arena, program: &Path) {
     if !has_journal(arena) {
         return;
     }
     end_idle_transactions(arena);
     age(arena, "10 min");
     let args = stated(&["recover", "--wait", "5s"]);
-    end(start(&arena.role_url(), &args, &switched_off(off)));
+    end(start(program, &arena.role_url(), &args));
 }
 
 pub fn has_journal(arena: &Arena) -> bool {

@@ -1,12 +1,14 @@
-//! Every protection is needed: with one of them switched off, the campaign finds what goes wrong.
+//! Every protection is needed: of a program that lacks one of them, the campaign finds what goes wrong.
 //!
-//! Schedules are drawn as ever, but where the protection lies; the first that ends inconsistently
-//! without it has to end well with it. Where another protection stands before it, that one is off in
-//! both.
+//! Schedules are drawn as ever, but where the protection lies. `make mutants` looks for one that ends
+//! inconsistently on a program without it, and has to end well on ours; `make test` runs the one that was
+//! found.
 
+use std::path::Path;
 use std::time::Instant;
 
 use proptest::strategy::ValueTree;
+use testkit::moments::Boundary;
 use testkit::shared::TestDatabase;
 
 use super::drawn;
@@ -15,28 +17,20 @@ use super::operation::Wanted;
 use super::others::{ActSpec, Doing, PusherSpec};
 use super::run::ours;
 use super::schedule::{Of, Schedule, Then};
-use super::world::Arena;
+use super::world::{Arena, REPOSITORIES};
+use crate::{mutant, program};
 
 /// A pattern that every tag matches.
 const EVERYTHING: usize = 4;
 
 /// A protection, and schedules that lie where it is needed.
 struct Protection {
+    /// As mutants have it: several where others stand before it and would be enough.
     name: &'static str,
-    /// What is off in the comparison as well: protections that stand before it.
-    behind: Option<&'static str>,
+    /// A schedule that ended inconsistently without it.
+    found: u64,
     tries: u64,
     schedule: fn(&mut fastrand::Rng, &mut Schedule),
-}
-
-impl Protection {
-    /// What is switched off to show that it is needed.
-    fn off(&self) -> String {
-        match self.behind {
-            None => self.name.to_owned(),
-            Some(behind) => format!("{},{behind}", self.name),
-        }
-    }
 }
 
 /// A creation over the whole namespace, in batches.
@@ -78,55 +72,76 @@ fn slow_pushers(random: &mut fastrand::Rng, schedule: &mut Schedule, pause_ms: u
         .collect();
 }
 
-fn paused(random: &mut fastrand::Rng, points: std::ops::Range<u32>) -> Fault {
+/// Before a COMMIT goes out, or before its answer comes back.
+fn boundary(random: &mut fastrand::Rng, among: std::ops::Range<u32>) -> Boundary {
+    Boundary(random.u32(among))
+}
+
+fn paused(random: &mut fastrand::Rng, among: std::ops::Range<u32>) -> Fault {
     Fault::Paused {
-        point: random.u32(points),
+        at: boundary(random, among),
         killed: None,
     }
 }
 
-/// Finds a schedule that ends inconsistently without a protection, and well with it.
-fn bites(protection: &Protection) {
-    let db = TestDatabase::quay().expect("a database");
-    let arena = Arena::prepare(&db.tcp_url(), false).expect("a registry");
-    let begun = Instant::now();
-    for seed in 0..protection.tries {
+impl Protection {
+    fn drawn(&self, seed: u64) -> Schedule {
         let mut schedule = drawn(&Of::Every.schedules(), seed).current();
         let mut random = fastrand::Rng::with_seed(seed);
         creation(&mut schedule);
-        (protection.schedule)(&mut random, &mut schedule);
-        let off = protection.off();
-        let came = ours(&arena, &schedule, Some(&off));
-        if came.verdict.is_consistent() {
-            continue;
+        (self.schedule)(&mut random, &mut schedule);
+        schedule
+    }
+
+    /// Finds a schedule that ends inconsistently on the program under test, which lacks the protection.
+    fn bites(&self, arena: &Arena) -> Schedule {
+        let begun = Instant::now();
+        for seed in std::iter::once(self.found).chain(0..self.tries) {
+            let schedule = self.drawn(seed);
+            let came = ours(arena, &schedule, &program::path());
+            if came.verdict.is_consistent() {
+                continue;
+            }
+            eprintln!(
+                "without {}: schedule {seed} after {:.0} s: {}",
+                self.name,
+                begun.elapsed().as_secs_f64(),
+                came.verdict
+            );
+            return schedule;
         }
-        eprintln!(
-            "without {}: schedule {} of {:.0} s: {}",
-            protection.name,
-            seed + 1,
-            begun.elapsed().as_secs_f64(),
-            came.verdict
-        );
-        let with = ours(&arena, &schedule, protection.behind);
+        panic!("nothing goes wrong without {}", self.name);
+    }
+}
+
+/// A schedule that ends inconsistently without a protection ends well with it.
+fn bites(protection: &Protection) {
+    let db = TestDatabase::quay().expect("a database");
+    let arena = Arena::prepare(&db.tcp_url(), false).expect("a registry");
+    mutant::rule(protection.name, |on| {
+        let schedule = if on {
+            protection.drawn(protection.found)
+        } else {
+            protection.bites(&arena)
+        };
+        let with = ours(&arena, &schedule, Path::new(program::BUILT));
         assert!(
             with.verdict.is_consistent(),
             "it is inconsistent with it as well: {schedule:#?}\n{}\n{:#?}",
             with.verdict,
             with.ended
         );
-        return;
-    }
-    panic!("nothing goes wrong without {}", protection.name);
+    });
 }
 
 #[test]
 fn without_the_journal_in_the_transaction_of_the_change_a_kill_leaves_orphans() {
     bites(&Protection {
         name: "journal-with-change",
-        behind: None,
+        found: 0,
         tries: 100,
         schedule: |random, schedule| {
-            schedule.fault = Fault::KilledAtPoint(random.u32(3..16));
+            schedule.fault = Fault::Killed(boundary(random, 3..16));
         },
     });
 }
@@ -135,13 +150,13 @@ fn without_the_journal_in_the_transaction_of_the_change_a_kill_leaves_orphans() 
 fn without_a_lock_on_the_before_image_a_stale_expiry_is_restored() {
     bites(&Protection {
         name: "locked-image",
-        behind: None,
+        found: 0,
         tries: 160,
         schedule: |random, schedule| {
-            let point = random.u32(3..14);
-            schedule.fault = Fault::Paused {
-                point,
-                killed: Some(point + 3),
+            schedule.fault = Fault::PausedInBatch {
+                nth: random.u32(1..6),
+                rows_read: true,
+                killed: Some(boundary(random, 12..26)),
             };
             schedule.acts = many(|_| Doing::Expire(random.usize(..40), true));
         },
@@ -152,7 +167,7 @@ fn without_a_lock_on_the_before_image_a_stale_expiry_is_restored() {
 fn without_settling_at_activation_a_late_push_is_unprotected() {
     bites(&Protection {
         name: "settle-at-activation",
-        behind: None,
+        found: 0,
         tries: 100,
         schedule: |random, schedule| {
             schedule.fault = Fault::Pushers;
@@ -165,7 +180,7 @@ fn without_settling_at_activation_a_late_push_is_unprotected() {
 fn settling_by_what_pg_stat_activity_shows_a_plain_role_waits_for_nobody() {
     bites(&Protection {
         name: "settle-by-locks",
-        behind: None,
+        found: 0,
         tries: 100,
         schedule: |random, schedule| {
             schedule.fault = Fault::Pushers;
@@ -178,7 +193,7 @@ fn settling_by_what_pg_stat_activity_shows_a_plain_role_waits_for_nobody() {
 fn without_settling_at_a_roll_back_a_late_push_is_an_orphan() {
     bites(&Protection {
         name: "settle-at-roll-back",
-        behind: None,
+        found: 0,
         tries: 120,
         schedule: |random, schedule| {
             schedule.fault = Fault::WorkFails {
@@ -194,7 +209,7 @@ fn without_settling_at_a_roll_back_a_late_push_is_an_orphan() {
 fn undoing_before_the_policy_row_is_deleted_leaves_what_was_pushed_under_it() {
     bites(&Protection {
         name: "delete-before-undo",
-        behind: None,
+        found: 0,
         tries: 120,
         schedule: |random, schedule| {
             schedule.fault = Fault::WorkFails {
@@ -210,7 +225,7 @@ fn undoing_before_the_policy_row_is_deleted_leaves_what_was_pushed_under_it() {
 fn without_a_look_at_our_own_row_a_policy_that_was_deleted_leaves_its_tags() {
     bites(&Protection {
         name: "own-row",
-        behind: None,
+        found: 0,
         tries: 100,
         schedule: |random, schedule| {
             schedule.fault = paused(random, 12..30);
@@ -226,7 +241,7 @@ fn without_a_look_at_our_own_row_a_policy_that_was_deleted_leaves_its_tags() {
 fn without_share_mode_a_policy_that_is_added_while_tags_are_released_covers_nothing() {
     bites(&Protection {
         name: "share-mode",
-        behind: None,
+        found: 0,
         tries: 120,
         schedule: |random, schedule| {
             schedule.world.policies = vec![super::world::PolicySpec {
@@ -248,7 +263,7 @@ fn without_share_mode_a_policy_that_is_added_while_tags_are_released_covers_noth
 fn without_a_clock_margin_a_tag_that_a_fast_clock_deleted_comes_back() {
     bites(&Protection {
         name: "clock-margin",
-        behind: None,
+        found: 0,
         tries: 120,
         schedule: |random, schedule| {
             schedule.fault = paused(random, 2..10);
@@ -261,7 +276,7 @@ fn without_a_clock_margin_a_tag_that_a_fast_clock_deleted_comes_back() {
 fn waiting_for_rows_under_the_repositorys_lock_deadlocks_with_quays_delete() {
     bites(&Protection {
         name: "skip-locked",
-        behind: None,
+        found: 0,
         tries: 160,
         schedule: |random, schedule| {
             // One batch of everything: whichever tag is deleted, its row is in it.
@@ -271,7 +286,11 @@ fn waiting_for_rows_under_the_repositorys_lock_deadlocks_with_quays_delete() {
                 inactive: false,
                 atomic: true,
             };
-            schedule.fault = Fault::PausedUnderLock(1);
+            schedule.fault = Fault::PausedInBatch {
+                nth: REPOSITORIES as u32,
+                rows_read: false,
+                killed: None,
+            };
             schedule.acts = many(|_| Doing::Delete(random.usize(..40)));
         },
     });
@@ -281,7 +300,7 @@ fn waiting_for_rows_under_the_repositorys_lock_deadlocks_with_quays_delete() {
 fn a_sweep_of_new_rows_only_misses_a_push_with_an_old_id() {
     bites(&Protection {
         name: "whole-sweep",
-        behind: None,
+        found: 0,
         tries: 100,
         schedule: |random, schedule| {
             schedule.fault = paused(random, 6..24);
@@ -295,7 +314,7 @@ fn without_the_word_of_journal_and_log_a_sweep_marks_what_an_administrator_took_
     bites(&Protection {
         // Two words for it, of which either would be enough here.
         name: "taken-off,taken-off-by-log",
-        behind: None,
+        found: 0,
         tries: 120,
         schedule: |random, schedule| {
             schedule.fault = paused(random, 6..22);
@@ -307,16 +326,16 @@ fn without_the_word_of_journal_and_log_a_sweep_marks_what_an_administrator_took_
 #[test]
 fn without_the_fence_a_frozen_worker_that_was_taken_over_goes_on_writing() {
     bites(&Protection {
-        name: "fence",
-        // They stand before it: whoever lives is not taken over, and whoever was stops at the row
-        // of the policy, which is gone.
-        behind: Some("liveness,own-row"),
+        // Two stand before it: whoever lives is not taken over, and whoever was stops at the row of the
+        // policy, which is gone.
+        name: "fence,liveness,own-row",
+        found: 0,
         tries: 120,
         schedule: |random, schedule| {
-            let point = random.u32(3..20);
+            let at = boundary(random, 3..20);
             schedule.fault = Fault::Frozen {
-                point,
-                killed: Some(point + random.u32(1..8)),
+                at,
+                killed: Some(Boundary(at.0 + random.u32(1..8))),
             };
         },
     });

@@ -1,7 +1,8 @@
 //! The faults of a campaign, and how each is made to befall whatever is at work.
 
 use proptest::prelude::*;
-use testkit::proxy::{Effect, FaultProxy, Rule, Way, When, Which};
+use testkit::moments::{Boundary, REPOSITORY_LOCKED, ROWS_READ};
+use testkit::proxy::{Effect, FaultProxy, Hold, Rule, Way, When, Which};
 
 use super::world::{Arena, REPOSITORIES};
 
@@ -63,7 +64,8 @@ pub enum Fault {
     DiskFull {
         row: u32,
     },
-    KilledAtPoint(u32),
+    /// At a COMMIT, or the answer to it.
+    Killed(Boundary),
     KilledAtStatement {
         statement: u64,
         answer: bool,
@@ -72,26 +74,31 @@ pub enum Fault {
     WorkFails {
         row: u32,
     },
-    /// Held at the nth point while others act; killed at a later one, where that is said.
+    /// Held at a COMMIT or its answer while others act; killed at a later one, where that is said.
     Paused {
-        point: u32,
-        killed: Option<u32>,
+        at: Boundary,
+        killed: Option<Boundary>,
     },
-    /// Held at the nth batch that has its repository's lock and has not yet read a row.
-    PausedUnderLock(u32),
+    /// Held in the nth batch, which has its repository's lock, and its rows or not yet; killed later,
+    /// where that is said.
+    PausedInBatch {
+        nth: u32,
+        rows_read: bool,
+        killed: Option<Boundary>,
+    },
     TwoWorkers,
-    /// Stopped at the nth point, taken over, and set going again; killed at a later one, where that
-    /// is said.
+    /// Stopped at a COMMIT or its answer, taken over, and set going again; killed at a later one, where
+    /// that is said.
     Frozen {
-        point: u32,
-        killed: Option<u32>,
+        at: Boundary,
+        killed: Option<Boundary>,
     },
-    /// Killed at the nth point, and started again by the same command, which is killed as well.
-    Supervisor(u32, u32),
+    /// Killed, and started again by the same command, which is killed as well.
+    Supervisor(Boundary, Boundary),
     Pushers,
-    /// Killed at the nth point; then the clock jumps ahead by so many days.
+    /// Killed; then the clock jumps ahead by so many days.
     ClockJump {
-        point: u32,
+        at: Boundary,
         days: i64,
     },
     Users,
@@ -104,7 +111,7 @@ pub enum Fault {
 impl Fault {
     /// Whether others act while the operation is held.
     pub fn pauses(&self) -> bool {
-        matches!(self, Self::Paused { .. } | Self::PausedUnderLock(_))
+        matches!(self, Self::Paused { .. } | Self::PausedInBatch { .. })
     }
 
     /// Its name in the table.
@@ -121,11 +128,11 @@ impl Fault {
             Self::ConnectionLimit { .. } => "connection limit reached (53300)",
             Self::Deadlock { .. } => "deadlock with another session",
             Self::DiskFull { .. } => "disk full (53100, raised by a trigger)",
-            Self::KilledAtPoint(_) => "SIGKILL at a named point",
+            Self::Killed(_) => "SIGKILL at a COMMIT, or at the answer to it",
             Self::KilledAtStatement { .. } => "SIGKILL at a statement, or at the answer to it",
             Self::WorkFails { .. } => "an error of the work itself",
-            Self::Paused { .. } | Self::PausedUnderLock(_) => {
-                "a pause at a named point while others act"
+            Self::Paused { .. } | Self::PausedInBatch { .. } => {
+                "a pause at a COMMIT or in a batch while others act"
             }
             Self::TwoWorkers => "two workers on one operation",
             Self::Frozen { .. } => "SIGSTOP, taken over, SIGCONT",
@@ -142,7 +149,7 @@ impl Fault {
         !matches!(
             self,
             Self::Paused { .. }
-                | Self::PausedUnderLock(_)
+                | Self::PausedInBatch { .. }
                 | Self::TwoWorkers
                 | Self::Supervisor(..)
                 | Self::SecondOperation { .. }
@@ -158,7 +165,7 @@ const BYTES: u64 = 24_000;
 
 pub fn faults() -> impl Strategy<Value = Fault> {
     let at = || 1..STATEMENTS;
-    let point = || 1_u32..34;
+    let boundary = || (1_u32..34).prop_map(Boundary);
     let held = prop_oneof![
         (0..REPOSITORIES).prop_map(Held::Rows),
         (0..REPOSITORIES).prop_map(Held::Repository),
@@ -187,22 +194,26 @@ pub fn faults() -> impl Strategy<Value = Fault> {
             .prop_map(|(statement, ms)| Fault::ConnectionLimit { statement, ms }),
         1 => (0..REPOSITORIES).prop_map(|repository| Fault::Deadlock { repository }),
         1 => (1_u32..24).prop_map(|row| Fault::DiskFull { row }),
-        2 => point().prop_map(Fault::KilledAtPoint),
+        2 => boundary().prop_map(Fault::Killed),
         2 => (at(), any::<bool>())
             .prop_map(|(statement, answer)| Fault::KilledAtStatement { statement, answer }),
         1 => (1_u32..24).prop_map(|row| Fault::WorkFails { row }),
-        3 => (point(), prop::option::of(1_u32..10)).prop_map(|(point, later)| Fault::Paused {
-            point,
-            killed: later.map(|later| point + later),
+        3 => (boundary(), prop::option::of(1_u32..10)).prop_map(|(at, later)| Fault::Paused {
+            at,
+            killed: later.map(|later| Boundary(at.0 + later)),
         }),
-        1 => (1_u32..6).prop_map(Fault::PausedUnderLock),
+        1 => (2_u32..12).prop_map(|both| Fault::PausedInBatch {
+            nth: both / 2,
+            rows_read: both % 2 == 1,
+            killed: None,
+        }),
         1 => Just(Fault::TwoWorkers),
-        2 => (point(), prop::option::weighted(0.3, 1_u32..10)).prop_map(|(point, later)| {
-            Fault::Frozen { point, killed: later.map(|later| point + later) }
+        2 => (boundary(), prop::option::weighted(0.3, 1_u32..10)).prop_map(|(at, later)| {
+            Fault::Frozen { at, killed: later.map(|later| Boundary(at.0 + later)) }
         }),
-        1 => (point(), point()).prop_map(|(one, two)| Fault::Supervisor(one, two)),
+        1 => (boundary(), boundary()).prop_map(|(one, two)| Fault::Supervisor(one, two)),
         1 => Just(Fault::Pushers),
-        1 => (point(), 1_i64..70).prop_map(|(point, days)| Fault::ClockJump { point, days }),
+        1 => (boundary(), 1_i64..70).prop_map(|(at, days)| Fault::ClockJump { at, days }),
         2 => Just(Fault::Users),
         2 => (0..super::world::PATTERNS.len())
             .prop_map(|pattern| Fault::SecondOperation { pattern }),
@@ -243,9 +254,37 @@ fn trap(arena: &Arena, condition: &str, springs: &str) {
     ));
 }
 
+/// Where the operation will be held, and where it will be killed.
+#[derive(Default)]
+pub struct Laid {
+    pub hold: Option<Hold>,
+    pub kill: Option<Hold>,
+}
+
 /// Lays what has to lie before the operation begins.
-pub fn lay(arena: &Arena, proxy: &FaultProxy, fault: &Fault) {
+pub fn lay(arena: &Arena, proxy: &FaultProxy, fault: &Fault) -> Laid {
+    let (mut hold, mut kill) = (None, None);
     match fault {
+        Fault::Killed(at) | Fault::ClockJump { at, .. } | Fault::Supervisor(at, _) => {
+            kill = Some(at.hold(proxy));
+        }
+        Fault::Paused { at, killed } | Fault::Frozen { at, killed } => {
+            hold = Some(at.hold(proxy));
+            kill = killed.map(|at| at.hold(proxy));
+        }
+        Fault::PausedInBatch {
+            nth,
+            rows_read,
+            killed,
+        } => {
+            let moment = if *rows_read {
+                ROWS_READ
+            } else {
+                REPOSITORY_LOCKED
+            };
+            hold = Some(moment.nth(u64::from(*nth)).hold(proxy));
+            kill = killed.map(|at| at.hold(proxy));
+        }
         Fault::StatementTimeout { row, once } => {
             let condition = if *once {
                 format!("= {row}")
@@ -286,27 +325,5 @@ pub fn lay(arena: &Arena, proxy: &FaultProxy, fault: &Fault) {
         }
         _ => {}
     }
-}
-
-/// The program's own environment for a fault.
-pub fn environment(fault: &Fault, hold: &str) -> Vec<(&'static str, String)> {
-    match fault {
-        Fault::KilledAtPoint(nth) | Fault::ClockJump { point: nth, .. } => {
-            vec![("QUAY_DOCTOR_KILL_AT", format!("any:{nth}"))]
-        }
-        Fault::Supervisor(nth, _) => vec![("QUAY_DOCTOR_KILL_AT", format!("any:{nth}"))],
-        Fault::PausedUnderLock(nth) => {
-            vec![(
-                "QUAY_DOCTOR_HOLD_AT",
-                format!("repository-locked:{nth}={hold}"),
-            )]
-        }
-        Fault::Paused { point, killed } | Fault::Frozen { point, killed } => {
-            let kill = killed.map(|nth| ("QUAY_DOCTOR_KILL_AT", format!("any:{nth}")));
-            let mut all = vec![("QUAY_DOCTOR_HOLD_AT", format!("any:{point}={hold}"))];
-            all.extend(kill);
-            all
-        }
-        _ => Vec::new(),
-    }
+    Laid { hold, kill }
 }

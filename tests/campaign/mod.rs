@@ -31,11 +31,13 @@ use self::run::{Came, ours};
 use self::schedule::{Of, Schedule, schedules_for_everybody};
 use self::table::{Column, Table};
 use self::world::Arena;
+use crate::program;
 use crate::scale::cases;
 
-/// Schedules of each kind of operation, and schedules that Quay's ways are put to as well, by default.
-const SCHEDULES: u32 = 100;
-const BESIDE: u32 = 60;
+/// Schedules of each kind of operation, and schedules that Quay's ways are put to as well, by default:
+/// the same few in every run. The search is `make campaign`.
+const SCHEDULES: u32 = 12;
+const BESIDE: u32 = 16;
 /// How many databases are worked on at a time, where `QUAY_DOCTOR_CAMPAIGN_ARENAS` does not say: a
 /// good part of a schedule is waiting.
 const ARENAS: u64 = 2;
@@ -66,7 +68,7 @@ fn drawn<S: Strategy<Value = Schedule>>(strategy: &S, seed: u64) -> S::Tree {
 
 /// Runs a schedule of ours; what is wrong with its end, in words, where something is.
 fn wrong_with(arena: &Arena, schedule: &Schedule) -> (Option<Came>, Option<String>) {
-    match catch_unwind(AssertUnwindSafe(|| ours(arena, schedule, None))) {
+    match catch_unwind(AssertUnwindSafe(|| ours(arena, schedule, &program::path()))) {
         Ok(came) if came.verdict.is_consistent() => (Some(came), None),
         Ok(came) => {
             let told = format!("{}\n{:#?}\nacts: {:?}", came.verdict, came.ended, came.acts);
@@ -224,7 +226,6 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// A seed of its own for each run; the one that is given, where one is.
 /// Where the schedules of `make test` begin: the same ones each time, so that what fails is what was
 /// changed. `make campaign` looks for new ones.
 const SAME: u64 = 20_261_125;

@@ -2,10 +2,14 @@
 
 use proptest::prelude::*;
 use quay_doctor::TagsChoice;
+use testkit::moments::Boundary;
 use testkit::oracle::{Operation, State};
+use testkit::proxy::FaultProxy;
 
+use super::at_work::{end, start};
+use super::befall::kill_at;
 use super::world::{Arena, PATTERNS, PolicySpec, REPOSITORIES, WorldSpec, text};
-use crate::program::run_on;
+use crate::program::{self, run_on};
 
 /// What is done. Whatever needs a policy is about the first of the world.
 #[derive(Clone, Debug)]
@@ -31,10 +35,10 @@ pub enum Wanted {
         orphans: bool,
     },
     Undo,
-    /// Of a creation that was killed at this point.
+    /// Of a creation that was killed there.
     Recover {
         pattern: usize,
-        killed_at: u32,
+        killed_at: Boundary,
     },
     MigrateUp,
     MigrateDown,
@@ -109,7 +113,7 @@ pub fn repairs() -> impl Strategy<Value = Wanted> {
     prop_oneof![
         2 => any::<bool>().prop_map(|orphans| Wanted::Fix { orphans }),
         1 => Just(Wanted::Undo),
-        2 => (0..PATTERNS.len(), 2_u32..20)
+        2 => (0..PATTERNS.len(), (2_u32..20).prop_map(Boundary))
             .prop_map(|(pattern, killed_at)| Wanted::Recover { pattern, killed_at }),
         1 => Just(Wanted::MigrateUp),
         1 => Just(Wanted::MigrateDown),
@@ -271,12 +275,12 @@ pub fn ask(arena: &Arena, world: &WorldSpec, wanted: &Wanted, aware: bool) -> As
         },
         Wanted::Recover { pattern, killed_at } => {
             let before = arena.state();
-            let mut command = crate::program::command(&[]);
-            command
-                .args(["--database-url", &arena.role_url()])
-                .args(create(None, pattern, &["--strategy", "phased"]))
-                .env("QUAY_DOCTOR_KILL_AT", format!("any:{killed_at}"));
-            command.output().expect("the program starts");
+            let proxy = FaultProxy::before(&arena.role_url()).expect("a proxy");
+            let kill = killed_at.hold(&proxy);
+            let args = create(None, pattern, &["--strategy", "phased"]);
+            let mut work = start(&program::path(), &proxy.url(), &args);
+            kill_at(&mut work, &kill);
+            end(work);
             Asked {
                 args: stated(&["recover", "--wait", "2s", "--quay-knows-active", knows]),
                 operation: created(None, pattern, false),

@@ -5,13 +5,14 @@ use std::thread::{self, ScopedJoinHandle};
 
 use quay_doctor::ConnectionSettings;
 use quay_doctor::sandbox::SandboxError;
+use testkit::moments::Boundary;
 use testkit::oracle::{Case, Verdict};
 use testkit::proxy::{Effect, FaultProxy, Heal};
 use testkit::subject::{Blow, InBatchesOf, Subject, Told};
 
 use super::at_work::AtWork;
 use super::befall::befall;
-use super::fault::{After, Fault, at_statement, lay};
+use super::fault::{After, Fault, Laid, at_statement, lay};
 use super::operation::{Wanted, ask};
 use super::others::push_about;
 use super::schedule::Schedule;
@@ -45,23 +46,29 @@ impl AtWork for Worker<'_, '_> {
     }
 }
 
-/// The same fault, where Quay's worker has no points of ours, no COMMIT and far fewer statements.
+/// The same fault, where Quay's worker has no COMMIT and far fewer statements.
 fn for_quay(fault: &Fault) -> Fault {
-    let at = |statement: u64| statement % STATEMENTS + 1;
+    let at_statement = |statement: u64| statement % STATEMENTS + 1;
     let at_row = |row: u32| row % ROWS + 1;
     match *fault {
-        Fault::KilledAtPoint(nth) | Fault::ClockJump { point: nth, .. } => {
-            Fault::KilledAtStatement {
-                statement: at(nth.into()),
-                answer: nth % 2 == 0,
-            }
-        }
+        Fault::Killed(Boundary(nth))
+        | Fault::ClockJump {
+            at: Boundary(nth), ..
+        } => Fault::KilledAtStatement {
+            statement: at_statement(nth.into()),
+            answer: nth % 2 == 0,
+        },
         Fault::KilledAtStatement { statement, answer } => Fault::KilledAtStatement {
-            statement: at(statement),
+            statement: at_statement(statement),
             answer,
         },
-        Fault::Frozen { point: nth, .. } | Fault::Paused { point: nth, .. } => Fault::BlackHole {
-            statement: at(nth.into()),
+        Fault::Frozen {
+            at: Boundary(nth), ..
+        }
+        | Fault::Paused {
+            at: Boundary(nth), ..
+        } => Fault::BlackHole {
+            statement: at_statement(nth.into()),
             answer: nth % 2 == 0,
             after: After::Delivered,
         },
@@ -70,7 +77,7 @@ fn for_quay(fault: &Fault) -> Fault {
             answer,
             after,
         } => Fault::BlackHole {
-            statement: at(statement),
+            statement: at_statement(statement),
             answer,
             // Nobody takes over from Quay's worker: its connection is gone in the end.
             after: if after == After::TakenOver {
@@ -79,11 +86,11 @@ fn for_quay(fault: &Fault) -> Fault {
                 after
             },
         },
-        Fault::Terminated(nth) => Fault::Terminated(at(nth)),
-        Fault::LostStatement(nth) => Fault::LostStatement(at(nth)),
-        Fault::LostCommit(nth) => Fault::LostCommit(at(nth)),
+        Fault::Terminated(nth) => Fault::Terminated(at_statement(nth)),
+        Fault::LostStatement(nth) => Fault::LostStatement(at_statement(nth)),
+        Fault::LostCommit(nth) => Fault::LostCommit(at_statement(nth)),
         Fault::ConnectionLimit { statement, ms } => Fault::ConnectionLimit {
-            statement: at(statement),
+            statement: at_statement(statement),
             ms,
         },
         Fault::CutToServer(bytes) => Fault::CutToServer(bytes % BYTES),
@@ -109,11 +116,14 @@ pub fn quays(arena: &Arena, schedule: &Schedule, present: bool) -> Verdict {
     let mut before = arena.state();
     let proxy = FaultProxy::before(&arena.role_url()).expect("a proxy");
     let fault = for_quay(&schedule.fault);
-    match fault {
+    let laid = match fault {
         // Each statement of Quay's pass commits itself.
-        Fault::LostCommit(nth) => proxy.arm(at_statement(nth, true, Effect::Cut)),
+        Fault::LostCommit(nth) => {
+            proxy.arm(at_statement(nth, true, Effect::Cut));
+            Laid::default()
+        }
         _ => lay(arena, &proxy, &fault),
-    }
+    };
     if matches!(fault, Fault::LockTimeout { .. }) {
         arena.sql(&format!(
             "ALTER ROLE {} SET lock_timeout = '100ms'",
@@ -141,9 +151,15 @@ pub fn quays(arena: &Arena, schedule: &Schedule, present: bool) -> Verdict {
             thread: Some(thread),
             proxy: &proxy,
         };
-        let folder = tempfile::tempdir().expect("a folder");
-        let hold = folder.path().join("go");
-        befall(arena, &proxy, &fault, &mut worker, (&hold, &|| true), None);
+        let program = crate::program::path();
+        befall(
+            arena,
+            &proxy,
+            &fault,
+            &mut worker,
+            (&laid, &|| true),
+            &program,
+        );
         if let Some(thread) = worker.thread.take() {
             // How it ended, it may have told nobody.
             let _ = thread.join();

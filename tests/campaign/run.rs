@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 
 use testkit::oracle::{Act, Case, End, Operation, State, Verdict, Wrong};
-use testkit::proxy::{FaultProxy, Heal};
+use testkit::proxy::{FaultProxy, Heal, Hold};
 
-use super::at_work::{AtWork, SwitchedOff, end, run, start, switched_off};
-use super::befall::{befall, bury, has_journal};
-use super::fault::{Fault, environment, lay};
+use super::at_work::{AtWork, end, run, start};
+use super::befall::{befall, bury, has_journal, kill_at};
+use super::fault::{Fault, Laid, lay};
 use super::operation::{Asked, Wanted, ask, stated};
 use super::others::{Acted, OwnPolicy, act, delete_policy, is_put, late, push_about};
 use super::schedule::{Schedule, Then};
@@ -29,25 +29,28 @@ pub struct Came {
     pub acts: Vec<Act>,
 }
 
-/// Runs a schedule.
-pub fn ours(arena: &Arena, schedule: &Schedule, off: SwitchedOff<'_>) -> Came {
-    ours_under(arena, schedule, off, &mut |proxy, work, pause| {
-        befall(arena, proxy, &schedule.fault, work, pause, off);
+/// Runs a schedule of this program.
+pub fn ours(arena: &Arena, schedule: &Schedule, program: &Path) -> Came {
+    ours_under(arena, schedule, program, &mut |proxy, work, laid| {
+        befall(arena, proxy, &schedule.fault, work, laid, program);
     })
 }
 
 /// Lets a fault befall what is at work.
-pub type Befall<'b> = dyn FnMut(&FaultProxy, &mut dyn AtWork, (&Path, &dyn Fn() -> bool)) + 'b;
+pub type Befall<'b> = dyn FnMut(&FaultProxy, &mut dyn AtWork, (&Laid, &dyn Fn() -> bool)) + 'b;
 
 /// Runs a schedule under a fault that somebody else lets befall it.
 pub fn ours_under(
     arena: &Arena,
     schedule: &Schedule,
-    off: SwitchedOff<'_>,
+    program: &Path,
     befalls: &mut Befall<'_>,
 ) -> Came {
-    let asked = ask(arena, &schedule.world, &schedule.wanted, schedule.aware);
+    let mut asked = ask(arena, &schedule.world, &schedule.wanted, schedule.aware);
     let migrates = matches!(schedule.wanted, Wanted::MigrateUp | Wanted::MigrateDown);
+    if schedule.hands && !migrates {
+        asked.args.extend(["--jobs", "2"].map(str::to_owned));
+    }
     let mut operations = vec![asked.operation.clone()];
     let second = second(arena, schedule);
     operations.extend(second.as_ref().map(|second| second.operation.clone()));
@@ -59,13 +62,13 @@ pub fn ours_under(
         arena.role_url()
     };
     let proxy = FaultProxy::before(&proxy_to).expect("a proxy");
-    lay(arena, &proxy, &schedule.fault);
+    let laid = lay(arena, &proxy, &schedule.fault);
     let disturbed = disturbed(
         arena,
         (schedule, &asked, second),
-        &proxy,
+        (&proxy, &laid),
         &before,
-        off,
+        program,
         befalls,
     );
     let mut ended = disturbed.ended;
@@ -80,7 +83,13 @@ pub fn ours_under(
         before.jumped_ahead(days * 86_400_000);
     }
     let own = own_policy(&asked.operation, &before);
-    let stable = recovered(arena, (schedule, &asked, own), off, &mut ended, &mut acts);
+    let stable = recovered(
+        arena,
+        (schedule, &asked, own),
+        program,
+        &mut ended,
+        &mut acts,
+    );
     let after = arena.state();
     let case = Case {
         before: &before,
@@ -120,24 +129,16 @@ struct Disturbed {
 fn disturbed(
     arena: &Arena,
     (schedule, asked, second): (&Schedule, &Asked, Option<Asked>),
-    proxy: &FaultProxy,
+    (proxy, laid): (&FaultProxy, &Laid),
     before: &State,
-    off: SwitchedOff<'_>,
+    program: &Path,
     befalls: &mut Befall<'_>,
 ) -> Disturbed {
-    let folder = tempfile::tempdir().expect("a folder");
-    let hold = folder.path().join("go");
-    let mut variables = environment(&schedule.fault, &hold.display().to_string());
-    variables.extend(switched_off(off));
-    if schedule.hands {
-        variables.push(("QUAY_DOCTOR_HANDS_AFTER", "0".to_owned()));
-    }
     let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let own = own_policy(&asked.operation, before);
-    let held = format!("{}.held", hold.display());
     // What is to be done meanwhile is done at a pause, where there is one.
     let statements = || {
-        if schedule.fault.pauses() && Path::new(&held).exists() {
+        if schedule.fault.pauses() && laid.hold.as_ref().is_some_and(Hold::is_reached) {
             return u64::MAX;
         }
         proxy.statements()
@@ -163,13 +164,13 @@ fn disturbed(
                 )
             })
         });
-        let mut first = start(&proxy.url(), &asked.args, &variables);
+        let mut first = start(program, &proxy.url(), &asked.args);
         let other = match schedule.fault {
-            Fault::TwoWorkers => Some(start(&arena.role_url(), &asked.args, &[])),
-            _ => second.map(|second| start(&arena.role_url(), &second.args, &[])),
+            Fault::TwoWorkers => Some(start(program, &arena.role_url(), &asked.args)),
+            _ => second.map(|second| start(program, &arena.role_url(), &second.args)),
         };
         let acted = || acting.as_ref().is_none_or(ScopedJoinHandle::is_finished);
-        befalls(proxy, &mut first, (&hold, &acted));
+        befalls(proxy, &mut first, (laid, &acted));
         let mut ended = vec![end(first)];
         ended.extend(other.map(end));
         proxy.disarm();
@@ -177,10 +178,13 @@ fn disturbed(
         untrap(arena);
         if let Fault::Supervisor(_, again) = schedule.fault {
             bury(arena);
-            let kill = [("QUAY_DOCTOR_KILL_AT", format!("any:{again}"))];
-            ended.push(end(start(&arena.role_url(), &asked.args, &kill)));
+            let kill = again.hold(proxy);
+            let mut next = start(program, &proxy.url(), &asked.args);
+            kill_at(&mut next, &kill);
+            ended.push(end(next));
+            proxy.disarm();
             bury(arena);
-            ended.push(end(start(&arena.role_url(), &asked.args, &[])));
+            ended.push(end(start(program, &arena.role_url(), &asked.args)));
         }
         over.store(true, Ordering::Relaxed);
         let acted = acting.map_or_else(Acted::default, |acting| acting.join().expect("acts"));
@@ -258,7 +262,7 @@ fn second(arena: &Arena, schedule: &Schedule) -> Option<Asked> {
 fn recovered(
     arena: &Arena,
     (schedule, asked, own): (&Schedule, &Asked, Option<OwnPolicy>),
-    off: SwitchedOff<'_>,
+    program: &Path,
     ended: &mut Vec<Ended>,
     acts: &mut Vec<Act>,
 ) -> bool {
@@ -293,7 +297,6 @@ fn recovered(
     {
         ended.push(run(&arena.role_url(), &asked.args));
     }
-    let variables = switched_off(off);
     for _ in 0..RECOVERIES {
         if arena.count(unfinished) == 0 {
             break;
@@ -306,7 +309,7 @@ fn recovered(
             acts.extend(deleted);
         }
         bury(arena);
-        ended.push(end(start(&arena.role_url(), &recover, &variables)));
+        ended.push(end(start(program, &arena.role_url(), &recover)));
     }
     // Somebody may have changed our policy at the very moment at which the operation ended.
     if is_put(&arena.state())

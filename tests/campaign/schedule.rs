@@ -174,9 +174,9 @@ impl Schedule {
         }
         // The state before the run that is undone is told by times that do not jump.
         if matches!(self.wanted, Wanted::Undo)
-            && let Fault::ClockJump { point, .. } = self.fault
+            && let Fault::ClockJump { at, .. } = self.fault
         {
-            self.fault = Fault::KilledAtPoint(point);
+            self.fault = Fault::Killed(at);
         }
         // What a fix has done stays with --resume: its plan is not stored.
         if matches!(self.wanted, Wanted::Fix { .. } | Wanted::Undo) && self.then == Then::Resume {

@@ -19,12 +19,13 @@ use super::run::{Came, ours_under};
 use super::schedule::{Of, Schedule};
 use super::world::Arena;
 use super::{SAME, drawn, seed};
+use crate::program;
 use crate::scale::cases;
 use proptest::strategy::ValueTree;
 
 /// Schedules of each fault, by default.
-const RESTARTS: u32 = 6;
-const FAILOVERS: u32 = 2;
+const RESTARTS: u32 = 3;
+const FAILOVERS: u32 = 1;
 const FULL_DISKS: u32 = 6;
 
 /// What came of one of them.
@@ -67,11 +68,16 @@ pub fn restarts(seed: u64, times: u64) -> Vec<OfServer> {
     (seed..seed + times)
         .map(|seed| {
             let schedule = schedule(seed);
-            let came = ours_under(&arena, &schedule, None, &mut |proxy, work, _| {
-                until(work, || proxy.struck() > 0);
-                cluster.restart(StopMode::Immediate).expect("a restart");
-                proxy.heal(Heal::End);
-            });
+            let came = ours_under(
+                &arena,
+                &schedule,
+                &program::path(),
+                &mut |proxy, work, _| {
+                    until(work, || proxy.struck() > 0);
+                    cluster.restart(StopMode::Immediate).expect("a restart");
+                    proxy.heal(Heal::End);
+                },
+            );
             OfServer {
                 seed,
                 fault: "server stopped with -m immediate and restarted",
@@ -97,23 +103,28 @@ pub fn failover(seed: u64) -> OfServer {
     let Fault::BlackHole { statement, .. } = schedule.fault else {
         panic!("{:?}", schedule.fault);
     };
-    let came = ours_under(&arena, &schedule, None, &mut |proxy, work, _| {
-        // What the operation finds is there.
-        standby.wait_until_caught_up().expect("the same rows");
-        until(work, || {
-            proxy.statements() >= statement.saturating_sub(lacks)
-        });
-        standby.stop(StopMode::Fast).expect("a stop");
-        until(work, || proxy.struck() > 0);
-        cluster.stop(StopMode::Immediate).expect("a stop");
-        standby.start_again().expect("a start");
-        standby.promote().expect("a promotion");
-        let url = standby.tcp_url("quay");
-        let port = url::Url::parse(&url).ok().and_then(|url| url.port());
-        proxy.lead_to(port.expect("a port"));
-        arena.lead_to(&url);
-        proxy.heal(Heal::End);
-    });
+    let came = ours_under(
+        &arena,
+        &schedule,
+        &program::path(),
+        &mut |proxy, work, _| {
+            // What the operation finds is there.
+            standby.wait_until_caught_up().expect("the same rows");
+            until(work, || {
+                proxy.statements() >= statement.saturating_sub(lacks)
+            });
+            standby.stop(StopMode::Fast).expect("a stop");
+            until(work, || proxy.struck() > 0);
+            cluster.stop(StopMode::Immediate).expect("a stop");
+            standby.start_again().expect("a start");
+            standby.promote().expect("a promotion");
+            let url = standby.tcp_url("quay");
+            let port = url::Url::parse(&url).ok().and_then(|url| url.port());
+            proxy.lead_to(port.expect("a port"));
+            arena.lead_to(&url);
+            proxy.heal(Heal::End);
+        },
+    );
     OfServer {
         seed,
         fault: "failover to a standby that lacks the last commits",
@@ -197,13 +208,18 @@ pub fn full_disks(seed: u64, times: u64) -> Vec<OfServer> {
             let mut schedule = schedule(seed);
             let mut random = fastrand::Rng::with_seed(seed);
             schedule.fault = Fault::Pushers;
-            let came = ours_under(&arena, &schedule, None, &mut |proxy, work, _| {
-                let from = random.u64(..60);
-                until(work, || proxy.statements() >= from);
-                disk.fill(random.u64(..3));
-                until(work, || false);
-                disk.empty();
-            });
+            let came = ours_under(
+                &arena,
+                &schedule,
+                &program::path(),
+                &mut |proxy, work, _| {
+                    let from = random.u64(..60);
+                    until(work, || proxy.statements() >= from);
+                    disk.fill(random.u64(..3));
+                    until(work, || false);
+                    disk.empty();
+                },
+            );
             OfServer {
                 seed,
                 fault: "disk full in the database's tablespace",

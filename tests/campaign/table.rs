@@ -211,10 +211,10 @@ impl Table {
 const BITES: &str = "
 ## Each protection bites
 
-With one protection switched off in a test build, schedules drawn where it lies end inconsistently
-within some dozens; with it, the same schedule ends well (`tests/campaign/bites.rs`).
+On a program that lacks one protection (`tests/mutants/`), schedules drawn where it lies end
+inconsistently within some dozens; with it, the same schedule ends well (`tests/campaign/bites.rs`).
 
-| switched off | what the campaign then finds |
+| what it lacks | what the campaign then finds |
 | --- | --- |
 | the journal in the transaction of the change | a kill leaves orphans that no journal knows |
 | the lock on a before-image | a roll-back restores an expiry that a user has changed since |
@@ -228,7 +228,7 @@ within some dozens; with it, the same schedule ends well (`tests/campaign/bites.
 | rows that are not waited for | Quay's delete is the victim of a deadlock |
 | the sweep over the whole scope | a push with an old id is unprotected |
 | the journal's word on what an administrator took off | it is immutable again |
-| the fence (the liveness lock and the look at our own row stand before it, and are off in both) | a frozen worker that was taken over goes on, and its changes are nobody's |
+| the fence (the liveness lock and the look at our own row stand before it, and are lacking as well) | a frozen worker that was taken over goes on, and its changes are nobody's |
 ";
 
 const PAGE: &str = "# Faults

@@ -58,6 +58,8 @@ fn followed(moment: Moment, promoted: Promoted) {
     run.reach(&hold, moment.name());
     standby.wait_until_caught_up().expect("the same rows");
     primary.stop(StopMode::Immediate).expect("a stop");
+    // Nothing listens there any more.
+    run.proxy().close();
     match promoted {
         Promoted::Before => {
             standby.promote().expect("a promotion");

@@ -14,7 +14,6 @@ fn lost_everywhere(args: &[&str]) {
     let commits = scene.commits(&policy(args));
     let undisturbed = scene.state();
     assert_ne!(before, undisturbed, "it does something");
-    assert!(commits.len() >= 2, "{} COMMITs", commits.len());
     for nth in telling_commits(&commits) {
         for boundary in [Boundary::before(nth), Boundary::after(nth)] {
             scene.reset();
@@ -43,6 +42,8 @@ fn a_connection_lost_at_any_point_of_a_phased_creation_is_made_up_for() {
         "v.*",
         "--strategy",
         "phased",
+        "--batch-time",
+        "1us",
     ]);
 }
 
@@ -68,16 +69,19 @@ fn a_connection_lost_at_any_point_of_an_update_is_made_up_for() {
         "(latest|v1.*)",
         "--unmatched-tags",
         "release",
+        "--batch-time",
+        "1us",
     ]);
 }
 
 #[test]
 fn a_connection_lost_at_any_point_of_a_deletion_is_made_up_for() {
     lost_everywhere(&["delete", GLOBEX, "--tags", "keep"]);
-    lost_everywhere(&["delete", GLOBEX, "--tags", "release"]);
+    lost_everywhere(&["delete", GLOBEX, "--tags", "release", "--batch-time", "1us"]);
 }
 
 #[test]
 fn a_connection_lost_at_any_point_of_a_deactivation_is_made_up_for() {
-    lost_everywhere(&["deactivate", GLOBEX, "--yes", "--tags", "release"]);
+    let release = ["--tags", "release", "--batch-time", "1us"];
+    lost_everywhere(&[&["deactivate", GLOBEX, "--yes"], &release[..]].concat());
 }

@@ -185,6 +185,91 @@ fn a_black_hole_keeps_the_connection_and_delivers_late() {
 }
 
 #[test]
+fn what_is_held_stands_still_alone_until_it_is_let_go() {
+    let stage = Stage::new();
+    let mut session = stage.through().expect("a session");
+    let second = When::Statement(Which::CommitOf("insert into \"told\"".to_owned()), 2);
+    let hold = stage.proxy.hold(second);
+    std::thread::scope(|scope| {
+        let telling = scope.spawn(move || {
+            tell(&mut session, 1)?;
+            tell(&mut session, 2)
+        });
+        assert!(hold.wait(PATIENCE), "it comes there");
+        assert_eq!(stage.told(), 1);
+        tell(&mut stage.through().expect("another"), 3).expect("nobody else stands still");
+        assert!(hold.is_reached() && !telling.is_finished());
+        hold.release();
+        telling.join().expect("no panic").expect("let go");
+    });
+    assert_eq!(stage.told(), 3);
+    assert!(hold.is_reached(), "it was");
+}
+
+#[test]
+fn what_is_held_can_be_ended_before_and_after_the_server_has_done_it() {
+    for (done, side) in [
+        (0, When::Statement as fn(Which, u64) -> When),
+        (1, When::Answer),
+    ] {
+        let stage = Stage::new();
+        let mut session = stage.through().expect("a session");
+        let hold = stage.proxy.hold(side(Which::CommitOf(String::new()), 1));
+        std::thread::scope(|scope| {
+            let telling = scope.spawn(move || tell(&mut session, 1));
+            assert!(hold.wait(PATIENCE), "it comes there");
+            hold.end();
+            telling.join().expect("no panic").expect_err("lost");
+        });
+        assert_eq!(stage.told(), done);
+    }
+}
+
+#[test]
+fn the_first_statement_of_a_transaction_is_held_before_it_locks_anything() {
+    let stage = Stage::new();
+    let mut session = stage.through().expect("a session");
+    let locks = "SELECT FROM told FOR SHARE";
+    let hold = stage
+        .proxy
+        .hold(When::Statement(Which::Opening("for share".to_owned()), 1));
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(move || -> Result<(), PgError> {
+            let mut tx = session.begin()?;
+            tx.query("SELECT 1", &[])?;
+            tx.query(locks, &[])?;
+            tx.commit()?;
+            let mut tx = session.begin()?;
+            tx.query(locks, &[])?;
+            tx.commit()
+        });
+        assert!(hold.wait(PATIENCE), "it comes there");
+        let mut beside = stage.beside();
+        beside
+            .run("SET lock_timeout = '1s'; BEGIN; LOCK TABLE told; COMMIT")
+            .expect("nobody holds it");
+        hold.release();
+        asking.join().expect("no panic").expect("let go");
+    });
+}
+
+#[test]
+fn what_was_let_go_before_it_came_passes() {
+    let stage = Stage::new();
+    let mut session = stage.through().expect("a session");
+    let hold = stage
+        .proxy
+        .hold(When::Statement(Which::CommitOf(String::new()), 1));
+    hold.release();
+    tell(&mut session, 1).expect("it passes");
+    assert!(!hold.is_reached());
+    assert_eq!(
+        stage.proxy.traffic().commits,
+        [["insert into told values ($1)"]]
+    );
+}
+
+#[test]
 fn a_black_hole_can_end_as_a_lost_connection() {
     let stage = Stage::new();
     let mut session = stage.through().expect("a session");

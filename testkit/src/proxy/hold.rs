@@ -12,8 +12,10 @@ enum Stage {
     Ahead,
     /// It stands there.
     Standing(Arc<Link>),
-    /// It was let go, or may pass once it comes.
-    LetGo,
+    /// It stood there, and was let go or ended.
+    Over,
+    /// Whatever comes may pass.
+    Open,
 }
 
 #[derive(Debug)]
@@ -51,7 +53,7 @@ impl Hold {
     /// The connection has come to the moment; whether it is to stand there.
     pub(super) fn reach(&self, link: &Arc<Link>) -> bool {
         let mut stage = self.stage();
-        if matches!(*stage, Stage::LetGo) {
+        if !matches!(*stage, Stage::Ahead) {
             return false;
         }
         link.sink();
@@ -60,9 +62,9 @@ impl Hold {
         true
     }
 
-    /// Whether a connection has come to the moment.
+    /// Whether a connection has come to the moment, and stood there.
     pub fn is_reached(&self) -> bool {
-        matches!(*self.stage(), Stage::Standing(_))
+        matches!(*self.stage(), Stage::Standing(_) | Stage::Over)
     }
 
     /// Waits for a connection to come to the moment, so long at most; whether one has.
@@ -72,21 +74,34 @@ impl Hold {
             .0
             .changed
             .wait_timeout_while(self.stage(), limit, ahead);
-        let (stage, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        matches!(*stage, Stage::Standing(_))
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        self.is_reached()
     }
 
     /// What was held back comes through; a connection that comes later passes.
     pub fn release(&self) {
-        if let Stage::Standing(link) = std::mem::replace(&mut *self.stage(), Stage::LetGo) {
+        if let Some(link) = self.over() {
             link.let_through();
         }
     }
 
     /// The held connection ends, and what was held back with it; a connection that comes later passes.
     pub fn end(&self) {
-        if let Stage::Standing(link) = std::mem::replace(&mut *self.stage(), Stage::LetGo) {
+        if let Some(link) = self.over() {
             link.end();
+        }
+    }
+
+    /// Holds nothing from here on; what stood there.
+    fn over(&self) -> Option<Arc<Link>> {
+        let mut stage = self.stage();
+        let next = match *stage {
+            Stage::Ahead | Stage::Open => Stage::Open,
+            Stage::Standing(_) | Stage::Over => Stage::Over,
+        };
+        match std::mem::replace(&mut *stage, next) {
+            Stage::Standing(link) => Some(link),
+            _ => None,
         }
     }
 }

@@ -209,7 +209,13 @@ impl Link {
             Meaning::Runs(text) => (Some(text), false),
             Meaning::RunsAndEnds(text) => (Some(text), true),
             Meaning::Ends => (None, true),
-            Meaning::Other => (None, false),
+            Meaning::Names(_) | Meaning::Other => (None, false),
+        };
+        let named = match &meaning {
+            Meaning::Names(text) | Meaning::RunsAndEnds(text) => {
+                shared.named(text, &mut said.transaction)
+            }
+            _ => None,
         };
         let (itself, answer) = text.map_or((None, None), |text| {
             shared.statement(text, &mut said.transaction)
@@ -217,10 +223,10 @@ impl Link {
         if message.kind != 0 {
             self.state().said(ends, answer);
         }
-        if let Some(effect) = itself
-            && !self.suffer(effect, shared)
-        {
-            return false;
+        for effect in named.into_iter().chain(itself) {
+            if !self.suffer(effect, shared) {
+                return false;
+            }
         }
         self.hand_on(Way::ToServer, &message.bytes, shared)
     }

@@ -125,6 +125,11 @@ impl Shared {
         strikes
     }
 
+    fn named(&self, text: &str, transaction: &mut Transaction) -> Option<Effect> {
+        let plain = plain(text);
+        lock(&self.rules).named(transaction.named(&plain))
+    }
+
     fn statement(
         &self,
         text: &str,
@@ -163,7 +168,7 @@ pub struct FaultProxy {
     shared: Arc<Shared>,
     url: Url,
     port: u16,
-    listening: Option<JoinHandle<()>>,
+    listening: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl FaultProxy {
@@ -202,7 +207,7 @@ impl FaultProxy {
             shared,
             url,
             port,
-            listening: Some(listening),
+            listening: Mutex::new(Some(listening)),
         })
     }
 
@@ -284,6 +289,19 @@ impl FaultProxy {
         self.shared.refuses.store(refuse, Ordering::Relaxed);
     }
 
+    /// Takes no connection from here on: nothing listens there any more. Those that there are go on.
+    pub fn close(&self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        // Wakes the thread that listens.
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let listening = lock(&self.listening).take();
+        if let Some(listening) = listening
+            && TcpStream::connect_timeout(&address, CONNECT_LIMIT).is_ok()
+        {
+            let _ = listening.join();
+        }
+    }
+
     /// Later connections go to another port of this machine: a failover.
     pub fn lead_to(&self, port: u16) {
         self.shared.upstream.store(port, Ordering::Relaxed);
@@ -292,14 +310,8 @@ impl FaultProxy {
 
 impl Drop for FaultProxy {
     fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::Relaxed);
         self.cut();
-        // Wakes the thread that listens.
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let woken = TcpStream::connect_timeout(&address, CONNECT_LIMIT);
-        if let (Ok(_), Some(listening)) = (woken, self.listening.take()) {
-            let _ = listening.join();
-        }
+        self.close();
         self.cut();
     }
 }

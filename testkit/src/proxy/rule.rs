@@ -19,7 +19,8 @@ pub enum Way {
 pub enum Which {
     /// Those that contain this; the empty text is in every statement.
     Containing(String),
-    /// Those that contain this and are the first of their transaction: it has locked nothing yet.
+    /// Those that contain this and are the first of their transaction. What is to befall one befalls it
+    /// before it is prepared or bound, so that the transaction has locked nothing yet; never its answer.
     Opening(String),
     /// The COMMITs of transactions in which a statement contained this; of every transaction where it
     /// is empty.
@@ -38,7 +39,7 @@ impl Which {
     fn is(&self, seen: Seen<'_>) -> bool {
         match self {
             Self::Containing(text) => seen.text.contains(text),
-            Self::Opening(text) => seen.opens() && seen.text.contains(text),
+            Self::Opening(text) => seen.opens && seen.text.contains(text),
             Self::CommitOf(text) => {
                 let texts = seen.before.unwrap_or_default();
                 seen.is_commit() && (text.is_empty() || texts.iter().any(|of| of.contains(text)))
@@ -200,25 +201,49 @@ impl Rules {
         self.bury(strikes)
     }
 
+    /// A statement is about to be prepared or bound: what befalls it already then.
+    pub(super) fn named(&mut self, seen: Seen<'_>) -> Option<Effect> {
+        self.befalls(seen, |when| match when {
+            When::Statement(which @ Which::Opening(_), nth) => Some((which, *nth)),
+            _ => None,
+        })
+    }
+
     /// A statement is about to go out: what befalls it, or the answer to it.
     pub(super) fn statement(&mut self, seen: Seen<'_>) -> (Option<Effect>, Option<Effect>) {
-        let (mut itself, mut answer) = (None, None);
+        let itself = self.befalls(seen, |when| match when {
+            When::Statement(Which::Opening(_), _) => None,
+            When::Statement(which, nth) => Some((which, *nth)),
+            _ => None,
+        });
+        let answer = self.befalls(seen, |when| match when {
+            When::Answer(which, nth) => Some((which, *nth)),
+            _ => None,
+        });
+        (itself, answer)
+    }
+
+    /// Counts a statement for the rules that are asked, and strikes.
+    fn befalls(
+        &mut self,
+        seen: Seen<'_>,
+        asked: impl Fn(&When) -> Option<(&Which, u64)>,
+    ) -> Option<Effect> {
+        let mut struck = None;
         for armed in &mut self.armed {
-            let (which, nth, struck) = match &armed.rule.when {
-                When::Statement(which, nth) => (which, *nth, &mut itself),
-                When::Answer(which, nth) => (which, *nth, &mut answer),
-                _ => continue,
+            let Some((which, nth)) = asked(&armed.rule.when) else {
+                continue;
             };
             if !which.is(seen) {
                 continue;
             }
             armed.seen += 1;
             if armed.seen == nth && struck.is_none() {
-                *struck = Some(armed.rule.effect.clone());
+                struck = Some(armed.rule.effect.clone());
                 armed.seen = SPENT;
             }
         }
-        (self.bury(itself), self.bury(answer))
+        self.bury(struck)
     }
 
     fn bury<T>(&mut self, struck: Option<T>) -> Option<T> {
@@ -259,7 +284,11 @@ mod tests {
     }
 
     fn outside(text: &str) -> Seen<'_> {
-        Seen { text, before: None }
+        Seen {
+            text,
+            before: None,
+            opens: false,
+        }
     }
 
     #[test]
@@ -285,6 +314,7 @@ mod tests {
             which.is(Seen {
                 text,
                 before: Some(before),
+                opens: false,
             })
         };
         assert!(of("commit", &batch[..]));
@@ -296,15 +326,21 @@ mod tests {
     #[test]
     fn the_first_of_a_transaction_is_told_from_later_ones() {
         let which = Which::Opening("for share".to_owned());
-        let before = ["select 1".to_owned()];
-        let of = |before| {
-            which.is(Seen {
+        let mut rules = Rules::default();
+        rules.add(Rule {
+            when: When::Statement(which, 1),
+            effect: Effect::Cut,
+        });
+        let mut of = |opens| {
+            let seen = Seen {
                 text: "select 2 for share",
-                before,
-            })
+                before: Some(&[]),
+                opens,
+            };
+            (rules.named(seen), rules.statement(seen).0)
         };
-        assert!(of(Some(&before[..0])));
-        assert!(!of(Some(&before[..])));
-        assert!(!of(None));
+        assert_eq!(of(false), (None, None));
+        assert_eq!(of(true), (Some(Effect::Cut), None));
+        assert_eq!(of(true), (None, None), "once");
     }
 }

@@ -23,16 +23,13 @@ pub(super) struct Seen<'t> {
     pub(super) text: &'t str,
     /// The plain texts of the statements before it in its transaction; none outside one.
     pub(super) before: Option<&'t [String]>,
+    /// Whether it is the first of which its transaction hears.
+    pub(super) opens: bool,
 }
 
 impl Seen<'_> {
     pub(super) fn is_commit(&self) -> bool {
         self.text == "commit"
-    }
-
-    /// Whether it is the first of a transaction.
-    pub(super) fn opens(&self) -> bool {
-        self.before.is_some_and(<[String]>::is_empty)
     }
 }
 
@@ -41,14 +38,28 @@ impl Seen<'_> {
 pub(super) struct Transaction {
     /// None outside a transaction.
     texts: Option<Vec<String>>,
+    /// Whether it has heard of a statement, prepared or bound.
+    is_opened: bool,
 }
 
 impl Transaction {
+    /// A statement that is about to be prepared or bound, by its plain text.
+    pub(super) fn named<'t>(&'t mut self, text: &'t str) -> Seen<'t> {
+        let opens = self.texts.as_ref().is_some_and(Vec::is_empty) && !self.is_opened;
+        self.is_opened = true;
+        Seen {
+            text,
+            before: self.texts.as_deref(),
+            opens,
+        }
+    }
+
     /// The next statement, by its plain text.
     pub(super) fn seen<'t>(&'t self, text: &'t str) -> Seen<'t> {
         Seen {
             text,
             before: self.texts.as_deref(),
+            opens: false,
         }
     }
 
@@ -57,7 +68,10 @@ impl Transaction {
         let begins = text.starts_with("begin") || text.starts_with("start transaction");
         let ends = matches!(text.as_str(), "commit" | "rollback");
         if begins {
-            self.texts = Some(Vec::new());
+            *self = Self {
+                texts: Some(Vec::new()),
+                is_opened: false,
+            };
         } else if ends {
             return self.texts.take();
         } else if let Some(texts) = &mut self.texts {
@@ -91,8 +105,10 @@ mod tests {
             "commit",
             "select 3",
         ] {
-            let seen = transaction.seen(text);
-            assert_eq!(seen.opens(), text == "select 2", "{text}");
+            for nth in 0..2 {
+                let opens = transaction.named(text).opens;
+                assert_eq!(opens, text == "select 2" && nth == 0, "{text}");
+            }
             ended.extend(transaction.add(text.to_owned()));
         }
         assert_eq!(ended, [["select 2", "update t"]]);

@@ -113,6 +113,8 @@ fn sensible(length: u32, least: usize) -> Result<usize, Nonsense> {
 /// What a client's message means to the proxy.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
+    /// A statement with this text is to be prepared or bound.
+    Names(String),
     /// A statement with this text is to run now.
     Runs(String),
     /// The end of an exchange: the server answers with everything it has, and that it is ready.
@@ -139,14 +141,14 @@ impl Statements {
             b'Q' => Meaning::RunsAndEnds(text(word())),
             b'P' => {
                 let (name, sql) = (word().to_vec(), text(word()));
-                self.prepared.insert(name, sql);
-                Meaning::Other
+                self.prepared.insert(name, sql.clone());
+                Meaning::Names(sql)
             }
             b'B' => {
                 let (portal, name) = (word().to_vec(), word());
                 let sql = self.prepared.get(name).cloned().unwrap_or_default();
-                self.bound.insert(portal, sql);
-                Meaning::Other
+                self.bound.insert(portal, sql.clone());
+                Meaning::Names(sql)
             }
             b'E' => Meaning::Runs(self.bound.get(word()).cloned().unwrap_or_default()),
             b'C' if message.body().first() == Some(&b'S') => {
@@ -206,11 +208,19 @@ mod tests {
                 bytes: message(kind, body),
             })
         };
-        assert_eq!(means(b'P', b"s1\0SELECT 1\0\0\0"), Meaning::Other);
-        assert_eq!(means(b'P', b"s2\0SELECT 2\0\0\0"), Meaning::Other);
-        assert_eq!(means(b'B', b"\0s1\0\0\0\0\0\0\0"), Meaning::Other);
+        for (name, text) in [("s1", "SELECT 1"), ("s2", "SELECT 2")] {
+            let body = format!("{name}\0{text}\0\0\0");
+            assert_eq!(means(b'P', body.as_bytes()), Meaning::Names(text.into()));
+        }
+        assert_eq!(
+            means(b'B', b"\0s1\0\0\0\0\0\0\0"),
+            Meaning::Names("SELECT 1".into())
+        );
         assert_eq!(means(b'E', b"\0\0\0\0\0"), Meaning::Runs("SELECT 1".into()));
-        assert_eq!(means(b'B', b"\0s2\0\0\0\0\0\0\0"), Meaning::Other);
+        assert_eq!(
+            means(b'B', b"\0s2\0\0\0\0\0\0\0"),
+            Meaning::Names("SELECT 2".into())
+        );
         assert_eq!(means(b'E', b"\0\0\0\0\0"), Meaning::Runs("SELECT 2".into()));
         assert_eq!(means(b'C', b"Ss2\0"), Meaning::Other);
         assert_eq!(means(b'S', b""), Meaning::Ends);

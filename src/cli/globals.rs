@@ -10,7 +10,11 @@ use quay_doctor::{
     Identity, Layers, QuayFeatures, Secret, key,
 };
 use thiserror::Error;
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -255,20 +259,22 @@ impl Globals {
 
     fn start_logging(&self) {
         let level = match (self.quiet, self.verbose) {
-            (true, _) => "error",
-            (false, 0) => "warn",
-            (false, 1) => "info",
-            (false, _) => "debug",
+            (true, _) => Level::ERROR,
+            (false, 0) => Level::WARN,
+            (false, 1) => Level::INFO,
+            (false, _) => Level::DEBUG,
         };
-        // The driver logs statement texts at debug; ours only, and never a parameter.
-        let filter = EnvFilter::new(format!("off,quay_doctor={level}"));
-        let lines = tracing_subscriber::fmt()
-            .with_env_filter(filter)
+        let lines = tracing_subscriber::fmt::layer()
             .with_ansi(self.colors(std::io::stderr().is_terminal()))
             .with_writer(std::io::stderr);
-        match self.log_format {
-            LogFormat::Text => lines.init(),
-            LogFormat::Json => lines.json().init(),
-        }
+        let lines = match self.log_format {
+            LogFormat::Text => lines.boxed(),
+            LogFormat::Json => lines.json().boxed(),
+        };
+        // The driver logs statement texts at debug; ours only, and never a parameter.
+        let ours = Targets::new().with_target("quay_doctor", level);
+        tracing_subscriber::registry()
+            .with(lines.with_filter(ours))
+            .init();
     }
 }

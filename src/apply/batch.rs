@@ -7,7 +7,7 @@ use super::guard::Guard;
 use super::run::Site;
 use super::{ApplyError, PastExpiry};
 use crate::correction::{Correction, Planned};
-use crate::evaluate::{Stated, TagRow};
+use crate::evaluate::{Registry, Stated, TagRow};
 use crate::ground::{Memory, Protection};
 use crate::journal::{
     FixTotals, Phase, TagChange, TagImage, known_expiries, liveness_held, record_kept,
@@ -15,6 +15,7 @@ use crate::journal::{
 use crate::pg::{WriteSession, WriteTransaction};
 use crate::quay::{Expiry, Immutability, RepositoryId, TagId, UnixMillis};
 use crate::relations::{RowLock, names_alive_twice, tags_by_id};
+use crate::report::Exceptions;
 
 /// What became of a batch.
 #[derive(Debug, Default)]
@@ -23,8 +24,8 @@ pub(super) struct BatchOutcome {
     pub(super) totals: FixTotals,
     /// Corrections whose row somebody else holds: to be tried again.
     pub(super) held: Vec<Planned>,
-    /// Tags that were released without the expiry that the journal knows, because it has passed.
-    pub(super) past_expiries: u64,
+    /// Tags that could not be changed as asked.
+    pub(super) exceptions: Exceptions,
     /// How long it took until the locks were held and the policies known.
     pub(super) entering: Duration,
 }
@@ -96,6 +97,7 @@ pub(super) fn in_transaction(
     let violated = guard.violated(site.rules, &locked, &accounts);
     let look = Look {
         site,
+        registry: guard.registry(),
         now: UnixMillis(guard.moment.now.timestamp_millis()),
         held,
         twins: names_alive_twice(tx, &losing_their_end(planned), guard.moment.millis())?,
@@ -110,7 +112,7 @@ pub(super) fn in_transaction(
                 .get(&tag.id())
                 .is_some_and(|rules| rules.contains(&planned.rule))
         });
-        match look.step(&planned.correction, still, &mut outcome.past_expiries) {
+        match look.step(&planned.correction, still, &mut outcome.exceptions) {
             Step::Change(change) => changes.push(change),
             Step::Keep(tag) => kept.push(tag),
             Step::Skip => outcome.totals.skipped += 1,
@@ -118,11 +120,13 @@ pub(super) fn in_transaction(
         }
     }
     let written = guard.write(tx, &look.rows, &changes)?;
+    guard.name(&written, &look.rows, &mut outcome.exceptions);
     record_kept(tx, site.run.id, repository, &kept, &site.options.who)?;
     guard.judge_again(site.rules, &written, &violated, &accounts)?;
     let totals = &mut outcome.totals;
-    totals.applied = (changes.len() + kept.len()) as u64;
-    totals.expirations_cleared = changes.iter().filter(|c| clears_expiry(c)).count() as u64;
+    totals.applied = (written.as_asked().count() + kept.len()) as u64;
+    totals.skipped += written.refused.len() as u64;
+    totals.expirations_cleared = written.expirations_cleared();
     Ok(outcome)
 }
 
@@ -162,13 +166,10 @@ fn losing_their_end(planned: &[Planned]) -> Vec<TagId> {
     losing.collect()
 }
 
-fn clears_expiry(change: &TagChange) -> bool {
-    change.before.expiry.0.is_some() && change.after.expiry.0.is_none()
-}
-
 /// What is known about a batch's rows under lock.
 struct Look<'a> {
     site: &'a Site<'a>,
+    registry: &'a Registry,
     now: UnixMillis,
     held: HashSet<TagId>,
     twins: HashSet<TagId>,
@@ -178,7 +179,7 @@ struct Look<'a> {
 
 impl Look<'_> {
     /// Decides on one correction; `still` says whether its violation still holds.
-    fn step(&self, correction: &Correction, still: bool, past_expiries: &mut u64) -> Step {
+    fn step(&self, correction: &Correction, still: bool, exceptions: &mut Exceptions) -> Step {
         let Some(target) = correction.tag() else {
             return Step::Skip;
         };
@@ -198,7 +199,7 @@ impl Look<'_> {
         let after = match correction {
             Correction::Release(_) => Some(image(
                 Immutability::Mutable,
-                self.expiry_restored(row, past_expiries),
+                self.expiry_restored(row, exceptions),
             )),
             Correction::Protect(..) => self
                 .expiry_protected(row)
@@ -222,7 +223,7 @@ impl Look<'_> {
     }
 
     /// The expiry of a tag that is released: its own, or the one that the journal knows.
-    fn expiry_restored(&self, row: &TagRow, past_expiries: &mut u64) -> Expiry {
+    fn expiry_restored(&self, row: &TagRow, exceptions: &mut Exceptions) -> Expiry {
         if row.expiry.0.is_some() {
             return row.expiry;
         }
@@ -230,7 +231,7 @@ impl Look<'_> {
             Some(end)
                 if *end <= self.now && self.site.options.past_expiry == PastExpiry::LeaveOut =>
             {
-                *past_expiries += 1;
+                exceptions.past_expiries.add(self.registry, row);
                 Expiry(None)
             }
             known => Expiry(known.copied()),

@@ -20,6 +20,7 @@ use crate::journal::{
 use crate::pg::{FaultClass, Statements, WriteSession, WriteTransaction};
 use crate::quay::{RepositoryId, RunId};
 use crate::relations::PolicySchema;
+use crate::report::Exceptions;
 use crate::rules::Catalogue;
 
 /// Limits on everything: no statement, no wait and no idle transaction is for ever. Pages of the
@@ -51,8 +52,8 @@ pub struct Applied {
     pub run: RunId,
     /// The sums.
     pub totals: FixTotals,
-    /// Tags that were released without the expiry that the journal knows: it has passed.
-    pub past_expiries: u64,
+    /// Tags that could not be changed as asked.
+    pub exceptions: Exceptions,
 }
 
 /// Opens a session for writing corrections, with its limits; the schema as it is.
@@ -127,7 +128,7 @@ pub fn apply(
         return Ok(Applied {
             run: run.id,
             totals: outcome.totals,
-            past_expiries: outcome.past_expiries,
+            exceptions: outcome.exceptions,
         });
     }
     let run = begin(&mut session, options)?;
@@ -170,7 +171,7 @@ pub fn apply(
     Ok(Applied {
         run: run.id,
         totals: outcome.totals,
-        past_expiries: outcome.past_expiries,
+        exceptions: outcome.exceptions,
     })
 }
 

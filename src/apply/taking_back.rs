@@ -18,11 +18,12 @@ use crate::evaluate::{Account, Found, TagRow};
 use crate::ground::{Memory, Protection};
 use crate::journal::{
     FixRun, FixTotals, Part, PartOf, Phase, TagChange, TagImage, backend, changed_policies,
-    changed_tags, is_worth_parting, liveness_held, mark_undone,
+    changed_tags, is_worth_parting, liveness_held, mark_undone, record_tag_changes,
 };
 use crate::pg::WriteSession;
 use crate::quay::{Expiry, RepositoryId, TagId, UnixMillis};
 use crate::relations::{PolicySchema, RowLock, tags_by_id};
+use crate::report::Exceptions;
 
 /// Rows of the journal that are read at once.
 const PAGE: u32 = 5_000;
@@ -265,7 +266,8 @@ impl<'a> Share<'a> {
         }
         let accounts = guard.accounts(&mut tx, &locked, &mut self.memory)?;
         let rows: HashMap<TagId, TagRow> = locked.into_iter().map(|row| (row.id, row)).collect();
-        let (mut changes, mut marks, mut refused, mut past) = (vec![], vec![], vec![], 0);
+        let (mut changes, mut marks, mut refused) = (vec![], vec![], vec![]);
+        let mut exceptions = Exceptions::default();
         for (entry, change) in entries {
             match inverse(
                 self.site.options.past_expiry,
@@ -275,15 +277,24 @@ impl<'a> Share<'a> {
                 guard.moment.millis(),
             ) {
                 Ok((inverse, passed)) => {
+                    if let (true, Some(row)) = (passed, rows.get(&change.tag)) {
+                        exceptions.past_expiries.add(guard.registry(), row);
+                    }
                     changes.push(inverse);
-                    marks.push(*entry);
-                    past += u64::from(passed);
+                    marks.push((change.tag, *entry));
                 }
                 Err(why) => refused.push((change.tag, why)),
             }
         }
-        guard.write_rows(&mut tx, &rows, &changes)?;
+        let written = guard.write_rows(&mut tx, &rows, &changes)?;
+        let marks: Vec<i64> = marks
+            .into_iter()
+            .filter(|(tag, _)| !written.refused.contains(tag))
+            .map(|(_, entry)| entry)
+            .collect();
         mark_undone(&mut tx, self.site.run.id, &marks)?;
+        record_tag_changes(&mut tx, self.site.run.id, &written.altered())?;
+        refused.extend(written.refused.iter().map(|tag| (*tag, NOT_WRITTEN)));
         if !liveness_held(&mut tx, self.site.run.id, self.site.part)? {
             return Err(ApplyError::LivenessLost(self.site.run.id));
         }
@@ -291,8 +302,8 @@ impl<'a> Share<'a> {
             .run
             .advance(&mut tx, Phase::Undoing, &FixTotals::default())?;
         tx.commit()?;
-        self.outcome.undone += changes.len() as u64;
-        self.outcome.past_expiries += past;
+        self.outcome.undone += marks.len() as u64;
+        self.outcome.exceptions.append(exceptions);
         self.outcome.batches += 1;
         for (tag, why) in refused {
             let name = rows.get(&tag).map_or("", |row| &row.name);
@@ -309,6 +320,8 @@ impl<'a> Share<'a> {
         }
     }
 }
+
+const NOT_WRITTEN: &str = "a trigger of the database swallowed or altered the change";
 
 /// The change that takes a change back, and whether a past expiry was left out of it; or why
 /// it cannot be.

@@ -73,6 +73,8 @@ pub struct Sums {
     pub matched: u64,
     /// Tags changed.
     pub changed: u64,
+    /// Tags that could not be changed as asked.
+    pub skipped: u64,
     /// Expiry dates cleared.
     pub expirations_cleared: u64,
     /// Write transactions.
@@ -194,7 +196,7 @@ pub fn begin_operation(
 const COLUMNS: &str = "id, kind, phase, scope_kind, scope_id, policy_uuid, policy_before, \
      policy_after, options, cursor_repository_id, cursor_name, cursor_tag_id, \
      last_tag_id_before, fence, worker, actor, started_at, tags_matched, tags_changed, \
-     expirations_cleared, batches, longest_batch_ms";
+     expirations_cleared, batches, longest_batch_ms, tags_skipped";
 
 /// Reads an operation; none where there is no such row: a failover may have lost it.
 ///
@@ -321,6 +323,7 @@ fn read(row: &Row) -> Result<PolicyOperation, JournalError> {
             expirations_cleared: count(19)?,
             batches: count(20)?,
             longest_batch_ms: count(21)?,
+            skipped: count(22)?,
         },
     })
 }

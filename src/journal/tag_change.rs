@@ -37,6 +37,9 @@ pub fn record_tag_changes(
     operation: OperationId,
     changes: &[TagChange],
 ) -> Result<(), JournalError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
     let tags: Vec<i32> = changes.iter().map(|c| c.tag.0).collect();
     let repositories: Vec<i32> = changes.iter().map(|c| c.repository.0).collect();
     let immutable = |image: fn(&TagChange) -> TagImage| -> Vec<bool> {

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::attempt::{First, Opened, carry_out};
 use super::begin::{Begin, commit_begin, expiry_is_stated, only, stated, unowned};
 use super::outcome::Outcome;
+use super::own_row::kept_as_asked;
 use super::target::find_policy;
 use super::validate::validate;
 use super::view::glance;
@@ -166,6 +167,7 @@ fn begin_update(
         &text,
         Activity::Inactive,
     )?;
+    kept_as_asked(&image, &staged, &text, Activity::Inactive)?;
     let created = begin.write(&mut tx, &target, last, options)?;
     let change = PolicyChange {
         table: target.scope.table(),

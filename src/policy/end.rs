@@ -6,6 +6,7 @@ use super::activate::entry;
 use super::attempt::{First, Opened, carry_out};
 use super::begin::{Begin, commit_begin, stated, unowned};
 use super::outcome::Outcome;
+use super::own_row::kept_as_asked;
 use super::target::find_policy;
 use super::worker::Watcher;
 use super::{PolicyError, PolicyOptions};
@@ -132,12 +133,18 @@ fn end_row(
             text: row.text.clone(),
             activity: Activity::Inactive,
         };
-        change_policy(tx, table, &row.uuid, &from, &to)?.map(|images| PolicyChange {
-            table,
-            id: images.id,
-            before: Some(images.before),
-            after: Some(images.after),
-        })
+        match change_policy(tx, table, &row.uuid, &from, &to)? {
+            None => None,
+            Some(images) => {
+                kept_as_asked(&images.after, &row.uuid, &row.text, Activity::Inactive)?;
+                Some(PolicyChange {
+                    table,
+                    id: images.id,
+                    before: Some(images.before),
+                    after: Some(images.after),
+                })
+            }
+        }
     };
     change.ok_or_else(|| {
         PolicyError::refused(

@@ -38,7 +38,7 @@ pub use create::create;
 pub use end::{deactivate, delete};
 pub use error::PolicyError;
 pub use evaluate::{Evaluated, PolicyEvaluator, evaluate};
-pub use outcome::{Ended, Outcome, PastExpiries};
+pub use outcome::{Ended, Outcome};
 pub use preflight::{Checked, Preflight};
 pub use recover::{Found, How, interrupted, recover};
 pub use request::{Create, NewPattern, OnFault, Pick, PolicyOptions, Strategy, UndoRule, Update};

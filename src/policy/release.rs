@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::walk::{Batch, Dealt, Work};
-use super::worker::Worker;
+use super::worker::{Worker, not_written};
 use super::{PolicyError, own_row};
 use crate::evaluate::{Account, Decision, Found, TagRow};
 use crate::ground::{Ground, Protection};
@@ -13,7 +13,10 @@ use crate::journal::{
 };
 use crate::pg::WriteTransaction;
 use crate::quay::{Expiry, Immutability, PolicyText, TagId, UnixMillis, is_alive};
-use crate::relations::{MarkedChange, RowLock, tags_by_id, write_marked_changes, write_tags};
+use crate::relations::{
+    MarkedChange, RowLock, Written, tags_by_id, write_marked_changes, write_tags,
+};
+use crate::report::Exceptions;
 
 /// Walks over the scope at most; the last one of them finds nothing, unless somebody keeps marking.
 const PASSES: u32 = 10;
@@ -56,6 +59,7 @@ impl Worker<'_> {
         let ids: Vec<TagId> = rows.iter().map(|row| row.id).collect();
         let known = known_expiries(&mut tx, &ids)?;
         let now = ground.now_millis();
+        let mut exceptions = Exceptions::default();
         let mut changes = Vec::with_capacity(rows.len());
         for row in &rows {
             let immutable = row.immutability == Immutability::Immutable;
@@ -72,7 +76,7 @@ impl Worker<'_> {
                 self.options.restore_past_expiry,
             );
             if passed {
-                self.past_expiries.add(&ground.registry, row);
+                exceptions.past_expiries.add(&ground.registry, row);
             }
             changes.push(TagChange {
                 tag: row.id,
@@ -87,13 +91,16 @@ impl Worker<'_> {
                 },
             });
         }
-        record_tag_changes(&mut tx, self.operation.id, &changes)?;
-        write(&mut tx, &self.operation, &ground, &rows, &changes)?;
+        let written = write(&mut tx, &self.operation, &ground, &rows, &changes)?;
+        record_tag_changes(&mut tx, self.operation.id, &written.changes)?;
+        let refused = written.refused.iter().copied();
+        let not_written = not_written(&mut tx, batch.repository, refused, Immutability::Immutable)?;
         own_row::compare(&mut tx, &self.operation)?;
         let sums = Sums {
             matched: rows.len() as u64,
-            changed: changes.len() as u64,
+            changed: written.as_asked().count() as u64,
             batches: 1,
+            skipped: not_written.altered.count(),
             longest_batch_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             ..Sums::default()
         };
@@ -108,6 +115,8 @@ impl Worker<'_> {
             error: None,
         };
         Self::finish(self.part, &mut self.operation, tx, step)?;
+        self.exceptions.append(exceptions);
+        self.remember(not_written);
         Ok(Dealt {
             rows: batch.tags.len(),
             held,
@@ -115,25 +124,25 @@ impl Worker<'_> {
     }
 }
 
-/// Writes rows and, where that is wanted, a marked audit entry for each. An undo makes nothing
-/// that Quay's log has not been told of: it writes none.
+/// Writes rows and, where that is wanted, a marked audit entry for each that was written; what became
+/// of them. An undo makes nothing that Quay's log has not been told of: it writes none.
 pub(super) fn write(
     tx: &mut WriteTransaction<'_>,
     operation: &PolicyOperation,
     ground: &Ground,
     rows: &[TagRow],
     changes: &[TagChange],
-) -> Result<(), PolicyError> {
-    write_tags(tx, changes)?;
+) -> Result<Written, PolicyError> {
+    let written = write_tags(tx, changes)?;
     if operation.options.audit && operation.phase != Phase::Undoing {
         let rows: HashMap<TagId, &TagRow> = rows.iter().map(|row| (row.id, row)).collect();
-        let entries: Vec<MarkedChange> = changes
-            .iter()
+        let entries: Vec<MarkedChange> = written
+            .as_asked()
             .filter_map(|change| ground.entry(rows.get(&change.tag)?, change))
             .collect();
         write_marked_changes(tx, operation.id, &operation.actor, &entries)?;
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Locks rows without waiting; those that were had, and those that somebody else holds.

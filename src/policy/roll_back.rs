@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::activate::forward;
 use super::exempt::Older;
 use super::release::{expiry_restored, is_evident, is_held, lock_rows, write};
-use super::worker::{Worker, back_off};
+use super::worker::{Worker, back_off, not_written};
 use super::{PolicyError, UndoRule};
 use crate::evaluate::{Activity, Decision, Found, TagRow};
 use crate::ground::{Ground, Protection};
@@ -20,6 +20,7 @@ use crate::quay::{
     Immutability, OperationId, PolicyText, PolicyUuid, RepositoryId, TagId, UnixMillis,
 };
 use crate::relations::{OwnRow, delete_policy, hold_policy, made_immutable_at_push, pushed_since};
+use crate::report::{Exceptions, NamedTags};
 
 /// Rows of the journal that are read at once, and rows of a batch.
 const PAGE: u32 = 2_000;
@@ -47,12 +48,10 @@ impl Worker<'_> {
         while self.undo_pass()? > 0 {}
         let waiting = self.pushed_meanwhile()?;
         let tx = self.session.begin()?;
-        Self::finish(
-            self.part,
-            &mut self.operation,
-            tx,
-            forward(Phase::RolledBack),
-        )?;
+        let mut step = forward(Phase::RolledBack);
+        step.sums.skipped = self.not_written.count();
+        Self::finish(self.part, &mut self.operation, tx, step)?;
+        self.skip_not_written();
         if waiting.is_empty() {
             return Ok(());
         }
@@ -71,6 +70,7 @@ impl Worker<'_> {
     /// One pass over the journal; how many rows were restored.
     fn undo_pass(&mut self) -> Result<u64, PolicyError> {
         let (mut cursor, mut restored) = (None, 0);
+        self.not_written = NamedTags::default();
         loop {
             let mut page = changed_tags(
                 &mut self.session,
@@ -137,6 +137,7 @@ impl Worker<'_> {
         let older = Older::than(&mut tx, &self.operation, &ground, &rows, &accounts)?;
         let now = ground.now_millis();
         let (mut changes, mut marks) = (Vec::new(), Vec::new());
+        let mut exceptions = Exceptions::default();
         let mut done: HashSet<TagId> = HashSet::new();
         for (entry, change) in entries {
             let Some(row) = rows.iter().find(|row| row.id == change.tag) else {
@@ -155,7 +156,7 @@ impl Worker<'_> {
             }
             // Newest first: what an older change of ours left is past.
             if done.contains(&change.tag) {
-                marks.push(*entry);
+                marks.push((change.tag, *entry));
                 continue;
             }
             let as_we_left_it = is == change.after;
@@ -175,7 +176,7 @@ impl Worker<'_> {
             let (expiry, passed) =
                 expiry_restored(row, known.as_ref(), now, self.options.restore_past_expiry);
             if passed {
-                self.past_expiries.add(&ground.registry, row);
+                exceptions.past_expiries.add(&ground.registry, row);
             }
             let after = TagImage {
                 immutability: change.before.immutability,
@@ -186,21 +187,32 @@ impl Worker<'_> {
                 after,
                 ..*change
             });
-            marks.push(*entry);
+            marks.push((change.tag, *entry));
             done.insert(change.tag);
         }
-        write(&mut tx, &self.operation, &ground, &rows, &changes)?;
+        let written = write(&mut tx, &self.operation, &ground, &rows, &changes)?;
+        let refused = written.refused.iter().copied();
+        let not_written = not_written(&mut tx, first.repository, refused, Immutability::Immutable)?;
+        let marks: Vec<i64> = marks
+            .into_iter()
+            .filter(|(tag, _)| !written.refused.contains(tag))
+            .map(|(_, entry)| entry)
+            .collect();
         mark_undone(&mut tx, self.operation.id, &marks)?;
+        record_tag_changes(&mut tx, self.operation.id, &written.altered())?;
         let step = Step {
             phase: Phase::Undoing,
             cursor: None,
             sums: Sums {
                 batches: 1,
+                skipped: not_written.altered.count(),
                 ..Sums::default()
             },
             error: None,
         };
         Self::finish(self.part, &mut self.operation, tx, step)?;
+        self.exceptions.append(exceptions);
+        self.remember(not_written);
         Ok((marks.len() as u64, held.len() as u64))
     }
 
@@ -276,9 +288,14 @@ impl Worker<'_> {
                 waiting.push(row.name.clone());
             }
         }
-        record_tag_changes(&mut tx, self.operation.id, &changes)?;
-        write(&mut tx, &self.operation, &ground, &rows, &changes)?;
-        Self::finish(self.part, &mut self.operation, tx, forward(Phase::Undoing))?;
+        let written = write(&mut tx, &self.operation, &ground, &rows, &changes)?;
+        record_tag_changes(&mut tx, self.operation.id, &written.changes)?;
+        let refused = written.refused;
+        let not_written = not_written(&mut tx, repository, refused, Immutability::Immutable)?;
+        let mut step = forward(Phase::Undoing);
+        step.sums.skipped = not_written.altered.count();
+        Self::finish(self.part, &mut self.operation, tx, step)?;
+        self.remember(not_written);
         waiting.extend(held.iter().map(|id| format!("tag {id}")));
         Ok(waiting)
     }

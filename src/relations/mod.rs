@@ -22,6 +22,7 @@ mod scope;
 mod tags;
 mod taken_off;
 mod trail;
+mod written;
 
 pub use audit::{AuditLog, AuditTrail, acts_on, audit_log, made_immutable_at_push};
 pub use audit_entry::{MarkedChange, PolicyEntry, write_marked_changes, write_policy_entry};
@@ -55,7 +56,8 @@ pub use scope::{
 };
 pub use tags::{
     RowLock, TAG_COLUMNS, is_wanted, lock_repository, lock_repository_limiting_waits,
-    names_alive_twice, tag_row, tags_by_id, tags_named, write_tags, write_tags_and_read,
+    names_alive_twice, tag_row, tags_by_id, tags_named, write_tags,
 };
 pub use taken_off::{TakenOff, last_log_entry, policies_changed_since};
 pub use trail::Trail;
+pub use written::Written;

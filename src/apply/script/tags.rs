@@ -208,7 +208,17 @@ fn changed(site: &Site<'_>) -> String {
 fn written(site: &Site<'_>, ground: &Ground, repository: RepositoryId) -> String {
     let who = &site.options.who;
     let (actor, reason) = (text(&who.actor), optional_text(who.reason.as_deref()));
-    let mut writes = String::new();
+    // What the UPDATE returns is what was written: a trigger may swallow it, or alter it.
+    let mut writes = String::from(
+        r", written AS (
+    UPDATE tag t SET immutable = c.immutable_after, lifetime_end_ms = c.end_after
+    FROM changed c WHERE t.id = c.id
+    RETURNING t.id, t.repository_id, t.name, c.immutable, c.lifetime_end_ms,
+        t.immutable AS immutable_after, t.lifetime_end_ms AS end_after,
+        t.immutable = c.immutable_after AND t.lifetime_end_ms IS NOT DISTINCT FROM c.end_after
+            AS as_asked
+)",
+    );
     let run = match site.journal {
         JournalKept::Kept => RUN,
         JournalKept::Absent => "0",
@@ -220,7 +230,9 @@ fn written(site: &Site<'_>, ground: &Ground, repository: RepositoryId) -> String
         (operation_id, tag_id, repository_id, immutable_before, immutable_after,
          lifetime_end_ms_before, lifetime_end_ms_after)
     SELECT {run}, id, repository_id, immutable, immutable_after, lifetime_end_ms, end_after
-    FROM changed ORDER BY id
+    FROM written
+    WHERE immutable <> immutable_after OR lifetime_end_ms IS DISTINCT FROM end_after
+    ORDER BY id
 ), declared AS (
     INSERT INTO quay_doctor.kept (operation_id, scope_kind, scope_id, tag_id, actor, reason)
     SELECT {run}, 'repository', repository_id, id, {actor}, {reason}
@@ -241,8 +253,8 @@ fn written(site: &Site<'_>, ground: &Ground, repository: RepositoryId) -> String
         json_build_object('username', {actor}, 'repo', {repo}, 'tag', {tag},
             'namespace', {namespace_name}, 'immutable', c.immutable_after,
             'previous_immutable', c.immutable, '{MARK_KEY}', {run})::text
-    FROM logentrykind k, changed c
-    WHERE k.name = '{kind}'
+    FROM logentrykind k, written c
+    WHERE k.name = '{kind}' AND c.as_asked
     {order}
 )",
             repo = text(name),
@@ -251,13 +263,11 @@ fn written(site: &Site<'_>, ground: &Ground, repository: RepositoryId) -> String
         ));
     }
     writes.push_str(
-        r", written AS (
-    UPDATE tag t SET immutable = c.immutable_after, lifetime_end_ms = c.end_after
-    FROM changed c WHERE t.id = c.id
-    RETURNING c.lifetime_end_ms IS NOT NULL AND c.end_after IS NULL AS cleared
-), sums AS (
-    SELECT (SELECT count(*) FROM written) + (SELECT count(*) FROM declared) AS applied,
-        (SELECT count(*) FROM written WHERE cleared) AS cleared
+        r", sums AS (
+    SELECT (SELECT count(*) FROM written WHERE as_asked)
+            + (SELECT count(*) FROM declared) AS applied,
+        (SELECT count(*) FROM written WHERE lifetime_end_ms IS NOT NULL AND end_after IS NULL)
+            AS cleared
 )",
     );
     writes

@@ -1,0 +1,3 @@
+//! What was written is what the database kept; and whose an expiration is that the journal knows.
+
+mod swallowed;

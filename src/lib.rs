@@ -18,6 +18,7 @@ pub mod evaluate;
 pub mod report;
 
 // floor 3: the database
+pub mod actions;
 pub mod crew;
 pub mod ground;
 pub mod journal;

@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use super::guard::Guard;
 use super::run::Site;
 use super::{ApplyError, PastExpiry};
+use crate::actions::released;
 use crate::correction::{Correction, Planned};
 use crate::evaluate::{Registry, Stated, TagRow};
 use crate::ground::{Memory, Protection};
 use crate::journal::{
-    FixTotals, Phase, TagChange, TagImage, known_expiries, liveness_held, record_kept,
+    FixTotals, Phase, TagChange, TagImage, carry_images, liveness_held, record_kept,
 };
 use crate::pg::{WriteSession, WriteTransaction};
 use crate::quay::{Expiry, Immutability, RepositoryId, TagId, UnixMillis};
-use crate::relations::{RowLock, names_alive_twice, tags_by_id};
+use crate::relations::{LastChange, RowLock, last_changes, names_alive_twice, tags_by_id};
 use crate::report::Exceptions;
 
 /// What became of a batch.
@@ -101,7 +102,7 @@ pub(super) fn in_transaction(
         now: UnixMillis(guard.moment.now.timestamp_millis()),
         held,
         twins: names_alive_twice(tx, &losing_their_end(planned), guard.moment.millis())?,
-        expiries: known_expiries(tx, &without_an_end(planned))?,
+        last: last_changes(tx, &without_an_end(planned))?,
         rows: locked.into_iter().map(|row| (row.id, row)).collect(),
     };
 
@@ -120,6 +121,7 @@ pub(super) fn in_transaction(
         }
     }
     let written = guard.write(tx, &look.rows, &changes)?;
+    carry_images(tx, &look.images(&written.changes))?;
     guard.name(&written, &look.rows, &mut outcome.exceptions);
     record_kept(tx, site.run.id, repository, &kept, &site.options.who)?;
     guard.judge_again(site.rules, &written, &violated, &accounts)?;
@@ -173,7 +175,7 @@ struct Look<'a> {
     now: UnixMillis,
     held: HashSet<TagId>,
     twins: HashSet<TagId>,
-    expiries: HashMap<TagId, UnixMillis>,
+    last: HashMap<TagId, LastChange>,
     rows: HashMap<TagId, TagRow>,
 }
 
@@ -222,20 +224,27 @@ impl Look<'_> {
         })
     }
 
-    /// The expiry of a tag that is released: its own, or the one that the journal knows.
+    /// The expiry of a tag that is released: its own, or the one that was cleared.
     fn expiry_restored(&self, row: &TagRow, exceptions: &mut Exceptions) -> Expiry {
-        if row.expiry.0.is_some() {
-            return row.expiry;
-        }
-        match self.expiries.get(&row.id) {
-            Some(end)
-                if *end <= self.now && self.site.options.past_expiry == PastExpiry::LeaveOut =>
-            {
-                exceptions.past_expiries.add(self.registry, row);
-                Expiry(None)
+        let restore_past = self.site.options.past_expiry == PastExpiry::Restore;
+        let restored = released(row, self.last.get(&row.id), self.now, restore_past);
+        restored.tell(self.registry, row, exceptions);
+        restored.expiry
+    }
+
+    /// The entries that these changes went back to, or would have but for the time that has passed: they
+    /// are as good as now once the change is undone.
+    fn images(&self, changes: &[TagChange]) -> Vec<(TagId, i64)> {
+        let mut images = Vec::new();
+        for last in changes
+            .iter()
+            .filter_map(|change| self.last.get(&change.tag))
+        {
+            if last.is_current && last.change.before.expiry.0.is_some() {
+                images.extend(last.entries().map(|entry| (last.change.tag, entry)));
             }
-            known => Expiry(known.copied()),
         }
+        images
     }
 
     /// The expiry of a tag that is protected, or `None` where the tag has to be left alone: it

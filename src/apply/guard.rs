@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{ApplyError, ApplyOptions, AuditDetail};
-use crate::evaluate::{Account, Evaluator, Moment, Registry, Strictness, TagRow};
+use crate::evaluate::{Account, Decision, Evaluator, Found, Moment, Registry, Strictness, TagRow};
 use crate::ground::{Ground, Memory, Protection};
 use crate::journal::{FixRun, TagChange, record_tag_changes};
 use crate::pg::WriteTransaction;
@@ -59,6 +59,26 @@ impl<'a> Guard<'a> {
     /// The names of the repository and its namespace.
     pub(super) fn registry(&self) -> &Registry {
         &self.ground.registry
+    }
+
+    /// Whether a label, a user's act or a declaration makes a row immutable.
+    pub(super) fn is_evident(&self, row: &TagRow, accounts: &HashMap<TagId, Account>) -> bool {
+        accounts.get(&row.id).into_iter().flatten().any(|found| {
+            matches!(
+                found,
+                Found::Label | Found::SetByUser(_) | Found::Kept { .. }
+            )
+        })
+    }
+
+    /// Whether an active policy makes a row immutable, or may.
+    pub(super) fn is_covered(&self, row: &TagRow) -> bool {
+        let namespace = self.ground.registry.namespace_of(row.repository);
+        let decided = self
+            .ground
+            .policies
+            .decide(row.repository, namespace, &row.name);
+        decided != Decision::Mutable
     }
 
     /// Names the tags that were not written as asked.

@@ -179,6 +179,8 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
             "became": became,
             "past_expirations_left_out": exceptions.past_expiries.count(),
             "past_expirations": exceptions.past_expiries.names(),
+            "expirations_not_restored": exceptions.void_images.count(),
+            "not_restored": exceptions.void_images.names(),
             "tags_not_written": exceptions.not_written.count(),
             "not_written": exceptions.not_written.names(),
             "error": error,

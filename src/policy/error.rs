@@ -124,7 +124,7 @@ pub enum PolicyError {
         /// The operation.
         operation: OperationId,
         /// Tags that are not as before.
-        exceptions: Exceptions,
+        exceptions: Box<Exceptions>,
         /// Why.
         #[source]
         cause: Option<Box<PolicyError>>,

@@ -6,15 +6,14 @@ use std::time::Instant;
 use super::walk::{Batch, Dealt, Work};
 use super::worker::{Worker, not_written};
 use super::{PolicyError, own_row};
+use crate::actions::released;
 use crate::evaluate::{Account, Decision, Found, TagRow};
 use crate::ground::{Ground, Protection};
-use crate::journal::{
-    Phase, PolicyOperation, Step, Sums, TagChange, TagImage, known_expiries, record_tag_changes,
-};
+use crate::journal::{Phase, PolicyOperation, Step, Sums, TagChange, TagImage, record_tag_changes};
 use crate::pg::WriteTransaction;
-use crate::quay::{Expiry, Immutability, PolicyText, TagId, UnixMillis, is_alive};
+use crate::quay::{Immutability, PolicyText, TagId, is_alive};
 use crate::relations::{
-    MarkedChange, RowLock, Written, tags_by_id, write_marked_changes, write_tags,
+    MarkedChange, RowLock, Written, last_changes, tags_by_id, write_marked_changes, write_tags,
 };
 use crate::report::Exceptions;
 
@@ -57,7 +56,7 @@ impl Worker<'_> {
         let (rows, held) = lock_rows(&mut tx, batch.tags)?;
         let accounts = ground.accounts(&mut tx, &rows, self.operation.id)?;
         let ids: Vec<TagId> = rows.iter().map(|row| row.id).collect();
-        let known = known_expiries(&mut tx, &ids)?;
+        let last = last_changes(&mut tx, &ids)?;
         let now = ground.now_millis();
         let mut exceptions = Exceptions::default();
         let mut changes = Vec::with_capacity(rows.len());
@@ -69,15 +68,9 @@ impl Worker<'_> {
             {
                 continue;
             }
-            let (expiry, passed) = expiry_restored(
-                row,
-                known.get(&row.id),
-                now,
-                self.options.restore_past_expiry,
-            );
-            if passed {
-                exceptions.past_expiries.add(&ground.registry, row);
-            }
+            let restore_past = self.options.restore_past_expiry;
+            let restored = released(row, last.get(&row.id), now, restore_past);
+            restored.tell(&ground.registry, row, &mut exceptions);
             changes.push(TagChange {
                 tag: row.id,
                 repository: row.repository,
@@ -87,7 +80,7 @@ impl Worker<'_> {
                 },
                 after: TagImage {
                     immutability: Immutability::Mutable,
-                    expiry,
+                    expiry: restored.expiry,
                 },
             });
         }
@@ -184,19 +177,4 @@ pub(super) fn is_evident(row: &TagRow, accounts: &HashMap<TagId, Account>) -> bo
             Found::Label | Found::SetByUser(_) | Found::Kept { .. }
         )
     })
-}
-
-/// The expiry of a tag that is released: its own, or the one that the journal knows; and whether
-/// that one has passed and was left out.
-pub(super) fn expiry_restored(
-    row: &TagRow,
-    known: Option<&UnixMillis>,
-    now: UnixMillis,
-    restore_past: bool,
-) -> (Expiry, bool) {
-    match known {
-        _ if row.expiry.0.is_some() => (row.expiry, false),
-        Some(end) if *end <= now && !restore_past => (Expiry(None), true),
-        known => (Expiry(known.copied()), false),
-    }
 }

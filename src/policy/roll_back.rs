@@ -5,21 +5,22 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::activate::forward;
 use super::exempt::Older;
-use super::release::{expiry_restored, is_evident, is_held, lock_rows, write};
+use super::release::{is_evident, is_held, lock_rows, write};
 use super::worker::{Worker, back_off, not_written};
 use super::{PolicyError, UndoRule};
+use crate::actions;
 use crate::evaluate::{Activity, Decision, Found, TagRow};
 use crate::ground::{Ground, Protection};
 use crate::journal::{
     Kind, PartOf, Phase, PolicyOperation, Step, Sums, TagChange, TagImage, changed_policies,
-    changed_tags, kept_since, mark_policy_undone, mark_undone, newest_changes, record_tag_changes,
-    was_activated,
+    changed_tags, kept_since, mark_policy_undone, mark_undone, record_tag_changes, was_activated,
 };
 use crate::pg::WriteTransaction;
-use crate::quay::{
-    Immutability, OperationId, PolicyText, PolicyUuid, RepositoryId, TagId, UnixMillis,
+use crate::quay::{Immutability, PolicyText, PolicyUuid, RepositoryId, TagId, UnixMillis};
+use crate::relations::{
+    LastChange, OwnRow, delete_policy, hold_policy, last_changes, made_immutable_at_push,
+    pushed_since,
 };
-use crate::relations::{OwnRow, delete_policy, hold_policy, made_immutable_at_push, pushed_since};
 use crate::report::{Exceptions, NamedTags};
 
 /// Rows of the journal that are read at once, and rows of a batch.
@@ -133,7 +134,7 @@ impl Worker<'_> {
         {
             account.retain(|found| !matches!(found, Found::Kept { .. }));
         }
-        let newest = newest_changes(&mut tx, &tags)?;
+        let last = last_changes(&mut tx, &tags)?;
         let older = Older::than(&mut tx, &self.operation, &ground, &rows, &accounts)?;
         let now = ground.now_millis();
         let (mut changes, mut marks) = (Vec::new(), Vec::new());
@@ -147,40 +148,38 @@ impl Worker<'_> {
                 immutability: row.immutability,
                 expiry: row.expiry,
             };
-            // Another operation has marked it since: what it looks like is that one's doing, and
+            // Another operation has written it since: what it looks like is that one's doing, and
             // its before-image tells how the tag was.
-            let ours = |(by, _): &(OperationId, Immutability)| *by == self.operation.id;
-            let is_ours = newest.get(&change.tag).is_some_and(ours);
-            if !is_ours {
+            let ours = |last: &&LastChange| last.operation == self.operation.id;
+            let Some(last) = last.get(&change.tag).filter(ours) else {
                 continue;
-            }
+            };
             // Newest first: what an older change of ours left is past.
             if done.contains(&change.tag) {
                 marks.push((change.tag, *entry));
                 continue;
             }
-            let as_we_left_it = is == change.after;
+            let as_we_left_it = last.entry == *entry && is == change.after;
             // What it released stays released: the policy that made the tag immutable is gone.
-            let gave = change.after.immutability == Immutability::Immutable;
+            let gave = change.before.immutability == Immutability::Mutable
+                || change.after.immutability == Immutability::Immutable;
             let was_exempt = change.before.immutability == Immutability::Mutable
                 && older.exempted(&ground, row, &accounts);
-            // Somebody asked for the tag to be as it was, whatever another policy says of it.
+            // Somebody asked for the tag to be as it was, whatever another policy says of it. Not of one
+            // that somebody has written since: it may have been a pass of Quay's by that policy.
             let stays = match self.options.undo {
-                UndoRule::ByItself => is_held(&ground, row, &accounts) && !was_exempt,
-                UndoRule::AsAsked => is_evident(row, &accounts) && !was_exempt,
+                UndoRule::AsAsked if last.is_current => is_evident(row, &accounts) && !was_exempt,
+                _ => is_held(&ground, row, &accounts) && !was_exempt,
             };
             if !as_we_left_it || !gave || stays {
                 continue;
             }
-            let known = change.before.expiry.0;
-            let (expiry, passed) =
-                expiry_restored(row, known.as_ref(), now, self.options.restore_past_expiry);
-            if passed {
-                exceptions.past_expiries.add(&ground.registry, row);
-            }
+            let restore_past = self.options.restore_past_expiry;
+            let restored = actions::released(row, Some(last), now, restore_past);
+            restored.tell(&ground.registry, row, &mut exceptions);
             let after = TagImage {
                 immutability: change.before.immutability,
-                expiry,
+                expiry: restored.expiry,
             };
             changes.push(TagChange {
                 before: is,

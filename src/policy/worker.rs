@@ -147,7 +147,7 @@ impl<'a> Worker<'a> {
         if let (Ended::RolledBack, Some(cause)) = (ended, self.cause) {
             return Err(PolicyError::RolledBack {
                 operation: self.operation.id,
-                exceptions: self.exceptions,
+                exceptions: Box::new(self.exceptions),
                 cause: Some(cause),
             });
         }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use crate::evaluate::{Registry, TagRow};
-use crate::quay::TagId;
+use crate::quay::{TagId, UnixMillis};
 
 /// How many names are kept.
 const NAMED: usize = 20;
@@ -20,6 +20,11 @@ impl NamedTags {
     /// Adds a tag as `namespace/repository:tag`.
     pub fn add(&mut self, registry: &Registry, row: &TagRow) {
         self.add_as(row.id, || name(registry, row));
+    }
+
+    /// The same with an expiration that the tag had.
+    pub fn add_with_end(&mut self, registry: &Registry, row: &TagRow, end: UnixMillis) {
+        self.add_as(row.id, || format!("{} (it had {end})", name(registry, row)));
     }
 
     fn add_as(&mut self, tag: TagId, name: impl FnOnce() -> String) {
@@ -76,6 +81,8 @@ pub struct Exceptions {
     /// Released without the expiration that the journal knows: it has passed, and the tag would have
     /// died at once.
     pub past_expiries: NamedTags,
+    /// Released without the expiration that the journal knows: somebody has written the tag since.
+    pub void_images: NamedTags,
     /// Not written as asked: a trigger of the database swallowed the change, or altered it.
     pub not_written: NamedTags,
 }
@@ -84,12 +91,13 @@ impl Exceptions {
     /// Adds those of another session, or of another part of the work.
     pub fn append(&mut self, more: Self) {
         self.past_expiries.append(more.past_expiries);
+        self.void_images.append(more.void_images);
         self.not_written.append(more.not_written);
     }
 
     /// Whether somebody has to look at a tag: the exit status is then not 0.
     pub fn want_a_look(&self) -> bool {
-        !self.not_written.is_empty()
+        !self.not_written.is_empty() || !self.void_images.is_empty()
     }
 
     /// Whether there is nothing to tell.
@@ -105,6 +113,14 @@ impl Exceptions {
                 "{} tags had an expiry that has passed: released without it (--restore-past-expiry writes it): {}",
                 self.past_expiries.count(),
                 self.past_expiries
+            ));
+        }
+        if !self.void_images.is_empty() {
+            sentences.push(format!(
+                "{} tags were released without an expiration: they have been written since the one that the journal \
+                 knows was cleared, and it may no longer be meant: {}",
+                self.void_images.count(),
+                self.void_images
             ));
         }
         if !self.not_written.is_empty() {

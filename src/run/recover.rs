@@ -7,7 +7,7 @@ use super::conduct::take_back_all;
 use crate::apply::{self, ApplyOptions};
 use crate::config::ConnectionSettings;
 use crate::journal::Kind;
-use crate::policy::{self, Ended, Found, How, Outcome, PolicyError, PolicyOptions, Watcher};
+use crate::policy::{self, Ended, Found, How, PolicyError, PolicyOptions, Watcher};
 use crate::quay::OperationId;
 use crate::report::Exceptions;
 
@@ -125,12 +125,14 @@ fn recover_policy(
             operation: id,
             exceptions: outcome.exceptions,
         }),
-        Ok(Some(Outcome { exceptions, .. })) | Err(PolicyError::RolledBack { exceptions, .. }) => {
-            Ok(Recovered::TakenBack {
-                operation: id,
-                exceptions,
-            })
-        }
+        Ok(Some(outcome)) => Ok(Recovered::TakenBack {
+            operation: id,
+            exceptions: outcome.exceptions,
+        }),
+        Err(PolicyError::RolledBack { exceptions, .. }) => Ok(Recovered::TakenBack {
+            operation: id,
+            exceptions: *exceptions,
+        }),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,3 +1,4 @@
 //! What was written is what the database kept; and whose an expiration is that the journal knows.
 
 mod swallowed;
+mod whose;

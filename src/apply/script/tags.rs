@@ -136,7 +136,7 @@ fn expression(basis: &Basis<'_>, was: &str, repository: RepositoryId) -> String 
     -- What was judged by; another one changes nothing.
     SELECT {now} = {was}::jsonb AS holds
 ), held AS MATERIALIZED (
-    SELECT t.id, t.repository_id, t.name, t.immutable, t.lifetime_end_ms, p.change
+    SELECT t.id, t.repository_id, t.name, t.immutable, t.lifetime_end_ms, t.xmin AS version, p.change
     FROM tag t JOIN planned p ON p.id = t.id
     WHERE t.repository_id = {repository} AND t.name = p.name
         AND t.manifest_id IS NOT DISTINCT FROM p.manifest_id
@@ -168,7 +168,8 @@ fn changed(site: &Site<'_>) -> String {
                 r"(SELECT newest.end_before
                 FROM (SELECT c.lifetime_end_ms_before AS end_before, c.immutable_after
                     FROM quay_doctor.tag_change c
-                    WHERE c.tag_id = h.id AND c.undone_at IS NULL
+                    -- Nobody has written the row since.
+                    WHERE c.tag_id = h.id AND c.undone_at IS NULL AND c.xmin = h.version
                     ORDER BY c.id DESC LIMIT 1) newest
                 WHERE newest.immutable_after AND {alive})"
             )
@@ -233,6 +234,12 @@ fn written(site: &Site<'_>, ground: &Ground, repository: RepositoryId) -> String
     FROM written
     WHERE immutable <> immutable_after OR lifetime_end_ms IS DISTINCT FROM end_after
     ORDER BY id
+), carried AS (
+    -- An expiration that was used, or has passed, is as good as now once this is undone.
+    UPDATE quay_doctor.tag_change c SET undone_at = c.undone_at
+    FROM changed h JOIN written w ON w.id = h.id
+    WHERE c.tag_id = h.id AND c.undone_at IS NULL AND c.xmin = h.version
+        AND c.lifetime_end_ms_before IS NOT NULL
 ), declared AS (
     INSERT INTO quay_doctor.kept (operation_id, scope_kind, scope_id, tag_id, actor, reason)
     SELECT {run}, 'repository', repository_id, id, {actor}, {reason}

@@ -162,6 +162,8 @@ pub fn outcome_json(outcome: &PolicyOutcome) -> Value {
         "expirations_cleared": outcome.sums.expirations_cleared,
         "past_expirations_left_out": outcome.exceptions.past_expiries.count(),
         "past_expirations": outcome.exceptions.past_expiries.names(),
+        "expirations_not_restored": outcome.exceptions.void_images.count(),
+        "not_restored": outcome.exceptions.void_images.names(),
         "tags_not_written": outcome.sums.skipped,
         "not_written": outcome.exceptions.not_written.names(),
         "batches": outcome.sums.batches,

@@ -142,7 +142,7 @@ fn rule_9_an_expiry_that_has_passed_is_not_written_back_unless_asked() {
             )
             .expect_status(-1);
         scene.bury();
-        scene.sql("UPDATE quay_doctor.tag_change SET lifetime_end_ms_before = 1000 WHERE tag_id = (SELECT id FROM tag WHERE name = 'v2.1')");
+        scene.sql("UPDATE quay_doctor.tag_change SET lifetime_end_ms_before = 1000 WHERE tag_id = (SELECT id FROM tag WHERE name = 'v2.1'); UPDATE tag SET name = name WHERE name = 'v2.1'");
         let mut args = vec!["recover"];
         if asked {
             args.push("--restore-past-expiry");

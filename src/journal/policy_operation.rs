@@ -49,6 +49,12 @@ pub struct OperationOptions {
     /// `atomic` or `phased`.
     #[serde(default)]
     pub strategy: String,
+    /// Whether an expiration that has passed is written back; not written down by older versions.
+    #[serde(default)]
+    pub restore_past_expiry: Option<bool>,
+    /// How far clocks may be apart, in milliseconds; not written down by older versions.
+    #[serde(default)]
+    pub clock_margin_ms: Option<i64>,
     /// Only tags with greater ids are marked: the policy was in force before, and what was left
     /// mutable under it then stays as it is.
     #[serde(default)]

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::activate::{activate_in, forward};
 use super::attempt::{First, Opened, carry_out};
 use super::begin::{Begin, commit_begin, expiry_is_stated, only, owned, stated};
+use super::identity::same_request;
 use super::mark::{Way, lock_all, mark};
 use super::outcome::{Ended, Outcome};
 use super::own_row::kept_as_asked;
@@ -65,6 +66,9 @@ fn begin_creation(
             if !ours {
                 return Err(owned(&operation));
             }
+            let mut wanted = stated(options);
+            wanted.inactive = request.inactive;
+            same_request(&operation, &wanted)?;
             return Ok(First::Left(*operation));
         }
     }

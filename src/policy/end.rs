@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::activate::entry;
 use super::attempt::{First, Opened, carry_out};
 use super::begin::{Begin, commit_begin, stated, unowned};
+use super::identity::same_request;
 use super::outcome::Outcome;
 use super::own_row::kept_as_asked;
 use super::target::find_policy;
@@ -61,7 +62,10 @@ fn begin_end(
     tags: TagsChoice,
     options: &PolicyOptions,
 ) -> Result<First, PolicyError> {
+    let mut chosen = stated(options);
+    chosen.tags = Some(tags);
     if let Some(ours) = unowned(session, uuid, |op| op.kind == kind)? {
+        same_request(&ours, &chosen)?;
         return Ok(First::Left(ours));
     }
     let (row, target) = find_policy(session, *schema, uuid)?;
@@ -71,8 +75,6 @@ fn begin_end(
             "nothing is to be done",
         ));
     }
-    let mut chosen = stated(options);
-    chosen.tags = Some(tags);
     let phase = match tags {
         TagsChoice::Keep => Phase::Done,
         TagsChoice::Release => Phase::Releasing,

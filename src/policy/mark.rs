@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
+use super::identity::clock_margin_ms;
 use super::walk::{Batch, Dealt, Work};
 use super::worker::{Worker, not_written};
 use super::{PolicyError, PolicyOptions, own_row};
@@ -229,7 +230,7 @@ fn mark_one_by_one(
     let look = Look {
         operation,
         now,
-        margin: i64::try_from(options.clock_margin.as_millis()).unwrap_or(i64::MAX),
+        margin: clock_margin_ms(operation, options),
         twins: if expiring.is_empty() {
             HashSet::new()
         } else {

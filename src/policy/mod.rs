@@ -16,6 +16,7 @@ mod error;
 mod evaluate;
 mod exempt;
 mod hands;
+mod identity;
 mod load;
 mod mark;
 mod outcome;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
+use super::identity::restores_past_expiry;
 use super::walk::{Batch, Dealt, Work};
 use super::worker::{Worker, not_written};
 use super::{PolicyError, own_row};
@@ -68,7 +69,7 @@ impl Worker<'_> {
             {
                 continue;
             }
-            let restore_past = self.options.restore_past_expiry;
+            let restore_past = restores_past_expiry(&self.operation, self.options);
             let restored = released(row, last.get(&row.id), now, restore_past);
             restored.tell(&ground.registry, row, &mut exceptions);
             changes.push(TagChange {

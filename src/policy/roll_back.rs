@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::activate::forward;
 use super::exempt::Older;
+use super::identity::restores_past_expiry;
 use super::release::{is_evident, is_held, lock_rows, write};
 use super::worker::{Worker, back_off, not_written};
 use super::{PolicyError, UndoRule};
@@ -174,7 +175,7 @@ impl Worker<'_> {
             if !as_we_left_it || !gave || stays {
                 continue;
             }
-            let restore_past = self.options.restore_past_expiry;
+            let restore_past = restores_past_expiry(&self.operation, self.options);
             let restored = actions::released(row, Some(last), now, restore_past);
             restored.tell(&ground.registry, row, &mut exceptions);
             let after = TagImage {

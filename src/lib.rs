@@ -18,6 +18,7 @@ pub mod evaluate;
 pub mod report;
 
 // floor 3: the database
+pub mod actions;
 pub mod crew;
 pub mod ground;
 pub mod journal;
@@ -68,16 +69,15 @@ pub use pattern::{
 pub use pg::PgError;
 pub use policy::{
     Create, Ended as PolicyEnded, Evaluated, Found, How, NewPattern, OnFault,
-    Outcome as PolicyOutcome, PastExpiries, Pick, PolicyError, PolicyOptions, PolicyState,
-    PolicyView, Preflight, Strategy, Update, Watcher, activate as policy_activate,
-    create as policy_create, deactivate as policy_deactivate, delete as policy_delete,
-    evaluate as policy_evaluate, list as policy_list, preview as policy_preview, refuse_pattern,
-    update as policy_update,
+    Outcome as PolicyOutcome, Pick, PolicyError, PolicyOptions, PolicyState, PolicyView, Preflight,
+    Strategy, Update, Watcher, activate as policy_activate, create as policy_create,
+    deactivate as policy_deactivate, delete as policy_delete, evaluate as policy_evaluate,
+    list as policy_list, preview as policy_preview, refuse_pattern, update as policy_update,
 };
 pub use quay::{Immutability, OperationId, Polarity, PolicyUuid, StoredPolicy};
 pub use relations::Selection;
 pub use report::{
-    Baseline, BaselineError, CheckReport, MoreToDo, PlanReport, Settling, Standing,
+    Baseline, BaselineError, CheckReport, Exceptions, MoreToDo, PlanReport, Settling, Standing,
     apply_for_people, apply_json, begun_anew_line, check_for_people, check_html, check_json,
     check_junit, check_markdown, check_prometheus, examples_for_people, harmless, plan_for_people,
     plan_json, prune_for_people, prune_json, rule_list, rule_page, summary_line, tag_for_people,

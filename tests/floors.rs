@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Every room of the library and its floor. On one floor a room may use those that stand before it
 /// in `NEIGHBOURS`, and no others.
-const FLOORS: [(&str, u32); 23] = [
+const FLOORS: [(&str, u32); 24] = [
     ("pattern", 0),
     ("quay", 0),
     ("config", 1),
@@ -13,6 +13,7 @@ const FLOORS: [(&str, u32); 23] = [
     ("correction", 2),
     ("evaluate", 2),
     ("report", 2),
+    ("actions", 3),
     ("crew", 3),
     ("ground", 3),
     ("journal", 3),
@@ -33,7 +34,7 @@ const FLOORS: [(&str, u32); 23] = [
 
 /// Who may use whom on one floor: pure engines build on each other's nouns, the database's rooms
 /// on each other's tables. The engines of floor 4 never know each other.
-const NEIGHBOURS: [(&str, &str); 11] = [
+const NEIGHBOURS: [(&str, &str); 13] = [
     ("quay", "pattern"),
     ("correction", "evaluate"),
     ("report", "evaluate"),
@@ -41,6 +42,8 @@ const NEIGHBOURS: [(&str, &str); 11] = [
     ("journal", "pg"),
     ("relations", "pg"),
     ("relations", "journal"),
+    ("actions", "journal"),
+    ("actions", "relations"),
     ("ground", "pg"),
     ("ground", "journal"),
     ("ground", "relations"),

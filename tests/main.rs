@@ -16,6 +16,7 @@ mod deploy;
 mod documents;
 mod floors;
 mod guard;
+mod images;
 mod line;
 mod migrate;
 mod model;

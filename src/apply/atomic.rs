@@ -97,7 +97,7 @@ fn attempt(
             let outcome = in_transaction(&mut tx, &site, &mut memory, repository, batch)?;
             held += outcome.held.len() as u64;
             add(&mut sum.totals, &outcome.totals);
-            sum.past_expiries += outcome.past_expiries;
+            sum.exceptions.append(outcome.exceptions);
             done += batch.len() as u64;
             go_on(reached(done))?;
         }

@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 use super::guard::Guard;
 use super::run::Site;
 use super::{ApplyError, PastExpiry};
+use crate::actions::released;
 use crate::correction::{Correction, Planned};
-use crate::evaluate::{Stated, TagRow};
+use crate::evaluate::{Registry, Stated, TagRow};
 use crate::ground::{Memory, Protection};
 use crate::journal::{
-    FixTotals, Phase, TagChange, TagImage, known_expiries, liveness_held, record_kept,
+    FixTotals, Phase, TagChange, TagImage, carry_images, liveness_held, record_kept,
 };
 use crate::pg::{WriteSession, WriteTransaction};
 use crate::quay::{Expiry, Immutability, RepositoryId, TagId, UnixMillis};
-use crate::relations::{RowLock, names_alive_twice, tags_by_id};
+use crate::relations::{LastChange, RowLock, last_changes, names_alive_twice, tags_by_id};
+use crate::report::Exceptions;
 
 /// What became of a batch.
 #[derive(Debug, Default)]
@@ -23,8 +25,8 @@ pub(super) struct BatchOutcome {
     pub(super) totals: FixTotals,
     /// Corrections whose row somebody else holds: to be tried again.
     pub(super) held: Vec<Planned>,
-    /// Tags that were released without the expiry that the journal knows, because it has passed.
-    pub(super) past_expiries: u64,
+    /// Tags that could not be changed as asked.
+    pub(super) exceptions: Exceptions,
     /// How long it took until the locks were held and the policies known.
     pub(super) entering: Duration,
 }
@@ -96,10 +98,11 @@ pub(super) fn in_transaction(
     let violated = guard.violated(site.rules, &locked, &accounts);
     let look = Look {
         site,
+        registry: guard.registry(),
         now: UnixMillis(guard.moment.now.timestamp_millis()),
         held,
         twins: names_alive_twice(tx, &losing_their_end(planned), guard.moment.millis())?,
-        expiries: known_expiries(tx, &without_an_end(planned))?,
+        last: last_changes(tx, &without_an_end(planned))?,
         rows: locked.into_iter().map(|row| (row.id, row)).collect(),
     };
 
@@ -110,7 +113,7 @@ pub(super) fn in_transaction(
                 .get(&tag.id())
                 .is_some_and(|rules| rules.contains(&planned.rule))
         });
-        match look.step(&planned.correction, still, &mut outcome.past_expiries) {
+        match look.step(&planned.correction, still, &mut outcome.exceptions) {
             Step::Change(change) => changes.push(change),
             Step::Keep(tag) => kept.push(tag),
             Step::Skip => outcome.totals.skipped += 1,
@@ -118,11 +121,14 @@ pub(super) fn in_transaction(
         }
     }
     let written = guard.write(tx, &look.rows, &changes)?;
+    carry_images(tx, &look.images(&written.changes))?;
+    guard.name(&written, &look.rows, &mut outcome.exceptions);
     record_kept(tx, site.run.id, repository, &kept, &site.options.who)?;
     guard.judge_again(site.rules, &written, &violated, &accounts)?;
     let totals = &mut outcome.totals;
-    totals.applied = (changes.len() + kept.len()) as u64;
-    totals.expirations_cleared = changes.iter().filter(|c| clears_expiry(c)).count() as u64;
+    totals.applied = (written.as_asked().count() + kept.len()) as u64;
+    totals.skipped += written.refused.len() as u64;
+    totals.expirations_cleared = written.expirations_cleared();
     Ok(outcome)
 }
 
@@ -162,23 +168,20 @@ fn losing_their_end(planned: &[Planned]) -> Vec<TagId> {
     losing.collect()
 }
 
-fn clears_expiry(change: &TagChange) -> bool {
-    change.before.expiry.0.is_some() && change.after.expiry.0.is_none()
-}
-
 /// What is known about a batch's rows under lock.
 struct Look<'a> {
     site: &'a Site<'a>,
+    registry: &'a Registry,
     now: UnixMillis,
     held: HashSet<TagId>,
     twins: HashSet<TagId>,
-    expiries: HashMap<TagId, UnixMillis>,
+    last: HashMap<TagId, LastChange>,
     rows: HashMap<TagId, TagRow>,
 }
 
 impl Look<'_> {
     /// Decides on one correction; `still` says whether its violation still holds.
-    fn step(&self, correction: &Correction, still: bool, past_expiries: &mut u64) -> Step {
+    fn step(&self, correction: &Correction, still: bool, exceptions: &mut Exceptions) -> Step {
         let Some(target) = correction.tag() else {
             return Step::Skip;
         };
@@ -198,7 +201,7 @@ impl Look<'_> {
         let after = match correction {
             Correction::Release(_) => Some(image(
                 Immutability::Mutable,
-                self.expiry_restored(row, past_expiries),
+                self.expiry_restored(row, exceptions),
             )),
             Correction::Protect(..) => self
                 .expiry_protected(row)
@@ -221,20 +224,27 @@ impl Look<'_> {
         })
     }
 
-    /// The expiry of a tag that is released: its own, or the one that the journal knows.
-    fn expiry_restored(&self, row: &TagRow, past_expiries: &mut u64) -> Expiry {
-        if row.expiry.0.is_some() {
-            return row.expiry;
-        }
-        match self.expiries.get(&row.id) {
-            Some(end)
-                if *end <= self.now && self.site.options.past_expiry == PastExpiry::LeaveOut =>
-            {
-                *past_expiries += 1;
-                Expiry(None)
+    /// The expiry of a tag that is released: its own, or the one that was cleared.
+    fn expiry_restored(&self, row: &TagRow, exceptions: &mut Exceptions) -> Expiry {
+        let restore_past = self.site.options.past_expiry == PastExpiry::Restore;
+        let restored = released(row, self.last.get(&row.id), self.now, restore_past);
+        restored.tell(self.registry, row, exceptions);
+        restored.expiry
+    }
+
+    /// The entries that these changes went back to, or would have but for the time that has passed: they
+    /// are as good as now once the change is undone.
+    fn images(&self, changes: &[TagChange]) -> Vec<(TagId, i64)> {
+        let mut images = Vec::new();
+        for last in changes
+            .iter()
+            .filter_map(|change| self.last.get(&change.tag))
+        {
+            if last.is_current && last.change.before.expiry.0.is_some() {
+                images.extend(last.entries().map(|entry| (last.change.tag, entry)));
             }
-            known => Expiry(known.copied()),
         }
+        images
     }
 
     /// The expiry of a tag that is protected, or `None` where the tag has to be left alone: it

@@ -82,7 +82,7 @@ pub(super) fn carry_all_out(
     let mut sum = led.map_err(Failed::into_error)?;
     for more in by_hands {
         add(&mut sum.totals, &more.totals);
-        sum.past_expiries += more.past_expiries;
+        sum.exceptions.append(more.exceptions);
     }
     done += crew.by_hands();
     for planned in others.into_iter().flatten() {
@@ -210,7 +210,7 @@ impl<'a, 'p> Share<'a, 'p> {
                     next += batch.len();
                     attempts = 0;
                     add(&mut self.sum.totals, &outcome.totals);
-                    self.sum.past_expiries += outcome.past_expiries;
+                    self.sum.exceptions.append(outcome.exceptions);
                     held.extend(outcome.held);
                     go_on(reached(self.done + next as u64))?;
                 }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{ApplyError, ApplyOptions, AuditDetail};
-use crate::evaluate::{Account, Evaluator, Moment, Strictness, TagRow};
+use crate::evaluate::{Account, Decision, Evaluator, Found, Moment, Registry, Strictness, TagRow};
 use crate::ground::{Ground, Memory, Protection};
 use crate::journal::{FixRun, TagChange, record_tag_changes};
 use crate::pg::WriteTransaction;
 use crate::quay::{RepositoryId, TagId};
-use crate::relations::{MarkedChange, PolicySchema, write_marked_changes, write_tags_and_read};
+use crate::relations::{MarkedChange, PolicySchema, Written, write_marked_changes, write_tags};
+use crate::report::Exceptions;
 use crate::rules::{Catalogue, RuleId};
 
 /// A batch's ground, and the moment as of which it is judged.
@@ -55,6 +56,43 @@ impl<'a> Guard<'a> {
         Ok(self.ground.accounts_by(tx, rows, self.run.id, memory)?)
     }
 
+    /// The names of the repository and its namespace.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.ground.registry
+    }
+
+    /// Whether a label, a user's act or a declaration makes a row immutable.
+    pub(super) fn is_evident(&self, row: &TagRow, accounts: &HashMap<TagId, Account>) -> bool {
+        accounts.get(&row.id).into_iter().flatten().any(|found| {
+            matches!(
+                found,
+                Found::Label | Found::SetByUser(_) | Found::Kept { .. }
+            )
+        })
+    }
+
+    /// Whether an active policy makes a row immutable, or may.
+    pub(super) fn is_covered(&self, row: &TagRow) -> bool {
+        let namespace = self.ground.registry.namespace_of(row.repository);
+        let decided = self
+            .ground
+            .policies
+            .decide(row.repository, namespace, &row.name);
+        decided != Decision::Mutable
+    }
+
+    /// Names the tags that were not written as asked.
+    pub(super) fn name(
+        &self,
+        written: &Written,
+        rows: &HashMap<TagId, TagRow>,
+        exceptions: &mut Exceptions,
+    ) {
+        for row in written.refused.iter().filter_map(|tag| rows.get(tag)) {
+            exceptions.not_written.add(&self.ground.registry, row);
+        }
+    }
+
     /// The rules that each row violates, evidence considered.
     pub(super) fn violated(
         &self,
@@ -65,19 +103,17 @@ impl<'a> Guard<'a> {
         violated(&self.ground, self.moment, rules, rows, accounts)
     }
 
-    /// Writes changes: before-images, the rows, marked audit entries. One transaction holds all. The
-    /// rows as they are then.
+    /// Writes changes: the rows, marked audit entries, and the before-images of what was written. One
+    /// transaction holds all.
     pub(super) fn write(
         &self,
         tx: &mut WriteTransaction<'_>,
         rows: &HashMap<TagId, TagRow>,
         changes: &[TagChange],
-    ) -> Result<Vec<TagRow>, ApplyError> {
-        if changes.is_empty() {
-            return Ok(Vec::new());
-        }
-        record_tag_changes(tx, self.run.id, changes)?;
-        self.write_rows(tx, rows, changes)
+    ) -> Result<Written, ApplyError> {
+        let written = self.write_rows(tx, rows, changes)?;
+        record_tag_changes(tx, self.run.id, &written.changes)?;
+        Ok(written)
     }
 
     /// Writes the rows and their audit entries alone; an undo journals by marking.
@@ -86,13 +122,13 @@ impl<'a> Guard<'a> {
         tx: &mut WriteTransaction<'_>,
         rows: &HashMap<TagId, TagRow>,
         changes: &[TagChange],
-    ) -> Result<Vec<TagRow>, ApplyError> {
-        let written = write_tags_and_read(tx, changes)?;
+    ) -> Result<Written, ApplyError> {
+        let written = write_tags(tx, changes)?;
         let mut entries: Vec<MarkedChange> = Vec::new();
         let of = |change: &TagChange| self.ground.entry(rows.get(&change.tag)?, change);
         match self.options.audit {
-            AuditDetail::PerTag => entries.extend(changes.iter().filter_map(of)),
-            AuditDetail::Summary => entries.extend(in_sum(changes, of)),
+            AuditDetail::PerTag => entries.extend(written.as_asked().filter_map(of)),
+            AuditDetail::Summary => entries.extend(in_sum(written.as_asked(), of)),
             AuditDetail::None => return Ok(written),
         }
         write_marked_changes(tx, self.run.id, &self.options.who.actor, &entries)?;
@@ -105,11 +141,16 @@ impl<'a> Guard<'a> {
     pub(super) fn judge_again(
         &self,
         rules: &Catalogue,
-        rows: &[TagRow],
+        written: &Written,
         before: &HashMap<TagId, BTreeSet<RuleId>>,
         accounts: &HashMap<TagId, Account>,
     ) -> Result<(), ApplyError> {
+        let rows = &written.rows;
         for (tag, rules_now) in self.violated(rules, rows, accounts) {
+            // What a trigger made of a row is skipped and named, and not our doing.
+            if written.refused.contains(&tag) {
+                continue;
+            }
             let was = before.get(&tag);
             let fresh = rules_now
                 .iter()
@@ -130,8 +171,8 @@ impl<'a> Guard<'a> {
 }
 
 /// One entry for all changes of a kind, which names the first tag and counts the others.
-fn in_sum(
-    changes: &[TagChange],
+fn in_sum<'c>(
+    changes: impl Iterator<Item = &'c TagChange>,
     of: impl Fn(&TagChange) -> Option<MarkedChange>,
 ) -> Vec<MarkedChange> {
     let mut kinds: Vec<(MarkedChange, u64)> = Vec::new();

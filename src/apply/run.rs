@@ -19,6 +19,7 @@ use crate::journal::{
 use crate::pg::{FaultClass, Statements, WriteSession, WriteTransaction};
 use crate::quay::{RepositoryId, RunId};
 use crate::relations::PolicySchema;
+use crate::report::Exceptions;
 use crate::rules::Catalogue;
 
 /// Limits on everything: no statement, no wait and no idle transaction is for ever. Pages of the
@@ -50,8 +51,8 @@ pub struct Applied {
     pub run: RunId,
     /// The sums.
     pub totals: FixTotals,
-    /// Tags that were released without the expiry that the journal knows: it has passed.
-    pub past_expiries: u64,
+    /// Tags that could not be changed as asked.
+    pub exceptions: Exceptions,
 }
 
 /// Opens a session for writing corrections, with its limits; the schema as it is.
@@ -126,7 +127,7 @@ pub fn apply(
         return Ok(Applied {
             run: run.id,
             totals: outcome.totals,
-            past_expiries: outcome.past_expiries,
+            exceptions: outcome.exceptions,
         });
     }
     let run = begin(&mut session, options)?;
@@ -169,7 +170,7 @@ pub fn apply(
     Ok(Applied {
         run: run.id,
         totals: outcome.totals,
-        past_expiries: outcome.past_expiries,
+        exceptions: outcome.exceptions,
     })
 }
 

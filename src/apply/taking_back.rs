@@ -14,17 +14,19 @@ use super::restore::restore;
 use super::run::{go_on, open_for_hand, passes, read_ahead, too_much_at_once};
 use super::undo::{TakenBack, Undone};
 use super::{ApplyError, ApplyOptions, PastExpiry};
+use crate::actions::{Held, taken_back};
 use crate::config::ConnectionSettings;
 use crate::crew::{Crew, Failed, together};
-use crate::evaluate::{Account, Found, TagRow};
+use crate::evaluate::TagRow;
 use crate::ground::{Memory, Protection};
 use crate::journal::{
-    FixRun, FixTotals, Part, PartOf, Phase, TagChange, TagImage, backend, changed_policies,
-    changed_tags, is_worth_parting, liveness_held, mark_undone,
+    FixRun, FixTotals, Part, PartOf, Phase, TagChange, backend, carry_images, changed_policies,
+    changed_tags, is_worth_parting, liveness_held, mark_undone, record_tag_changes,
 };
 use crate::pg::WriteSession;
-use crate::quay::{Expiry, RepositoryId, TagId, UnixMillis};
-use crate::relations::{PolicySchema, RowLock, tags_by_id};
+use crate::quay::{RepositoryId, TagId};
+use crate::relations::{PolicySchema, RowLock, last_changes, tags_by_id};
+use crate::report::Exceptions;
 use crate::retry::{attempts, back_off};
 
 /// Rows of the journal that are read at once.
@@ -254,25 +256,45 @@ impl<'a> Share<'a> {
         }
         let accounts = guard.accounts(&mut tx, &locked, &mut self.memory)?;
         let rows: HashMap<TagId, TagRow> = locked.into_iter().map(|row| (row.id, row)).collect();
-        let (mut changes, mut marks, mut refused, mut past) = (vec![], vec![], vec![], 0);
+        let last = last_changes(&mut tx, &ids)?;
+        let (mut changes, mut marks, mut refused) = (vec![], vec![], vec![]);
+        let mut images: Vec<(TagId, i64)> = Vec::new();
+        let mut exceptions = Exceptions::default();
         for (entry, change) in entries {
-            match inverse(
-                self.site.options.past_expiry,
-                change,
-                rows.get(&change.tag),
-                &accounts,
-                guard.moment.millis(),
-            ) {
-                Ok((inverse, passed)) => {
+            let row = rows.get(&change.tag);
+            let last = last.get(&change.tag);
+            let held = row.map_or(NOT_HELD, |row| Held {
+                evident: guard.is_evident(row, &accounts),
+                covered: guard.is_covered(row),
+            });
+            let restore_past = self.site.options.past_expiry == PastExpiry::Restore;
+            let how = (guard.moment.millis(), restore_past);
+            match taken_back((self.site.run.id, change), row, last, held, how) {
+                Ok((inverse, restored)) => {
+                    if let Some(row) = row {
+                        restored.tell(guard.registry(), row, &mut exceptions);
+                    }
+                    let current = last.filter(|last| last.is_current);
+                    let beneath = current.into_iter().flat_map(|last| &last.beneath);
+                    images.extend(beneath.map(|older| (change.tag, *older)));
                     changes.push(inverse);
-                    marks.push(*entry);
-                    past += u64::from(passed);
+                    marks.push((change.tag, *entry));
                 }
-                Err(why) => refused.push((change.tag, why)),
+                Err(why) => refused.push((change.tag, why.to_string())),
             }
         }
-        guard.write_rows(&mut tx, &rows, &changes)?;
+        let written = guard.write_rows(&mut tx, &rows, &changes)?;
+        let marks: Vec<i64> = marks
+            .into_iter()
+            .filter(|(tag, _)| !written.refused.contains(tag))
+            .map(|(_, entry)| entry)
+            .collect();
         mark_undone(&mut tx, self.site.run.id, &marks)?;
+        record_tag_changes(&mut tx, self.site.run.id, &written.altered())?;
+        images.retain(|(tag, _)| !written.refused.contains(tag));
+        carry_images(&mut tx, &images)?;
+        let not_written = |tag: &TagId| (*tag, NOT_WRITTEN.to_owned());
+        refused.extend(written.refused.iter().map(not_written));
         if !liveness_held(&mut tx, self.site.run.id, self.site.part)? {
             return Err(ApplyError::LivenessLost(self.site.run.id));
         }
@@ -280,13 +302,13 @@ impl<'a> Share<'a> {
             .run
             .advance(&mut tx, Phase::Undoing, &FixTotals::default())?;
         tx.commit()?;
-        self.outcome.undone += changes.len() as u64;
-        self.outcome.past_expiries += past;
+        self.outcome.undone += marks.len() as u64;
+        self.outcome.exceptions.append(exceptions);
         self.outcome.batches += 1;
         for (tag, why) in refused {
             let name = rows.get(&tag).map_or("", |row| &row.name);
             self.outcome
-                .refuse(format!("tag {tag} {name}").trim_end().to_owned(), why);
+                .refuse(format!("tag {tag} {name}").trim_end().to_owned(), &why);
         }
         Ok(Tried::Done { entering })
     }
@@ -299,51 +321,9 @@ impl<'a> Share<'a> {
     }
 }
 
-/// The change that takes a change back, and whether a past expiry was left out of it; or why
-/// it cannot be.
-fn inverse(
-    past_expiry: PastExpiry,
-    change: &TagChange,
-    row: Option<&TagRow>,
-    accounts: &HashMap<TagId, Account>,
-    now: UnixMillis,
-) -> Result<(TagChange, bool), &'static str> {
-    let row = row.ok_or("the row is gone")?;
-    let is = TagImage {
-        immutability: row.immutability,
-        expiry: row.expiry,
-    };
-    if is != change.after {
-        return Err("it has been changed since");
-    }
-    let becomes_mutable = !change.before.immutability.as_column();
-    let justified = accounts.get(&row.id).into_iter().flatten().any(|found| {
-        matches!(
-            found,
-            Found::Label | Found::SetByUser(_) | Found::Kept { .. }
-        )
-    });
-    if is.immutability.as_column() && becomes_mutable && justified {
-        return Err("a label, a user or a declaration makes it immutable");
-    }
-    let passed = change.before.expiry != is.expiry
-        && change.before.expiry.0.is_some_and(|end| end <= now)
-        && past_expiry == PastExpiry::LeaveOut;
-    let expiry = if passed {
-        Expiry(None)
-    } else {
-        change.before.expiry
-    };
-    let after = TagImage {
-        immutability: change.before.immutability,
-        expiry,
-    };
-    Ok((
-        TagChange {
-            before: is,
-            after,
-            ..*change
-        },
-        passed,
-    ))
-}
+const NOT_HELD: Held = Held {
+    evident: false,
+    covered: false,
+};
+
+const NOT_WRITTEN: &str = "a trigger of the database swallowed or altered the change";

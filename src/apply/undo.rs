@@ -15,6 +15,7 @@ use crate::journal::{
 use crate::pg::WriteSession;
 use crate::quay::RunId;
 use crate::relations::PolicySchema;
+use crate::report::Exceptions;
 
 /// A row that was not taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +37,8 @@ pub struct Undone {
     pub refused: u64,
     /// The first of them.
     pub refusals: Vec<Refusal>,
-    /// Tags whose expiry has passed and was left out.
-    pub past_expiries: u64,
+    /// Tags that are not as before.
+    pub exceptions: Exceptions,
     /// Write transactions.
     pub batches: u64,
 }
@@ -53,7 +54,7 @@ impl Undone {
             undone: 0,
             refused: 0,
             refusals: Vec::new(),
-            past_expiries: 0,
+            exceptions: Exceptions::default(),
             batches: 0,
         }
     }
@@ -70,7 +71,7 @@ impl Undone {
 
     pub(super) fn conducted(&mut self, taken: TakenBack) {
         self.undone += taken.undone;
-        self.past_expiries += taken.past_expiries;
+        self.exceptions.append(taken.exceptions);
         for refusal in taken.refusals {
             self.refuse(refusal.what, &refusal.why);
         }
@@ -81,7 +82,7 @@ impl Undone {
         self.refused += more.refused;
         let room = LISTED.saturating_sub(self.refusals.len());
         self.refusals.extend(more.refusals.into_iter().take(room));
-        self.past_expiries += more.past_expiries;
+        self.exceptions.append(more.exceptions);
         self.batches += more.batches;
     }
 }
@@ -93,8 +94,8 @@ pub struct TakenBack {
     pub undone: u64,
     /// Operations that were not.
     pub refusals: Vec<Refusal>,
-    /// Tags whose expiry has passed and was left out.
-    pub past_expiries: u64,
+    /// Tags that are not as before.
+    pub exceptions: Exceptions,
 }
 
 /// Takes a run back: its operations by `conduct`, which came last, then the rest. `reached` is told how many rows have been dealt with.

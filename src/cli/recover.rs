@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use quay_doctor::{
-    ApplyOptions, AuditDetail, Found, How, LifeSign, OperationId, PastExpiries, PastExpiry,
+    ApplyOptions, AuditDetail, Exceptions, Found, How, LifeSign, OperationId, PastExpiry,
     PolicyOptions, RecoverRequest, Recovered, harmless, recover, unfinished,
 };
 use serde_json::json;
@@ -149,17 +149,23 @@ fn life_sign(sign: LifeSign) -> Option<&'static str> {
 }
 
 fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
-    let mut rest = false;
+    let (mut rest, mut look) = (false, false);
     let (mut text, mut rows) = (String::new(), Vec::new());
     for one in recovered {
-        let mut past = PastExpiries::default();
+        let mut exceptions = Exceptions::default();
         let (id, became, error) = match one {
-            Recovered::Finished(id) => (id, "finished", None),
+            Recovered::Finished {
+                operation,
+                exceptions: told,
+            } => {
+                exceptions = told.clone();
+                (operation, "finished", None)
+            }
             Recovered::TakenBack {
                 operation,
-                past_expiries,
+                exceptions: told,
             } => {
-                past = past_expiries.clone();
+                exceptions = told.clone();
                 (operation, "taken back", None)
             }
             Recovered::Elsewhere(id) => (id, "ended by somebody else", None),
@@ -171,19 +177,20 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
         rows.push(json!({
             "operation": id,
             "became": became,
-            "past_expirations_left_out": past.tags,
-            "past_expirations": past.named,
+            "past_expirations_left_out": exceptions.past_expiries.count(),
+            "past_expirations": exceptions.past_expiries.names(),
+            "expirations_not_restored": exceptions.void_images.count(),
+            "not_restored": exceptions.void_images.names(),
+            "tags_not_written": exceptions.not_written.count(),
+            "not_written": exceptions.not_written.names(),
             "error": error,
         }));
         let why = error.map(|error| format!(": {error}")).unwrap_or_default();
         text.push_str(&format!("operation {id}: {became}{}\n", harmless(&why)));
-        if !past.is_empty() {
-            text.push_str(&format!(
-                "     {} tags had an expiry that has passed: released without it: {}\n",
-                past.tags,
-                harmless(&past.to_string())
-            ));
+        for sentence in exceptions.sentences() {
+            text.push_str(&format!("     {}\n", harmless(&sentence)));
         }
+        look |= exceptions.want_a_look();
     }
     if recovered.is_empty() {
         text.push_str("Nothing is unfinished.\n");
@@ -192,5 +199,9 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
         Format::Json => output::json(&json!({ "recovered": rows }))?,
         Format::Human => output::text(&text)?,
     }
-    Ok(if rest { Exit::Unknown } else { Exit::AllWell })
+    Ok(match (rest, look) {
+        (true, _) => Exit::Unknown,
+        (false, true) => Exit::SomethingToDo,
+        (false, false) => Exit::AllWell,
+    })
 }

@@ -47,6 +47,7 @@ pub fn advance(
             tags_matched = tags_matched + $11, tags_changed = tags_changed + $12,
             expirations_cleared = expirations_cleared + $13, batches = batches + $14,
             longest_batch_ms = greatest(longest_batch_ms, $15),
+            tags_skipped = tags_skipped + $18,
             error = coalesce($16, error), heartbeat_at = clock_timestamp(),
             finished_at = CASE WHEN $17 THEN clock_timestamp() END
         WHERE id = $1 AND fence = $2 AND phase = $3
@@ -72,6 +73,7 @@ pub fn advance(
             &signed(step.sums.longest_batch_ms),
             &step.error,
             &ended,
+            &signed(step.sums.skipped),
         ],
     )?;
     if advanced == 1 {

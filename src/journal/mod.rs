@@ -49,7 +49,7 @@ pub use schema::{
     active_index_definition, active_index_name,
 };
 pub use tag_change::{
-    PartOf, TagChange, TagImage, changed_tags, is_worth_parting, known_expiries, mark_undone,
+    PartOf, TagChange, TagImage, carry_images, changed_tags, is_worth_parting, mark_undone,
     newest_changes, record_tag_changes,
 };
 pub use told::{ToldChange, told_changes};

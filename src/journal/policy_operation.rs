@@ -49,6 +49,12 @@ pub struct OperationOptions {
     /// `atomic` or `phased`.
     #[serde(default)]
     pub strategy: String,
+    /// Whether an expiration that has passed is written back; not written down by older versions.
+    #[serde(default)]
+    pub restore_past_expiry: Option<bool>,
+    /// How far clocks may be apart, in milliseconds; not written down by older versions.
+    #[serde(default)]
+    pub clock_margin_ms: Option<i64>,
     /// Only tags with greater ids are marked: the policy was in force before, and what was left
     /// mutable under it then stays as it is.
     #[serde(default)]
@@ -73,6 +79,8 @@ pub struct Sums {
     pub matched: u64,
     /// Tags changed.
     pub changed: u64,
+    /// Tags that could not be changed as asked.
+    pub skipped: u64,
     /// Expiry dates cleared.
     pub expirations_cleared: u64,
     /// Write transactions.
@@ -199,7 +207,7 @@ macro_rules! operations_where {
             SELECT id, kind, phase, scope_kind, scope_id, policy_uuid, policy_before,
                 policy_after, options, cursor_repository_id, cursor_name, cursor_tag_id,
                 last_tag_id_before, fence, worker, actor, started_at, tags_matched,
-                tags_changed, expirations_cleared, batches, longest_batch_ms
+                tags_changed, expirations_cleared, batches, longest_batch_ms, tags_skipped
             FROM quay_doctor.operation
             WHERE kind <> 'fix' AND ",
             $condition
@@ -319,6 +327,7 @@ fn read(row: &Row) -> Result<PolicyOperation, JournalError> {
             expirations_cleared: count(19)?,
             batches: count(20)?,
             longest_batch_ms: count(21)?,
+            skipped: count(22)?,
         },
     })
 }

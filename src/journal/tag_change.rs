@@ -37,6 +37,9 @@ pub fn record_tag_changes(
     operation: OperationId,
     changes: &[TagChange],
 ) -> Result<(), JournalError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
     let tags: Vec<i32> = changes.iter().map(|c| c.tag.0).collect();
     let repositories: Vec<i32> = changes.iter().map(|c| c.repository.0).collect();
     let immutable = |image: fn(&TagChange) -> TagImage| -> Vec<bool> {
@@ -73,41 +76,28 @@ pub fn record_tag_changes(
     Ok(())
 }
 
-/// The expiry that each of these tags had before it was last made immutable, where the journal
-/// knows: the newest change that is not undone, if it made the tag immutable. A tag that was made
-/// immutable since then by somebody else has an expiry that nobody knows.
+/// Writes entries anew as they are, so that they have the transaction that writes their tags now: a change
+/// that goes back to the version of a tag which an entry left keeps the entry as good as it was.
 ///
 /// # Errors
-/// [`JournalError`] where the server does not answer with rows.
-pub fn known_expiries(
-    pg: &mut impl Statements,
-    tags: &[TagId],
-) -> Result<HashMap<TagId, UnixMillis>, JournalError> {
-    if tags.is_empty() {
-        return Ok(HashMap::new());
+/// [`JournalError`] where the rows cannot be written.
+pub fn carry_images(
+    tx: &mut WriteTransaction<'_>,
+    entries: &[(TagId, i64)],
+) -> Result<(), JournalError> {
+    if entries.is_empty() {
+        return Ok(());
     }
-    let ids: Vec<i32> = tags.iter().map(|id| id.0).collect();
-    let rows = pg.query(
+    let tags: Vec<i32> = entries.iter().map(|(tag, _)| tag.0).collect();
+    let ids: Vec<i64> = entries.iter().map(|(_, entry)| *entry).collect();
+    tx.execute(
         r"
-        SELECT tag.id, newest.lifetime_end_ms_before, newest.immutable_after
-        FROM unnest($1::int[]) AS tag (id)
-        CROSS JOIN LATERAL (
-            SELECT lifetime_end_ms_before, immutable_after
-            FROM quay_doctor.tag_change
-            WHERE tag_id = tag.id AND undone_at IS NULL
-            ORDER BY id DESC
-            LIMIT 1
-        ) newest
+        UPDATE quay_doctor.tag_change SET undone_at = undone_at
+        WHERE tag_id = ANY ($1) AND id = ANY ($2)
         ",
-        &[&ids],
+        &[&tags, &ids],
     )?;
-    let mut known = HashMap::new();
-    for row in &rows {
-        if let (Some(end), true) = (row.read::<Option<i64>>(1)?, row.read(2)?) {
-            known.insert(TagId(row.read(0)?), UnixMillis(end));
-        }
-    }
-    Ok(known)
+    Ok(())
 }
 
 /// The newest change of each of these tags that is not undone: whose it is, and what it left.

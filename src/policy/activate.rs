@@ -13,6 +13,7 @@ use crate::quay::{AuditKind, PolicyText};
 use crate::relations::{OwnRow, PolicyEntry, change_policy, delete_policy, write_policy_entry};
 
 use super::target::Target;
+use crate::report::NamedTags;
 
 impl Worker<'_> {
     /// Marks what there is. New tags are not affected: the policy is inactive.
@@ -59,10 +60,20 @@ impl Worker<'_> {
     pub(super) fn restart_in(&mut self, phase: Phase) -> Result<(), PolicyError> {
         let mut tx = self.session.begin()?;
         own_row::compare(&mut tx, &self.operation)?;
+        let mut step = forward(phase);
+        let next = self.operation.phase != phase;
         if self.operation.phase == Phase::Sweeping && phase == Phase::Releasing {
             account(&mut tx, &self.operation, &self.target)?;
         }
-        Self::finish(self.part, &mut self.operation, tx, forward(phase))
+        step.sums.skipped = if next { self.not_written.count() } else { 0 };
+        Self::finish(self.part, &mut self.operation, tx, step)?;
+        if next {
+            self.skip_not_written();
+        } else {
+            // The next walk meets them again.
+            self.not_written = NamedTags::default();
+        }
+        Ok(())
     }
 
     /// Ends the operation as it was meant.
@@ -85,7 +96,11 @@ impl Worker<'_> {
                 &self.options.who,
             )?;
         }
-        Self::finish(self.part, &mut self.operation, tx, forward(Phase::Done))
+        let mut step = forward(Phase::Done);
+        step.sums.skipped = self.not_written.count();
+        Self::finish(self.part, &mut self.operation, tx, step)?;
+        self.skip_not_written();
+        Ok(())
     }
 }
 
@@ -170,6 +185,7 @@ pub(super) fn activate_in(
     let Some(images) = change_policy(tx, table, &operation.policy, &from, &to)? else {
         return Err(PolicyError::Gone(operation.policy.clone()));
     };
+    own_row::kept_as_asked(&images.after, &operation.policy, text, Activity::Active)?;
     let change = PolicyChange {
         table,
         id: images.id,

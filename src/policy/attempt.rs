@@ -17,12 +17,15 @@ use crate::journal::{
 };
 use crate::pg::WriteSession;
 use crate::relations::PolicySchema;
+use crate::report::NamedTags;
 use crate::retry::back_off;
 
 /// What the first transaction of a command came to.
 pub(super) enum First {
     /// It has committed, and the operation is this command's own.
     Begun(PolicyOperation, Target),
+    /// The same, applied and activated in that transaction; tags that a trigger altered.
+    Applied(PolicyOperation, Target, NamedTags),
     /// An earlier run of the same command has left this one.
     Left(PolicyOperation),
     /// There is nothing to do.
@@ -62,6 +65,11 @@ pub(super) fn carry_out(
             First::Left(operation) => {
                 let target = target_of_scope(&mut opened.0, operation.scope)?;
                 Worker::new(settings, opened, operation, target, options, watcher).drive()
+            }
+            First::Applied(operation, target, altered) => {
+                let mut worker = Worker::new(settings, opened, operation, target, options, watcher);
+                worker.exceptions.not_written.append(altered);
+                worker.drive()
             }
             First::Begun(operation, target) => {
                 Worker::new(settings, opened, operation, target, options, watcher).drive()

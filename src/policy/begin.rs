@@ -108,6 +108,8 @@ pub(super) fn stated(options: &PolicyOptions) -> OperationOptions {
         },
         quay_knows_active: options.quay_knows_active,
         audit: options.audit,
+        restore_past_expiry: Some(options.restore_past_expiry),
+        clock_margin_ms: i64::try_from(options.clock_margin.as_millis()).ok(),
         strategy: Strategy::Phased.name().to_owned(),
         ..OperationOptions::default()
     }

@@ -4,7 +4,9 @@ use uuid::Uuid;
 
 use super::attempt::{First, Opened, carry_out};
 use super::begin::{Begin, commit_begin, expiry_is_stated, only, stated, unowned};
+use super::identity::same_request;
 use super::outcome::Outcome;
+use super::own_row::kept_as_asked;
 use super::target::find_policy;
 use super::validate::validate;
 use super::view::glance;
@@ -54,7 +56,10 @@ fn begin_activation(
     watcher: &mut dyn Watcher,
 ) -> Result<First, PolicyError> {
     let (row, target) = find_policy(session, *schema, uuid)?;
+    let mut chosen = stated(options);
+    chosen.only_after = only_after;
     if let Some(ours) = unowned(session, uuid, |op| op.kind == Kind::Activate)? {
+        same_request(&ours, &chosen)?;
         return Ok(First::Left(ours));
     }
     if row.activity == Activity::Active {
@@ -63,8 +68,6 @@ fn begin_activation(
             "nothing is to be done",
         ));
     }
-    let mut chosen = stated(options);
-    chosen.only_after = only_after;
     if only_after.is_none() {
         let impact = glance(session, &target, &row.text, 0, chosen.can_expire)?;
         expiry_is_stated(&impact, chosen.can_expire)?;
@@ -121,7 +124,10 @@ fn begin_update(
     let ours = unowned(session, uuid, |op| {
         op.kind == Kind::Update && op.after.as_ref() == Some(&text)
     })?;
+    let mut chosen = stated(options);
+    chosen.tags = Some(request.unmatched);
     if let Some(ours) = ours {
+        same_request(&ours, &chosen)?;
         return Ok(First::Left(ours));
     }
     if row.activity == Activity::Inactive {
@@ -137,13 +143,11 @@ fn begin_update(
         ));
     }
     refuse_duplicate(session, schema, &row, policy)?;
-    let mut chosen = stated(options);
     let impact = glance(session, &target, &text, 0, chosen.can_expire)?;
     expiry_is_stated(&impact, chosen.can_expire)?;
     watcher.expected(impact.become_immutable);
     let staged = PolicyUuid(Uuid::new_v4().to_string());
     chosen.staged = Some(staged.clone());
-    chosen.tags = Some(request.unmatched);
     let begin = Begin {
         kind: Kind::Update,
         phase: Phase::Applying,
@@ -166,6 +170,7 @@ fn begin_update(
         &text,
         Activity::Inactive,
     )?;
+    kept_as_asked(&image, &staged, &text, Activity::Inactive)?;
     let created = begin.write(&mut tx, &target, last, options)?;
     let change = PolicyChange {
         table: target.scope.table(),

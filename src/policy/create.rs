@@ -5,13 +5,15 @@ use uuid::Uuid;
 use super::activate::{activate_in, forward};
 use super::attempt::{First, Opened, carry_out};
 use super::begin::{Begin, commit_begin, expiry_is_stated, only, owned, stated};
+use super::identity::same_request;
 use super::mark::{Way, lock_all, mark};
-use super::outcome::{Ended, Outcome, PastExpiries};
+use super::outcome::{Ended, Outcome};
+use super::own_row::kept_as_asked;
 use super::target::{Target, find};
 use super::validate::validate;
 use super::view::{Impact, glance};
 use super::walk::Work;
-use super::worker::Watcher;
+use super::worker::{Watcher, not_written};
 use super::{Create, PolicyError, PolicyOptions, Strategy};
 use crate::config::ConnectionSettings;
 use crate::evaluate::{Activity, PolicyRow};
@@ -19,8 +21,9 @@ use crate::journal::{
     Kind, Phase, PolicyChange, PolicyOperation, being_undone, owner_of, record_policy_change,
 };
 use crate::pg::{Statements, WriteTransaction};
-use crate::quay::{PolicyText, PolicyUuid, Scope, StoredPolicy};
+use crate::quay::{Immutability, PolicyText, PolicyUuid, Scope, StoredPolicy};
 use crate::relations::{PolicySchema, insert_policy, last_tag_id, lock_scope, policies};
+use crate::report::NamedTags;
 
 /// Up to so many tags are marked in one transaction, where the choice is left to us.
 const ATOMIC_UP_TO: u64 = 500;
@@ -63,6 +66,9 @@ fn begin_creation(
             if !ours {
                 return Err(owned(&operation));
             }
+            let mut wanted = stated(options);
+            wanted.inactive = request.inactive;
+            same_request(&operation, &wanted)?;
             return Ok(First::Left(*operation));
         }
     }
@@ -117,6 +123,7 @@ fn begin_creation(
         &text,
         Activity::Inactive,
     )?;
+    kept_as_asked(&row, &uuid, &text, Activity::Inactive)?;
     let created = begin.write(&mut tx, &target, last, options)?;
     let change = PolicyChange {
         table: target.scope.table(),
@@ -125,11 +132,11 @@ fn begin_creation(
         after: Some(row),
     };
     record_policy_change(&mut tx, created.id, &change)?;
-    let created = if atomic {
-        apply_at_once(&mut tx, created, &target, &text, options)?
-    } else {
-        created
-    };
+    if atomic {
+        let (created, altered) = apply_at_once(&mut tx, created, &target, &text, options)?;
+        commit_begin(tx)?;
+        return Ok(First::Applied(created, target, altered));
+    }
     commit_begin(tx)?;
     Ok(First::Begun(created, target))
 }
@@ -173,7 +180,7 @@ fn taken(row: &PolicyRow, policy: &StoredPolicy, request: &Create) -> Result<Out
             ended: Ended::AlreadyThere,
             strategy: String::new(),
             sums: crate::journal::Sums::default(),
-            past_expiries: PastExpiries::default(),
+            exceptions: crate::report::Exceptions::default(),
             seconds: 0.0,
         });
     }
@@ -204,23 +211,28 @@ fn apply_at_once(
     target: &Target,
     text: &PolicyText,
     options: &PolicyOptions,
-) -> Result<PolicyOperation, PolicyError> {
+) -> Result<(PolicyOperation, NamedTags), PolicyError> {
+    let mut altered = NamedTags::default();
     let matching = super::view::matching(tx, target, text)?;
     let repositories: Vec<_> = matching.iter().map(|(repository, _)| *repository).collect();
     lock_all(tx, &repositories)?;
     let mut step = forward(Phase::Sweeping);
-    for (_, tags) in &matching {
+    for (repository, tags) in &matching {
         let marked = mark(tx, &operation, options, (Work::Mark, Way::LockFirst), tags)?;
         step.sums.matched += marked.sums.matched;
         step.sums.changed += marked.sums.changed;
         step.sums.expirations_cleared += marked.sums.expirations_cleared;
+        // The sweep counts the others.
+        let refused = not_written(tx, *repository, marked.refused, Immutability::Mutable)?;
+        altered.append(refused.altered);
     }
     step.sums.batches = 1;
+    step.sums.skipped = altered.count();
     activate_in(tx, &operation, target, text, operation.options.audit)?;
     crate::journal::advance(tx, &operation, &step)?;
     operation.phase = step.phase;
     operation.sums = step.sums;
-    Ok(operation)
+    Ok((operation, altered))
 }
 
 fn is_atomic(strategy: Strategy, impact: &Impact) -> bool {

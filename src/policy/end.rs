@@ -5,7 +5,9 @@ use uuid::Uuid;
 use super::activate::entry;
 use super::attempt::{First, Opened, carry_out};
 use super::begin::{Begin, commit_begin, stated, unowned};
+use super::identity::same_request;
 use super::outcome::Outcome;
+use super::own_row::kept_as_asked;
 use super::target::find_policy;
 use super::worker::Watcher;
 use super::{PolicyError, PolicyOptions};
@@ -60,7 +62,10 @@ fn begin_end(
     tags: TagsChoice,
     options: &PolicyOptions,
 ) -> Result<First, PolicyError> {
+    let mut chosen = stated(options);
+    chosen.tags = Some(tags);
     if let Some(ours) = unowned(session, uuid, |op| op.kind == kind)? {
+        same_request(&ours, &chosen)?;
         return Ok(First::Left(ours));
     }
     let (row, target) = find_policy(session, *schema, uuid)?;
@@ -70,8 +75,6 @@ fn begin_end(
             "nothing is to be done",
         ));
     }
-    let mut chosen = stated(options);
-    chosen.tags = Some(tags);
     let phase = match tags {
         TagsChoice::Keep => Phase::Done,
         TagsChoice::Release => Phase::Releasing,
@@ -132,12 +135,18 @@ fn end_row(
             text: row.text.clone(),
             activity: Activity::Inactive,
         };
-        change_policy(tx, table, &row.uuid, &from, &to)?.map(|images| PolicyChange {
-            table,
-            id: images.id,
-            before: Some(images.before),
-            after: Some(images.after),
-        })
+        match change_policy(tx, table, &row.uuid, &from, &to)? {
+            None => None,
+            Some(images) => {
+                kept_as_asked(&images.after, &row.uuid, &row.text, Activity::Inactive)?;
+                Some(PolicyChange {
+                    table,
+                    id: images.id,
+                    before: Some(images.before),
+                    after: Some(images.after),
+                })
+            }
+        }
     };
     change.ok_or_else(|| {
         PolicyError::refused(

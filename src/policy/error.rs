@@ -3,10 +3,10 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::outcome::PastExpiries;
 use crate::journal::JournalError;
 use crate::pg::{FaultClass, PgError};
 use crate::quay::{OperationId, PolicyUuid};
+use crate::report::Exceptions;
 
 /// An operation was refused, or did not go to its end.
 #[derive(Debug, Error, Diagnostic)]
@@ -55,6 +55,12 @@ pub enum PolicyError {
         /// What differs.
         difference: String,
     },
+    /// A trigger of the database keeps a policy's row from being written as asked.
+    #[error("the row of policy {0} was not written as asked")]
+    #[diagnostic(help(
+        "a trigger of the database alters or swallows it; nothing of this step has been changed"
+    ))]
+    NotKept(PolicyUuid),
     /// Our policy row is gone; the operation turns back.
     #[error("policy {0} was deleted by somebody else")]
     #[diagnostic(help("its changes were taken back; create it again if it is wanted"))]
@@ -113,12 +119,12 @@ pub enum PolicyError {
     #[diagnostic(help("a failover lost it before it was replicated: run the same command again"))]
     NeverBegun(OperationId),
     /// The operation failed, and was taken back.
-    #[error("operation {operation} was rolled back: {}", as_before(past_expiries))]
+    #[error("operation {operation} was rolled back: {}", as_before(exceptions))]
     RolledBack {
         /// The operation.
         operation: OperationId,
-        /// Tags whose expiry has passed meanwhile and was not written back: they would have died.
-        past_expiries: PastExpiries,
+        /// Tags that are not as before.
+        exceptions: Box<Exceptions>,
         /// Why.
         #[source]
         cause: Option<Box<PolicyError>>,
@@ -183,13 +189,12 @@ impl PolicyError {
     }
 }
 
-fn as_before(past: &PastExpiries) -> String {
-    if past.is_empty() {
+fn as_before(exceptions: &Exceptions) -> String {
+    if exceptions.is_empty() {
         return "everything is as before".to_owned();
     }
     format!(
-        "everything is as before, but for {} tags whose expiry has passed meanwhile and was not \
-         written back (--restore-past-expiry writes it): {past}",
-        past.tags
+        "everything is as before, except that {}",
+        exceptions.sentences().join("; ")
     )
 }

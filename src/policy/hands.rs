@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::outcome::PastExpiries;
 use super::settle::BEAT;
 use super::target::Target;
 use super::walk::Work;
@@ -22,6 +21,7 @@ use crate::journal::{
     end_hands, operation,
 };
 use crate::quay::{PolicyText, RepositoryId};
+use crate::report::{Exceptions, NamedTags};
 
 /// How often a lead that is done looks whether its hands are.
 const POLL: Duration = Duration::from_millis(20);
@@ -42,7 +42,8 @@ struct Hand<'a> {
 #[derive(Default)]
 struct Came {
     sums: Sums,
-    past_expiries: PastExpiries,
+    exceptions: Exceptions,
+    not_written: NamedTags,
 }
 
 /// Tells a crew what its hand has done, and the hand when to end.
@@ -101,7 +102,8 @@ impl Worker<'_> {
         );
         for each in came {
             add(&mut self.operation.sums, &each.sums);
-            self.past_expiries.append(each.past_expiries);
+            self.exceptions.append(each.exceptions);
+            self.not_written.append(each.not_written);
         }
         match walked {
             Ok(()) => Ok(()),
@@ -182,7 +184,8 @@ impl Hand<'_> {
         worker.walk_each(self.work, self.text, None)?;
         Ok(Came {
             sums: worker.operation.sums,
-            past_expiries: worker.past_expiries,
+            exceptions: worker.exceptions,
+            not_written: worker.not_written,
         })
     }
 }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
+use super::identity::clock_margin_ms;
 use super::walk::{Batch, Dealt, Work};
-use super::worker::Worker;
+use super::worker::{Worker, not_written};
 use super::{PolicyError, PolicyOptions, own_row};
 use crate::evaluate::TagRow;
 use crate::journal::{
@@ -39,6 +40,8 @@ pub(super) struct Marked {
     pub(super) sums: Sums,
     /// Rows that somebody else holds.
     pub(super) held: Vec<TagId>,
+    /// Rows that are not as asked: a trigger swallowed the change, or altered it.
+    pub(super) refused: Vec<TagId>,
 }
 
 impl Worker<'_> {
@@ -87,11 +90,14 @@ impl Worker<'_> {
                 break;
             }
         }
+        let refused = marked.refused;
+        let not_written = not_written(&mut tx, batch.repository, refused, Immutability::Mutable)?;
         // Last, since hands hold it one after the other.
         own_row::compare(&mut tx, &self.operation)?;
         let whole = done == batch.tags.len();
         let mut sums = marked.sums;
         sums.batches = 1;
+        sums.skipped = not_written.altered.count();
         sums.longest_batch_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let step = Step {
             phase: self.operation.phase,
@@ -104,6 +110,7 @@ impl Worker<'_> {
             error: None,
         };
         Self::finish(self.part, &mut self.operation, tx, step)?;
+        self.remember(not_written);
         self.courtesy.learn(waited);
         if waited && self.part == Part::Lead {
             self.crew.somebody_waits();
@@ -121,6 +128,7 @@ impl Marked {
         self.sums.changed += more.sums.changed;
         self.sums.expirations_cleared += more.sums.expirations_cleared;
         self.held.extend(more.held);
+        self.refused.extend(more.refused);
     }
 }
 
@@ -160,19 +168,23 @@ pub(super) fn mark(
     let last = operation.last_tag_id_before;
     let (mut old, mut others): (Vec<TagId>, Vec<TagId>) =
         tags.iter().partition(|id| i64::from(id.0) <= last);
-    let mut plain = 0;
+    let (mut plain, mut refused) = (0, Vec::new());
     if way == Way::AtOnce && !old.is_empty() {
-        let marked: HashSet<TagId> = mark_at_once(tx, operation.id, &old)?.into_iter().collect();
+        let (marked, altered) = mark_at_once(tx, operation.id, &old)?;
         plain += marked.len() as u64;
-        old.retain(|id| !marked.contains(id));
+        let done: HashSet<TagId> = marked.into_iter().chain(altered.iter().copied()).collect();
+        refused.extend(altered);
+        old.retain(|id| !done.contains(id));
     }
     let rest = mark_plain(tx, operation.id, &old)?;
-    plain += rest.marked;
+    plain += rest.marked.len() as u64;
+    refused.extend(rest.refused);
     others.extend(&rest.expiring);
     let mut marked = mark_one_by_one(tx, operation, options, work, &others)?;
     marked.sums.matched += plain;
     marked.sums.changed += plain;
     marked.held.extend(held(tx, &old, &rest.locked)?);
+    marked.refused.extend(refused);
     Ok(marked)
 }
 
@@ -218,7 +230,7 @@ fn mark_one_by_one(
     let look = Look {
         operation,
         now,
-        margin: i64::try_from(options.clock_margin.as_millis()).unwrap_or(i64::MAX),
+        margin: clock_margin_ms(operation, options),
         twins: if expiring.is_empty() {
             HashSet::new()
         } else {
@@ -238,20 +250,17 @@ fn mark_one_by_one(
             changes.push(change);
         }
     }
-    if !changes.is_empty() {
-        record_tag_changes(tx, operation.id, &changes)?;
-        write_tags(tx, &changes)?;
-    }
-    let cleared =
-        |change: &&TagChange| change.before.expiry.0.is_some() && change.after.expiry.0.is_none();
+    let written = write_tags(tx, &changes)?;
+    record_tag_changes(tx, operation.id, &written.changes)?;
     Ok(Marked {
         sums: Sums {
             matched: mutable.len() as u64,
-            changed: changes.len() as u64,
-            expirations_cleared: changes.iter().filter(cleared).count() as u64,
+            changed: written.as_asked().count() as u64,
+            expirations_cleared: written.expirations_cleared(),
             ..Sums::default()
         },
         held,
+        refused: written.refused.into_iter().collect(),
     })
 }
 

@@ -1,10 +1,8 @@
 //! How an operation ended.
 
-use std::fmt;
-
-use crate::evaluate::{Registry, TagRow};
 use crate::journal::{PolicyOperation, Sums};
 use crate::quay::{OperationId, PolicyUuid};
+use crate::report::Exceptions;
 
 /// The end that an operation came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,63 +13,6 @@ pub enum Ended {
     RolledBack,
     /// There was nothing to do: an equal active policy is there.
     AlreadyThere,
-}
-
-/// How many names are kept.
-const NAMED: usize = 20;
-
-/// Tags whose expiry has passed meanwhile and was not written back: they would have died at once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PastExpiries {
-    /// How many.
-    pub tags: u64,
-    /// The first of them, as `namespace/repository:tag`; the history of the operation has them all.
-    pub named: Vec<String>,
-}
-
-impl PastExpiries {
-    pub(super) fn add(&mut self, registry: &Registry, row: &TagRow) {
-        self.tags += 1;
-        if self.named.len() < NAMED {
-            let (namespace, repository) = registry.repository_names(row.repository);
-            self.named
-                .push(format!("{namespace}/{repository}:{}", row.name));
-        }
-    }
-
-    /// Those of a hand.
-    pub(super) fn append(&mut self, more: Self) {
-        self.tags += more.tags;
-        let room = NAMED.saturating_sub(self.named.len());
-        self.named.extend(more.named.into_iter().take(room));
-    }
-
-    /// So many, whose names only the history has.
-    pub fn of_number(tags: u64) -> Self {
-        Self {
-            tags,
-            named: Vec::new(),
-        }
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.tags == 0
-    }
-}
-
-/// The names; and how many more there are.
-impl fmt::Display for PastExpiries {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.named.is_empty() {
-            return f.write_str("its history names them");
-        }
-        f.write_str(&self.named.join(", "))?;
-        match self.tags.saturating_sub(self.named.len() as u64) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
 }
 
 /// What came of an operation.
@@ -87,13 +28,18 @@ pub struct Outcome {
     pub strategy: String,
     /// The sums, over all workers that it had.
     pub sums: Sums,
-    /// Tags whose expiry has passed and was not written back.
-    pub past_expiries: PastExpiries,
+    /// Tags that could not be changed as asked.
+    pub exceptions: Exceptions,
     /// How long this worker took.
     pub seconds: f64,
 }
 
 impl Outcome {
+    /// Whether tags were skipped, or have to be looked at: the exit status is then not 0.
+    pub fn wants_a_look(&self) -> bool {
+        self.sums.skipped > 0 || self.exceptions.want_a_look()
+    }
+
     pub(super) fn of(operation: &PolicyOperation, ended: Ended, seconds: f64) -> Self {
         Self {
             operation: Some(operation.id),
@@ -101,7 +47,7 @@ impl Outcome {
             ended,
             strategy: operation.options.strategy.clone(),
             sums: operation.sums,
-            past_expiries: PastExpiries::default(),
+            exceptions: Exceptions::default(),
             seconds,
         }
     }

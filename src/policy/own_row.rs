@@ -44,6 +44,23 @@ pub(super) fn compare(
     Ok(())
 }
 
+/// Compares a row that was written with what was asked for: a trigger may have altered it.
+///
+/// # Errors
+/// [`PolicyError::NotKept`].
+pub(super) fn kept_as_asked(
+    image: &serde_json::Value,
+    uuid: &PolicyUuid,
+    text: &PolicyText,
+    activity: Activity,
+) -> Result<(), PolicyError> {
+    let active = activity == Activity::Active;
+    if image["policy"] == *text.0 && image["active"] == active && image["uuid"] == *uuid.0 {
+        return Ok(());
+    }
+    Err(PolicyError::NotKept(uuid.clone()))
+}
+
 /// Looks whether an updated policy is there when its release is done: deleted by its owner, it takes
 /// our marks along.
 ///

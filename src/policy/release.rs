@@ -3,17 +3,20 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
+use super::identity::restores_past_expiry;
 use super::walk::{Batch, Dealt, Work};
-use super::worker::Worker;
+use super::worker::{Worker, not_written};
 use super::{PolicyError, own_row};
+use crate::actions::released;
 use crate::evaluate::{Account, Decision, Found, TagRow};
 use crate::ground::{Ground, Protection};
-use crate::journal::{
-    Phase, PolicyOperation, Step, Sums, TagChange, TagImage, known_expiries, record_tag_changes,
-};
+use crate::journal::{Phase, PolicyOperation, Step, Sums, TagChange, TagImage, record_tag_changes};
 use crate::pg::WriteTransaction;
-use crate::quay::{Expiry, Immutability, PolicyText, TagId, UnixMillis, is_alive};
-use crate::relations::{MarkedChange, RowLock, tags_by_id, write_marked_changes, write_tags};
+use crate::quay::{Immutability, PolicyText, TagId, is_alive};
+use crate::relations::{
+    MarkedChange, RowLock, Written, last_changes, tags_by_id, write_marked_changes, write_tags,
+};
+use crate::report::Exceptions;
 
 /// Walks over the scope at most; the last one of them finds nothing, unless somebody keeps marking.
 const PASSES: u32 = 10;
@@ -54,8 +57,9 @@ impl Worker<'_> {
         let (rows, held) = lock_rows(&mut tx, batch.tags)?;
         let accounts = ground.accounts(&mut tx, &rows, self.operation.id)?;
         let ids: Vec<TagId> = rows.iter().map(|row| row.id).collect();
-        let known = known_expiries(&mut tx, &ids)?;
+        let last = last_changes(&mut tx, &ids)?;
         let now = ground.now_millis();
+        let mut exceptions = Exceptions::default();
         let mut changes = Vec::with_capacity(rows.len());
         for row in &rows {
             let immutable = row.immutability == Immutability::Immutable;
@@ -65,15 +69,9 @@ impl Worker<'_> {
             {
                 continue;
             }
-            let (expiry, passed) = expiry_restored(
-                row,
-                known.get(&row.id),
-                now,
-                self.options.restore_past_expiry,
-            );
-            if passed {
-                self.past_expiries.add(&ground.registry, row);
-            }
+            let restore_past = restores_past_expiry(&self.operation, self.options);
+            let restored = released(row, last.get(&row.id), now, restore_past);
+            restored.tell(&ground.registry, row, &mut exceptions);
             changes.push(TagChange {
                 tag: row.id,
                 repository: row.repository,
@@ -83,17 +81,20 @@ impl Worker<'_> {
                 },
                 after: TagImage {
                     immutability: Immutability::Mutable,
-                    expiry,
+                    expiry: restored.expiry,
                 },
             });
         }
-        record_tag_changes(&mut tx, self.operation.id, &changes)?;
-        write(&mut tx, &self.operation, &ground, &rows, &changes)?;
+        let written = write(&mut tx, &self.operation, &ground, &rows, &changes)?;
+        record_tag_changes(&mut tx, self.operation.id, &written.changes)?;
+        let refused = written.refused.iter().copied();
+        let not_written = not_written(&mut tx, batch.repository, refused, Immutability::Immutable)?;
         own_row::compare(&mut tx, &self.operation)?;
         let sums = Sums {
             matched: rows.len() as u64,
-            changed: changes.len() as u64,
+            changed: written.as_asked().count() as u64,
             batches: 1,
+            skipped: not_written.altered.count(),
             longest_batch_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             ..Sums::default()
         };
@@ -108,6 +109,8 @@ impl Worker<'_> {
             error: None,
         };
         Self::finish(self.part, &mut self.operation, tx, step)?;
+        self.exceptions.append(exceptions);
+        self.remember(not_written);
         Ok(Dealt {
             rows: batch.tags.len(),
             held,
@@ -115,25 +118,25 @@ impl Worker<'_> {
     }
 }
 
-/// Writes rows and, where that is wanted, a marked audit entry for each. An undo makes nothing
-/// that Quay's log has not been told of: it writes none.
+/// Writes rows and, where that is wanted, a marked audit entry for each that was written; what became
+/// of them. An undo makes nothing that Quay's log has not been told of: it writes none.
 pub(super) fn write(
     tx: &mut WriteTransaction<'_>,
     operation: &PolicyOperation,
     ground: &Ground,
     rows: &[TagRow],
     changes: &[TagChange],
-) -> Result<(), PolicyError> {
-    write_tags(tx, changes)?;
+) -> Result<Written, PolicyError> {
+    let written = write_tags(tx, changes)?;
     if operation.options.audit && operation.phase != Phase::Undoing {
         let rows: HashMap<TagId, &TagRow> = rows.iter().map(|row| (row.id, row)).collect();
-        let entries: Vec<MarkedChange> = changes
-            .iter()
+        let entries: Vec<MarkedChange> = written
+            .as_asked()
             .filter_map(|change| ground.entry(rows.get(&change.tag)?, change))
             .collect();
         write_marked_changes(tx, operation.id, &operation.actor, &entries)?;
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Locks rows without waiting; those that were had, and those that somebody else holds.
@@ -175,19 +178,4 @@ pub(super) fn is_evident(row: &TagRow, accounts: &HashMap<TagId, Account>) -> bo
             Found::Label | Found::SetByUser(_) | Found::Kept { .. }
         )
     })
-}
-
-/// The expiry of a tag that is released: its own, or the one that the journal knows; and whether
-/// that one has passed and was left out.
-pub(super) fn expiry_restored(
-    row: &TagRow,
-    known: Option<&UnixMillis>,
-    now: UnixMillis,
-    restore_past: bool,
-) -> (Expiry, bool) {
-    match known {
-        _ if row.expiry.0.is_some() => (row.expiry, false),
-        Some(end) if *end <= now && !restore_past => (Expiry(None), true),
-        known => (Expiry(known.copied()), false),
-    }
 }

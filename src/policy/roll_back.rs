@@ -5,21 +5,24 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::activate::forward;
 use super::exempt::Older;
-use super::release::{expiry_restored, is_evident, is_held, lock_rows, write};
-use super::worker::Worker;
+use super::identity::restores_past_expiry;
+use super::release::{is_evident, is_held, lock_rows, write};
+use super::worker::{Worker, not_written};
 use super::{PolicyError, UndoRule};
+use crate::actions;
 use crate::evaluate::{Activity, Decision, Found, TagRow};
 use crate::ground::{Ground, Protection};
 use crate::journal::{
     Kind, PartOf, Phase, PolicyOperation, Step, Sums, TagChange, TagImage, changed_policies,
-    changed_tags, kept_since, mark_policy_undone, mark_undone, newest_changes, record_tag_changes,
-    was_activated,
+    changed_tags, kept_since, mark_policy_undone, mark_undone, record_tag_changes, was_activated,
 };
 use crate::pg::WriteTransaction;
-use crate::quay::{
-    Immutability, OperationId, PolicyText, PolicyUuid, RepositoryId, TagId, UnixMillis,
+use crate::quay::{Immutability, PolicyText, PolicyUuid, RepositoryId, TagId, UnixMillis};
+use crate::relations::{
+    LastChange, OwnRow, delete_policy, hold_policy, last_changes, made_immutable_at_push,
+    pushed_since,
 };
-use crate::relations::{OwnRow, delete_policy, hold_policy, made_immutable_at_push, pushed_since};
+use crate::report::{Exceptions, NamedTags};
 use crate::retry::back_off;
 
 /// Rows of the journal that are read at once, and rows of a batch.
@@ -48,12 +51,10 @@ impl Worker<'_> {
         while self.undo_pass()? > 0 {}
         let waiting = self.pushed_meanwhile()?;
         let tx = self.session.begin()?;
-        Self::finish(
-            self.part,
-            &mut self.operation,
-            tx,
-            forward(Phase::RolledBack),
-        )?;
+        let mut step = forward(Phase::RolledBack);
+        step.sums.skipped = self.not_written.count();
+        Self::finish(self.part, &mut self.operation, tx, step)?;
+        self.skip_not_written();
         if waiting.is_empty() {
             return Ok(());
         }
@@ -72,6 +73,7 @@ impl Worker<'_> {
     /// One pass over the journal; how many rows were restored.
     fn undo_pass(&mut self) -> Result<u64, PolicyError> {
         let (mut cursor, mut restored) = (None, 0);
+        self.not_written = NamedTags::default();
         loop {
             let mut page = changed_tags(
                 &mut self.session,
@@ -134,10 +136,11 @@ impl Worker<'_> {
         {
             account.retain(|found| !matches!(found, Found::Kept { .. }));
         }
-        let newest = newest_changes(&mut tx, &tags)?;
+        let last = last_changes(&mut tx, &tags)?;
         let older = Older::than(&mut tx, &self.operation, &ground, &rows, &accounts)?;
         let now = ground.now_millis();
         let (mut changes, mut marks) = (Vec::new(), Vec::new());
+        let mut exceptions = Exceptions::default();
         let mut done: HashSet<TagId> = HashSet::new();
         for (entry, change) in entries {
             let Some(row) = rows.iter().find(|row| row.id == change.tag) else {
@@ -147,61 +150,70 @@ impl Worker<'_> {
                 immutability: row.immutability,
                 expiry: row.expiry,
             };
-            // Another operation has marked it since: what it looks like is that one's doing, and
+            // Another operation has written it since: what it looks like is that one's doing, and
             // its before-image tells how the tag was.
-            let ours = |(by, _): &(OperationId, Immutability)| *by == self.operation.id;
-            let is_ours = newest.get(&change.tag).is_some_and(ours);
-            if !is_ours {
+            let ours = |last: &&LastChange| last.operation == self.operation.id;
+            let Some(last) = last.get(&change.tag).filter(ours) else {
                 continue;
-            }
+            };
             // Newest first: what an older change of ours left is past.
             if done.contains(&change.tag) {
-                marks.push(*entry);
+                marks.push((change.tag, *entry));
                 continue;
             }
-            let as_we_left_it = is == change.after;
+            let as_we_left_it = last.entry == *entry && is == change.after;
             // What it released stays released: the policy that made the tag immutable is gone.
-            let gave = change.after.immutability == Immutability::Immutable;
+            let gave = change.before.immutability == Immutability::Mutable
+                || change.after.immutability == Immutability::Immutable;
             let was_exempt = change.before.immutability == Immutability::Mutable
                 && older.exempted(&ground, row, &accounts);
-            // Somebody asked for the tag to be as it was, whatever another policy says of it.
+            // Somebody asked for the tag to be as it was, whatever another policy says of it. Not of one
+            // that somebody has written since: it may have been a pass of Quay's by that policy.
             let stays = match self.options.undo {
-                UndoRule::ByItself => is_held(&ground, row, &accounts) && !was_exempt,
-                UndoRule::AsAsked => is_evident(row, &accounts) && !was_exempt,
+                UndoRule::AsAsked if last.is_current => is_evident(row, &accounts) && !was_exempt,
+                _ => is_held(&ground, row, &accounts) && !was_exempt,
             };
             if !as_we_left_it || !gave || stays {
                 continue;
             }
-            let known = change.before.expiry.0;
-            let (expiry, passed) =
-                expiry_restored(row, known.as_ref(), now, self.options.restore_past_expiry);
-            if passed {
-                self.past_expiries.add(&ground.registry, row);
-            }
+            let restore_past = restores_past_expiry(&self.operation, self.options);
+            let restored = actions::released(row, Some(last), now, restore_past);
+            restored.tell(&ground.registry, row, &mut exceptions);
             let after = TagImage {
                 immutability: change.before.immutability,
-                expiry,
+                expiry: restored.expiry,
             };
             changes.push(TagChange {
                 before: is,
                 after,
                 ..*change
             });
-            marks.push(*entry);
+            marks.push((change.tag, *entry));
             done.insert(change.tag);
         }
-        write(&mut tx, &self.operation, &ground, &rows, &changes)?;
+        let written = write(&mut tx, &self.operation, &ground, &rows, &changes)?;
+        let refused = written.refused.iter().copied();
+        let not_written = not_written(&mut tx, first.repository, refused, Immutability::Immutable)?;
+        let marks: Vec<i64> = marks
+            .into_iter()
+            .filter(|(tag, _)| !written.refused.contains(tag))
+            .map(|(_, entry)| entry)
+            .collect();
         mark_undone(&mut tx, self.operation.id, &marks)?;
+        record_tag_changes(&mut tx, self.operation.id, &written.altered())?;
         let step = Step {
             phase: Phase::Undoing,
             cursor: None,
             sums: Sums {
                 batches: 1,
+                skipped: not_written.altered.count(),
                 ..Sums::default()
             },
             error: None,
         };
         Self::finish(self.part, &mut self.operation, tx, step)?;
+        self.exceptions.append(exceptions);
+        self.remember(not_written);
         Ok((marks.len() as u64, held.len() as u64))
     }
 
@@ -277,9 +289,14 @@ impl Worker<'_> {
                 waiting.push(row.name.clone());
             }
         }
-        record_tag_changes(&mut tx, self.operation.id, &changes)?;
-        write(&mut tx, &self.operation, &ground, &rows, &changes)?;
-        Self::finish(self.part, &mut self.operation, tx, forward(Phase::Undoing))?;
+        let written = write(&mut tx, &self.operation, &ground, &rows, &changes)?;
+        record_tag_changes(&mut tx, self.operation.id, &written.changes)?;
+        let refused = written.refused;
+        let not_written = not_written(&mut tx, repository, refused, Immutability::Immutable)?;
+        let mut step = forward(Phase::Undoing);
+        step.sums.skipped = not_written.altered.count();
+        Self::finish(self.part, &mut self.operation, tx, step)?;
+        self.remember(not_written);
         waiting.extend(held.iter().map(|id| format!("tag {id}")));
         Ok(waiting)
     }

@@ -24,8 +24,9 @@ use crate::quay::{OperationId, PolicyText};
 use crate::relations::{
     OwnRow, change_policy, delete_policy, hold_policy, lock_scope, restore_policy,
 };
+use crate::report::Exceptions;
 
-/// Takes an operation back; how many tags were left without an expiry that has passed.
+/// Takes an operation back; the tags that are not as before.
 ///
 /// # Errors
 /// [`PolicyError`]; what was begun is unfinished then, and taken back by the same call.
@@ -35,7 +36,7 @@ pub fn take_back(
     wait: Duration,
     options: &PolicyOptions,
     watcher: &mut dyn Watcher,
-) -> Result<u64, PolicyError> {
+) -> Result<Exceptions, PolicyError> {
     let options = &PolicyOptions {
         undo: UndoRule::AsAsked,
         ..options.clone()
@@ -45,15 +46,15 @@ pub fn take_back(
     let Some(mut row) = operation(&mut session, id)? else {
         return Err(PolicyError::NeverBegun(id));
     };
-    let mut past_expiries = 0;
+    let mut exceptions = Exceptions::default();
     if !matches!(row.phase, Phase::Done | Phase::RolledBack) {
         if let Some(ended) = recover(settings, id, How::RollBack, wait, options, watcher)? {
-            past_expiries = ended.past_expiries.tags;
+            exceptions = ended.exceptions;
         }
         row = operation(&mut session, id)?.ok_or(PolicyError::NeverBegun(id))?;
     }
     if row.phase == Phase::RolledBack {
-        return Ok(past_expiries);
+        return Ok(exceptions);
     }
     // The server may not have noticed yet that the worker before, our own perhaps, is gone.
     if !hold_liveness_within(&mut session, id, wait)? {
@@ -70,7 +71,7 @@ pub fn take_back(
             let target = target_of_scope(&mut session, row.scope)?;
             let opened = (session, schema);
             let worker = Worker::new(settings, opened, row, target, options, watcher);
-            Ok(worker.drive()?.past_expiries.tags)
+            Ok(worker.drive()?.exceptions)
         }
         (Kind::Delete | Kind::Deactivate, Some(TagsChoice::Keep)) => {
             put_back(&mut session, &row)?;
@@ -83,7 +84,7 @@ pub fn take_back(
                 activate_after(settings, &row.policy, last, &alone, watcher)?;
             }
             close(&mut session, &row)?;
-            Ok(0)
+            Ok(exceptions)
         }
         _ => Err(PolicyError::refused(
             format!(

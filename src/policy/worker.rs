@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::begin::stated;
 use super::courtesy::Courtesy;
 use super::mark::Way;
-use super::outcome::{Ended, Outcome, PastExpiries};
+use super::outcome::{Ended, Outcome};
 use super::target::{Target, ready};
 use super::{OnFault, PolicyError, PolicyOptions};
 use crate::config::{AnswerLimit, ConnectionSettings};
@@ -18,8 +18,9 @@ use crate::journal::{
     end_hands, heartbeat, hold_liveness, liveness_held, operation,
 };
 use crate::pg::{FaultClass, WriteSession, WriteTransaction};
-use crate::quay::RepositoryId;
-use crate::relations::PolicySchema;
+use crate::quay::{Immutability, RepositoryId, TagId};
+use crate::relations::{PolicySchema, RowLock, registry_of, tags_by_id};
+use crate::report::{Exceptions, NamedTags};
 use crate::retry::pauses;
 
 /// Limits on everything: no statement, no wait and no idle transaction is for ever, and a dead peer
@@ -53,7 +54,10 @@ pub(super) struct Worker<'a> {
     pub(super) target: Target,
     pub(super) options: &'a PolicyOptions,
     pub(super) watcher: &'a mut dyn Watcher,
-    pub(super) past_expiries: PastExpiries,
+    /// Tags that could not be changed as asked.
+    pub(super) exceptions: Exceptions,
+    /// Those of the present walk that a trigger kept from being written.
+    pub(super) not_written: NamedTags,
     /// When the database's load was last looked at.
     pub(super) looked: Option<Instant>,
     pub(super) courtesy: Courtesy,
@@ -101,7 +105,8 @@ impl<'a> Worker<'a> {
             target,
             options,
             watcher,
-            past_expiries: PastExpiries::default(),
+            exceptions: Exceptions::default(),
+            not_written: NamedTags::default(),
             looked: None,
             courtesy: Courtesy::default(),
             way: Way::AtOnce,
@@ -143,13 +148,13 @@ impl<'a> Worker<'a> {
         if let (Ended::RolledBack, Some(cause)) = (ended, self.cause) {
             return Err(PolicyError::RolledBack {
                 operation: self.operation.id,
-                past_expiries: self.past_expiries,
+                exceptions: Box::new(self.exceptions),
                 cause: Some(cause),
             });
         }
         let seconds = self.begun.elapsed().as_secs_f64();
         let mut outcome = Outcome::of(&self.operation, ended, seconds);
-        outcome.past_expiries = self.past_expiries;
+        outcome.exceptions = self.exceptions;
         Ok(outcome)
     }
 
@@ -307,6 +312,21 @@ impl<'a> Worker<'a> {
         self.cause.is_none() && self.watcher.interrupted()
     }
 
+    /// Remembers what a batch that has committed did not write as asked.
+    pub(super) fn remember(&mut self, not_written: NotWritten) {
+        self.not_written.append(not_written.again);
+        self.exceptions.not_written.append(not_written.altered);
+    }
+
+    /// Ends a walk or a pass: what a trigger kept from being written in it is skipped, for nobody goes
+    /// back for it. How many they are.
+    pub(super) fn skip_not_written(&mut self) -> u64 {
+        let skipped = std::mem::take(&mut self.not_written);
+        let count = skipped.count();
+        self.exceptions.not_written.append(skipped);
+        count
+    }
+
     /// Says that the worker lives, while it waits.
     pub(super) fn beat(&mut self) -> Result<(), PolicyError> {
         let mut tx = self.session.begin()?;
@@ -326,9 +346,41 @@ pub(super) fn standby(error: &PolicyError) -> bool {
     error.fault() == Some(FaultClass::ReadOnly)
 }
 
+/// Tags that were not written as asked.
+#[derive(Default)]
+pub(super) struct NotWritten {
+    /// Those that the next walk meets again, and counts.
+    pub(super) again: NamedTags,
+    /// Those that it does not, since a trigger altered the change.
+    pub(super) altered: NamedTags,
+}
+
+/// Names tags that were not written as asked. A walk meets those again that are still `met`.
+pub(super) fn not_written(
+    tx: &mut WriteTransaction<'_>,
+    repository: RepositoryId,
+    tags: impl IntoIterator<Item = TagId>,
+    met: Immutability,
+) -> Result<NotWritten, PolicyError> {
+    let mut named = NotWritten::default();
+    let tags: Vec<TagId> = tags.into_iter().collect();
+    if !tags.is_empty() {
+        let registry = registry_of(tx, repository)?;
+        for row in tags_by_id(tx, &tags, RowLock::None)? {
+            if row.immutability == met {
+                named.again.add(&registry, &row);
+            } else {
+                named.altered.add(&registry, &row);
+            }
+        }
+    }
+    Ok(named)
+}
+
 pub(super) fn add(sum: &mut Sums, more: &Sums) {
     sum.matched += more.matched;
     sum.changed += more.changed;
+    sum.skipped += more.skipped;
     sum.expirations_cleared += more.expirations_cleared;
     sum.batches += more.batches;
     sum.longest_batch_ms = sum.longest_batch_ms.max(more.longest_batch_ms);

@@ -10,6 +10,7 @@ mod census;
 mod clock;
 mod evidence;
 mod few;
+mod images;
 mod labels;
 mod left;
 mod load;
@@ -22,6 +23,7 @@ mod scope;
 mod tags;
 mod taken_off;
 mod trail;
+mod written;
 
 pub use audit::{AuditLog, AuditTrail, acts_on, audit_log, made_immutable_at_push};
 pub use audit_entry::{MarkedChange, PolicyEntry, write_marked_changes, write_policy_entry};
@@ -36,6 +38,7 @@ pub use few::{
     Repositories, largest_repository_of_tags, prefer_indexes, ranges_of_few_immutable_tags,
     tags_of_repositories,
 };
+pub use images::{LastChange, last_changes};
 pub use left::left_mutable;
 pub use load::{Load, load};
 pub use marking::{Marks, mark_at_once, mark_plain};
@@ -55,7 +58,8 @@ pub use scope::{
 };
 pub use tags::{
     RowLock, TAG_COLUMNS, is_wanted, lock_repository, lock_repository_limiting_waits,
-    names_alive_twice, tag_row, tags_by_id, tags_named, write_tags, write_tags_and_read,
+    names_alive_twice, tag_row, tags_by_id, tags_named, write_tags,
 };
 pub use taken_off::{TakenOff, last_log_entry, policies_changed_since};
 pub use trail::Trail;
+pub use written::Written;

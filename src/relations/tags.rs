@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sea_query::{Expr, LockBehavior, LockType, Order, Query, SelectStatement};
 
+use super::Written;
 use crate::evaluate::TagRow;
 use crate::journal::TagChange;
 use crate::pg::{Built, Columns, PgError, Row, Statements, WriteTransaction};
@@ -144,40 +145,18 @@ pub fn names_alive_twice(
     rows.iter().map(|row| Ok(TagId(row.read(0)?))).collect()
 }
 
-/// Gives tags their new `immutable` and `lifetime_end_ms`; the rows are locked by the caller.
+/// Gives tags their new `immutable` and `lifetime_end_ms`, and says what became of each; the rows are
+/// locked by the caller.
 ///
 /// # Errors
 /// [`PgError`] where the statement fails.
-pub fn write_tags(tx: &mut WriteTransaction<'_>, changes: &[TagChange]) -> Result<u64, PgError> {
-    let ids: Vec<i32> = changes.iter().map(|c| c.tag.0).collect();
-    let immutable: Vec<bool> = changes
-        .iter()
-        .map(|c| c.after.immutability.as_column())
-        .collect();
-    let ends: Vec<Option<i64>> = changes
-        .iter()
-        .map(|c| c.after.expiry.0.map(|end| end.0))
-        .collect();
-    tx.execute(
-        r"
-        UPDATE tag
-        SET immutable = change.immutable, lifetime_end_ms = change.lifetime_end_ms
-        FROM unnest($1::int[], $2::bool[], $3::bigint[])
-            AS change (id, immutable, lifetime_end_ms)
-        WHERE tag.id = change.id
-        ",
-        &[&ids, &immutable, &ends],
-    )
-}
-
-/// The same, in the order of the changes; the rows as they are then.
-///
-/// # Errors
-/// [`PgError`] where the statement fails.
-pub fn write_tags_and_read(
+pub fn write_tags(
     tx: &mut WriteTransaction<'_>,
     changes: &[TagChange],
-) -> Result<Vec<TagRow>, PgError> {
+) -> Result<Written, PgError> {
+    if changes.is_empty() {
+        return Ok(Written::default());
+    }
     let ids: Vec<i32> = changes.iter().map(|c| c.tag.0).collect();
     let immutable: Vec<bool> = changes
         .iter()
@@ -187,7 +166,7 @@ pub fn write_tags_and_read(
         .iter()
         .map(|c| c.after.expiry.0.map(|end| end.0))
         .collect();
-    tx.query(
+    let rows = tx.query(
         r"
         UPDATE tag
         SET immutable = change.immutable, lifetime_end_ms = change.lifetime_end_ms
@@ -198,10 +177,12 @@ pub fn write_tags_and_read(
             tag.lifetime_end_ms, tag.immutable, tag.hidden
         ",
         &[&ids, &immutable, &ends],
-    )?
-    .iter()
-    .map(tag_row)
-    .collect()
+    )?;
+    let rows = rows
+        .iter()
+        .map(tag_row)
+        .collect::<Result<Vec<TagRow>, _>>()?;
+    Ok(Written::of(changes, rows))
 }
 
 /// Whether somebody waits for the lock of [`lock_repository`]. pg_locks shows a 64-bit key as two

@@ -1,5 +1,6 @@
 //! The outcomes of a plan, of its application and of an undo.
 
+use super::Exceptions;
 use crate::correction::{Plan, PlanDigest};
 use crate::evaluate::{RuleOutcome, Status};
 use crate::quay::{OperationId, RunId};
@@ -83,8 +84,8 @@ pub struct ApplyReport {
     pub batches: u64,
     /// The longest of them, in milliseconds.
     pub longest_batch_ms: u64,
-    /// Tags released without the expiry that the journal knows: it has passed.
-    pub past_expiries: u64,
+    /// Tags that could not be changed as asked.
+    pub exceptions: Exceptions,
     /// Subjects that wait for a decision.
     pub undecided: u64,
     /// Policies that an unfinished operation owns.
@@ -135,7 +136,7 @@ impl ApplyReport {
         self.expirations_cleared += further.expirations_cleared;
         self.batches += further.batches;
         self.longest_batch_ms = self.longest_batch_ms.max(further.longest_batch_ms);
-        self.past_expiries += further.past_expiries;
+        self.exceptions.append(further.exceptions);
         self.operations.extend(further.operations);
         self.further.push(further.run);
         self.seconds += further.seconds;
@@ -163,8 +164,8 @@ pub struct UndoReport {
     pub refused: u64,
     /// The first of them: what, and why.
     pub refusals: Vec<(String, String)>,
-    /// Tags whose expiry has passed and was left out.
-    pub past_expiries: u64,
+    /// Tags that are not as before.
+    pub exceptions: Exceptions,
     /// How long it took.
     pub seconds: f64,
 }

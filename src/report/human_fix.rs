@@ -288,17 +288,13 @@ pub fn apply_for_people(report: &ApplyReport) -> String {
             harmless(why)
         ),
     }
-    if report.past_expiries > 0 {
-        line!(
-            out,
-            "{} had an expiry that has passed: released without it (--restore-past-expiry writes it).",
-            plural(report.past_expiries, "tag")
-        );
+    for sentence in report.exceptions.sentences() {
+        line!(out, "{}.", harmless(&sentence));
     }
-    if report.skipped > 0 {
+    if report.skipped > report.exceptions.not_written.count() {
         line!(
             out,
-            "What was skipped had changed since the plan, or was held by somebody else."
+            "What else was skipped had changed since the plan, or was held by somebody else."
         );
     }
     if report.undecided > 0 {
@@ -330,12 +326,8 @@ pub fn undo_for_people(report: &UndoReport) -> String {
         thousands(report.refused),
         report.seconds
     );
-    if report.past_expiries > 0 {
-        line!(
-            out,
-            "{} had an expiry that has passed: left out (--restore-past-expiry writes it).",
-            plural(report.past_expiries, "tag")
-        );
+    for sentence in report.exceptions.sentences() {
+        line!(out, "{}.", harmless(&sentence));
     }
     for (what, why) in &report.refusals {
         line!(out, "     {}: {why}", harmless(what));

@@ -144,7 +144,7 @@ impl Conductor<'_> {
         };
         match recover_one(self.settings, id, &request, watcher)? {
             Some(Recovered::Left(_, error)) => Err(error.into()),
-            Some(Recovered::Finished(_) | Recovered::TakenBack { .. }) => Ok(Did {
+            Some(Recovered::Finished { .. } | Recovered::TakenBack { .. }) => Ok(Did {
                 operation: Some(id),
                 ..Did::default()
             }),
@@ -230,6 +230,7 @@ fn about(policy: &PolicySubject) -> Box<dyn Fn(&Violation) -> bool> {
 struct Did {
     operation: Option<OperationId>,
     tags_changed: u64,
+    skipped: u64,
     expirations_cleared: u64,
     batches: u64,
     longest_batch_ms: u64,
@@ -240,6 +241,7 @@ impl Did {
         Self {
             operation: outcome.operation,
             tags_changed: outcome.sums.changed,
+            skipped: outcome.sums.skipped,
             expirations_cleared: outcome.sums.expirations_cleared,
             batches: outcome.sums.batches,
             longest_batch_ms: outcome.sums.longest_batch_ms,
@@ -291,6 +293,7 @@ fn account(
     match ended {
         Ok(did) => {
             totals.applied += 1;
+            totals.skipped += did.skipped;
             totals.expirations_cleared += did.expirations_cleared;
             totals.batches += did.batches;
             totals.longest_batch_ms = totals.longest_batch_ms.max(did.longest_batch_ms);
@@ -333,9 +336,9 @@ pub(super) fn take_back_all(
             continue;
         }
         match policy::take_back(settings, id, WAIT, policy, watcher) {
-            Ok(past_expiries) => {
+            Ok(exceptions) => {
                 taken.undone += 1;
-                taken.past_expiries += past_expiries;
+                taken.exceptions.append(exceptions);
             }
             Err(error) => {
                 let what = format!("operation {id} ({})", kind.as_column());
@@ -363,7 +366,7 @@ fn further_run(
     match undone {
         Ok(undone) => {
             taken.undone += undone.undone;
-            taken.past_expiries += undone.past_expiries;
+            taken.exceptions.append(undone.exceptions);
             taken.refusals.extend(undone.refusals);
         }
         Err(error) => taken.refuse(format!("run {run}"), error.to_string()),

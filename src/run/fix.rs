@@ -183,7 +183,7 @@ pub fn apply_fix(
         expirations_cleared: applied.totals.expirations_cleared,
         batches: applied.totals.batches,
         longest_batch_ms: applied.totals.longest_batch_ms,
-        past_expiries: applied.past_expiries,
+        exceptions: applied.exceptions,
         undecided: plan.plan.undecided(),
         left: plan.plan.left.len() as u64,
         unknown: plan.unknown(),
@@ -245,7 +245,7 @@ pub fn undo_fix(
             .into_iter()
             .map(|r| (r.what, r.why))
             .collect(),
-        past_expiries: undone.past_expiries,
+        exceptions: undone.exceptions,
         seconds: started.elapsed().as_secs_f64(),
     })
 }

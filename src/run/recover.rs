@@ -7,22 +7,26 @@ use super::conduct::take_back_all;
 use crate::apply::{self, ApplyOptions};
 use crate::config::ConnectionSettings;
 use crate::journal::Kind;
-use crate::policy::{
-    self, Ended, Found, How, Outcome, PastExpiries, PolicyError, PolicyOptions, Watcher,
-};
+use crate::policy::{self, Ended, Found, How, PolicyError, PolicyOptions, Watcher};
 use crate::quay::OperationId;
+use crate::report::Exceptions;
 
 /// What became of one operation.
 #[derive(Debug)]
 pub enum Recovered {
     /// It was finished.
-    Finished(OperationId),
+    Finished {
+        /// The operation.
+        operation: OperationId,
+        /// Tags that could not be changed as asked.
+        exceptions: Exceptions,
+    },
     /// It was taken back.
     TakenBack {
         /// The operation.
         operation: OperationId,
-        /// Tags whose expiry has passed meanwhile and was not written back.
-        past_expiries: PastExpiries,
+        /// Tags that are not as before.
+        exceptions: Exceptions,
     },
     /// It was finished or taken back by somebody else meanwhile.
     Elsewhere(OperationId),
@@ -117,11 +121,17 @@ fn recover_policy(
     );
     match outcome {
         Ok(None) => Ok(Recovered::Elsewhere(id)),
-        Ok(Some(outcome)) if outcome.ended == Ended::Done => Ok(Recovered::Finished(id)),
-        Ok(Some(Outcome { past_expiries, .. }))
-        | Err(PolicyError::RolledBack { past_expiries, .. }) => Ok(Recovered::TakenBack {
+        Ok(Some(outcome)) if outcome.ended == Ended::Done => Ok(Recovered::Finished {
             operation: id,
-            past_expiries,
+            exceptions: outcome.exceptions,
+        }),
+        Ok(Some(outcome)) => Ok(Recovered::TakenBack {
+            operation: id,
+            exceptions: outcome.exceptions,
+        }),
+        Err(PolicyError::RolledBack { exceptions, .. }) => Ok(Recovered::TakenBack {
+            operation: id,
+            exceptions: *exceptions,
         }),
         Err(error) => Err(error.into()),
     }
@@ -136,7 +146,10 @@ fn recover_fix(
 ) -> Result<Recovered, RunError> {
     if request.how == How::Resume {
         apply::leave_as_is(settings, id, &request.apply)?;
-        return Ok(Recovered::Finished(id));
+        return Ok(Recovered::Finished {
+            operation: id,
+            exceptions: Exceptions::default(),
+        });
     }
     let alone = PolicyOptions {
         parent: None,
@@ -151,6 +164,6 @@ fn recover_fix(
     )?;
     Ok(Recovered::TakenBack {
         operation: id,
-        past_expiries: PastExpiries::of_number(undone.past_expiries),
+        exceptions: undone.exceptions,
     })
 }

@@ -51,5 +51,6 @@ fn an_undo_does_not_go_over_all_of_a_run_for_each_batch() {
     let undo = [&["fix", "undo", &id][..], &stated, &small[..4]].concat();
     assert_eq!(stage.run(&undo).expect_status(0).json()["undone"], ROWS);
     let read_by_the_undo = stage.count(READ) - read_by_the_run;
-    assert!(read_by_the_undo < 5 * ROWS, "{read_by_the_undo}");
+    // A page, the last change of its tag, the mark.
+    assert!(read_by_the_undo < 7 * ROWS, "{read_by_the_undo}");
 }

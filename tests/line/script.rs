@@ -83,6 +83,7 @@ fn stage() -> Stage {
          SELECT 1, id, repository_id, false, true,
              CASE name WHEN 'v7' THEN 4102444800000 ELSE 1000 END, NULL
          FROM tag WHERE name IN ('v7', 'v8');
+         UPDATE tag SET name = name WHERE name IN ('v7', 'v8');
          INSERT INTO namespaceimmutabilitypolicy (uuid, namespace_id, policy, active, created_date)
          SELECT 'it''s \\ left', id, '{\"tag_pattern\": \"old\"}', false, now() - interval '9 days'
          FROM \"user\" WHERE username = 'globex'",

@@ -74,7 +74,7 @@ macro_rules! held {
             $($basis)*,
             r" = $6::jsonb AS holds
 ), held AS MATERIALIZED (
-    SELECT t.id, t.repository_id, t.name, t.immutable, t.lifetime_end_ms, p.change
+    SELECT t.id, t.repository_id, t.name, t.immutable, t.lifetime_end_ms, t.xmin AS version, p.change
     FROM tag t JOIN planned p ON p.id = t.id
     WHERE t.repository_id = $1 AND t.name = p.name
         AND t.manifest_id IS NOT DISTINCT FROM p.manifest_id
@@ -137,7 +137,8 @@ macro_rules! known_end {
             r"(SELECT newest.end_before
                 FROM (SELECT c.lifetime_end_ms_before AS end_before, c.immutable_after
                     FROM quay_doctor.tag_change c
-                    WHERE c.tag_id = h.id AND c.undone_at IS NULL
+                    -- Nobody has written the row since.
+                    WHERE c.tag_id = h.id AND c.undone_at IS NULL AND c.xmin = h.version
                     ORDER BY c.id DESC LIMIT 1) newest
                 WHERE newest.immutable_after AND ($3 OR newest.end_before > ",
             now!(),
@@ -146,13 +147,39 @@ macro_rules! known_end {
     };
 }
 
+/// The writes, all in one statement with what they were decided by. What the UPDATE returns is what was written: a
+/// trigger may swallow a change, or alter it.
+const WRITTEN: &str = r", written AS (
+    UPDATE tag t SET immutable = c.immutable_after, lifetime_end_ms = c.end_after
+    FROM changed c WHERE t.id = c.id
+    RETURNING t.id, t.repository_id, t.name, c.immutable, c.lifetime_end_ms,
+        t.immutable AS immutable_after, t.lifetime_end_ms AS end_after,
+        t.immutable = c.immutable_after AND t.lifetime_end_ms IS NOT DISTINCT FROM c.end_after
+            AS as_asked
+)";
+
+const SUMS: &str = r", sums AS (
+    SELECT (SELECT count(*) FROM written WHERE as_asked)
+            + (SELECT count(*) FROM declared) AS applied,
+        (SELECT count(*) FROM written WHERE lifetime_end_ms IS NOT NULL AND end_after IS NULL)
+            AS cleared
+)";
+
 /// The journal's rows: `$1` and `$2` are who did it and why.
 const JOURNALED: &str = r", journaled AS (
     INSERT INTO quay_doctor.tag_change
         (operation_id, tag_id, repository_id, immutable_before, immutable_after,
          lifetime_end_ms_before, lifetime_end_ms_after)
     SELECT :run, id, repository_id, immutable, immutable_after, lifetime_end_ms, end_after
-    FROM changed ORDER BY id
+    FROM written
+    WHERE immutable <> immutable_after OR lifetime_end_ms IS DISTINCT FROM end_after
+    ORDER BY id
+), carried AS (
+    -- An expiration that was used, or has passed, is as good as now once this is undone.
+    UPDATE quay_doctor.tag_change c SET undone_at = c.undone_at
+    FROM changed h JOIN written w ON w.id = h.id
+    WHERE c.tag_id = h.id AND c.undone_at IS NULL AND c.xmin = h.version
+        AND c.lifetime_end_ms_before IS NOT NULL
 ), declared AS (
     INSERT INTO quay_doctor.kept (operation_id, scope_kind, scope_id, tag_id, actor, reason)
     SELECT :run, 'repository', repository_id, id, $1, $2
@@ -176,24 +203,14 @@ macro_rules! logged {
             r",
             'namespace', $4, 'immutable', c.immutable_after,
             'previous_immutable', c.immutable, $6, :run)::text
-    FROM logentrykind k, changed c
-    WHERE k.name = $7
+    FROM logentrykind k, written c
+    WHERE k.name = $7 AND c.as_asked
     ",
             $entries,
             "\n)"
         )
     };
 }
-
-/// The writes, all in one statement with what they were decided by.
-const WRITTEN: &str = r", written AS (
-    UPDATE tag t SET immutable = c.immutable_after, lifetime_end_ms = c.end_after
-    FROM changed c WHERE t.id = c.id
-    RETURNING c.lifetime_end_ms IS NOT NULL AND c.end_after IS NULL AS cleared
-), sums AS (
-    SELECT (SELECT count(*) FROM written) + (SELECT count(*) FROM declared) AS applied,
-        (SELECT count(*) FROM written WHERE cleared) AS cleared
-)";
 
 /// The transaction's end with a journal: only where the run is still ours. `$1` is how many were planned.
 const END_JOURNALED: &str = r", advanced AS (
@@ -334,6 +351,7 @@ fn print_written(
     repository: RepositoryId,
 ) -> io::Result<()> {
     let who = &site.options.who;
+    write!(out, "{WRITTEN}")?;
     match site.journal {
         JournalKept::Kept => {
             let values = [who.actor.as_str().into(), who.reason.clone().into()];
@@ -355,7 +373,7 @@ fn print_written(
         ];
         write!(out, "{}", filled(text, values))?;
     }
-    write!(out, "{WRITTEN}")
+    write!(out, "{SUMS}")
 }
 
 /// How entries of the audit log are written; or nothing.

@@ -158,6 +158,7 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
         Format::Json => output::json(&apply_json(&report))?,
     }
     let rest = report.undecided + report.left + report.skipped > 0
+        || report.exceptions.want_a_look()
         || matches!(report.more, Some(MoreToDo::Again { .. }));
     let unknown =
         report.unknown || report.cut_short() || matches!(report.more, Some(MoreToDo::Unknown(_)));
@@ -177,7 +178,7 @@ fn undo(run: OperationId, writing: &Writing, globals: &Globals) -> Result<Exit, 
         Format::Human => output::text(&undo_for_people(&report))?,
         Format::Json => output::json(&undo_json(&report))?,
     }
-    Ok(if report.refused > 0 {
+    Ok(if report.refused > 0 || report.exceptions.want_a_look() {
         Exit::SomethingToDo
     } else {
         Exit::AllWell

@@ -309,5 +309,9 @@ fn carry(
         Format::Human => output::text(&render::outcome(&outcome))?,
         Format::Json => output::json(&render::outcome_json(&outcome))?,
     }
-    Ok(Exit::AllWell)
+    Ok(if outcome.wants_a_look() {
+        Exit::SomethingToDo
+    } else {
+        Exit::AllWell
+    })
 }

@@ -136,13 +136,10 @@ pub fn outcome(outcome: &PolicyOutcome) -> String {
         outcome.seconds,
         sums.longest_batch_ms,
     );
-    let past = &outcome.past_expiries;
-    if !past.is_empty() {
+    for sentence in outcome.exceptions.sentences() {
         text.push_str(&format!(
-            "{} tags had an expiry that has passed: released without it \
-             (--restore-past-expiry writes it): {}. `quay-doctor history {operation}` has them all.\n",
-            past.tags,
-            harmless(&past.to_string())
+            "{}. `quay-doctor history {operation}` has what was changed.\n",
+            harmless(&sentence)
         ));
     }
     text
@@ -163,8 +160,12 @@ pub fn outcome_json(outcome: &PolicyOutcome) -> Value {
         "tags_matched": outcome.sums.matched,
         "tags_changed": outcome.sums.changed,
         "expirations_cleared": outcome.sums.expirations_cleared,
-        "past_expirations_left_out": outcome.past_expiries.tags,
-        "past_expirations": outcome.past_expiries.named,
+        "past_expirations_left_out": outcome.exceptions.past_expiries.count(),
+        "past_expirations": outcome.exceptions.past_expiries.names(),
+        "expirations_not_restored": outcome.exceptions.void_images.count(),
+        "not_restored": outcome.exceptions.void_images.names(),
+        "tags_not_written": outcome.sums.skipped,
+        "not_written": outcome.exceptions.not_written.names(),
         "batches": outcome.sums.batches,
         "longest_batch_ms": outcome.sums.longest_batch_ms,
         "seconds": outcome.seconds,

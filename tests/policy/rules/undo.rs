@@ -125,7 +125,7 @@ fn rule_9_an_expiry_that_has_passed_is_not_written_back_unless_asked() {
     for asked in [false, true] {
         let scene = Scene::small();
         scene.killed(BEFORE_ACTIVATION, &policy(&CREATE));
-        scene.sql("UPDATE quay_doctor.tag_change SET lifetime_end_ms_before = 1000 WHERE tag_id = (SELECT id FROM tag WHERE name = 'v2.1')");
+        scene.sql("UPDATE quay_doctor.tag_change SET lifetime_end_ms_before = 1000 WHERE tag_id = (SELECT id FROM tag WHERE name = 'v2.1'); UPDATE tag SET name = name WHERE name = 'v2.1'");
         let mut args = vec!["recover"];
         if asked {
             args.push("--restore-past-expiry");

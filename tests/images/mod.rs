@@ -1,0 +1,5 @@
+//! What was written is what the database kept; and whose an expiration is that the journal knows.
+
+mod identity;
+mod swallowed;
+mod whose;

@@ -168,8 +168,10 @@ impl OperationRow {
 const HEARTBEAT_FRESH: &str = "15 seconds";
 
 /// Every operation that has not ended, with its worker's life: by its lock, or by a fresh
-/// heartbeat; on a standby, where locks of the primary do not show, by the heartbeat against the
-/// time of the last replayed transaction. A fix run ends with its connection: elsewhere than on a
+/// heartbeat. A heartbeat is compared with the server's clock; on a standby, where locks of the
+/// primary do not show, with the time of the last replayed transaction, which stands still once the
+/// standby is promoted. One from the future tells of another clock (that of the server before a
+/// failover), and nothing of a worker. A fix run ends with its connection: elsewhere than on a
 /// standby its heartbeat says nothing.
 ///
 /// # Errors
@@ -189,15 +191,20 @@ pub fn unfinished_operations(pg: &mut impl Statements) -> Result<Vec<OperationRo
                             AND l.database =
                                 (SELECT oid FROM pg_database WHERE datname = current_database())
                     ) THEN 'lock'
-                    WHEN o.heartbeat_at
-                        <= coalesce(pg_last_xact_replay_timestamp(), clock_timestamp())
-                            - interval '{HEARTBEAT_FRESH}' THEN 'none'
+                    WHEN abs(extract(epoch FROM clock.now - o.heartbeat_at))
+                        >= extract(epoch FROM interval '{HEARTBEAT_FRESH}') THEN 'none'
                     WHEN pg_is_in_recovery() THEN 'replayed'
                     WHEN o.kind = 'fix' THEN 'none'
                     ELSE 'reconnecting'
                 END,
                 o.options ->> 'staged'
             FROM quay_doctor.operation o
+            CROSS JOIN (
+                SELECT CASE WHEN pg_is_in_recovery()
+                    THEN coalesce(pg_last_xact_replay_timestamp(), clock_timestamp())
+                    ELSE clock_timestamp()
+                END AS now
+            ) AS clock
             WHERE o.finished_at IS NULL
             ORDER BY o.id
             "

@@ -1,7 +1,9 @@
 //! Policy operations: what they do, what they refuse, and what no fault makes of them.
 
 mod basics;
+mod clocks;
 mod courtesy;
+pub mod cut;
 mod evaluation;
 pub mod failover;
 mod faults;

@@ -122,8 +122,8 @@ pub struct OperationRow {
     pub policy: Option<PolicyUuid>,
     /// The inactive row that stages an update.
     pub staged: Option<PolicyUuid>,
-    /// The policy's text as it is to be, or as it was where it is to go.
-    pub text: Option<PolicyText>,
+    /// The policy's text as it is to be and as it was, where it has them: an update works on what either of them covers.
+    pub texts: Vec<PolicyText>,
     /// What says that its worker lives.
     pub sign: LifeSign,
     /// Who works, or worked, on it.
@@ -181,7 +181,7 @@ pub fn unfinished_operations(pg: &mut impl Statements) -> Result<Vec<OperationRo
         &format!(
             r"
             SELECT o.id, o.kind, o.phase, o.scope_kind, o.scope_id, o.policy_uuid,
-                coalesce(o.policy_after, o.policy_before), o.worker, o.started_at,
+                array_remove(ARRAY[o.policy_after, o.policy_before], NULL), o.worker, o.started_at,
                 CASE
                     WHEN EXISTS (
                         SELECT FROM pg_locks l
@@ -223,7 +223,11 @@ pub fn unfinished_operations(pg: &mut impl Statements) -> Result<Vec<OperationRo
             phase: Phase::from_column(phase)?,
             scope: scope(scope_kind, scope_id)?,
             policy: row.read::<Option<String>>(5)?.map(PolicyUuid),
-            text: row.read::<Option<String>>(6)?.map(PolicyText),
+            texts: row
+                .read::<Vec<String>>(6)?
+                .into_iter()
+                .map(PolicyText)
+                .collect(),
             worker: row.read(7)?,
             started: row.read(8)?,
             staged: row.read::<Option<String>>(10)?.map(PolicyUuid),

@@ -260,6 +260,7 @@ pub fn apply_json(report: &ApplyReport) -> Value {
             "skipped": report.skipped,
             "undecided": report.undecided,
             "left_to_recover": report.left,
+            "unknown": report.unknown,
             "expirations_cleared": report.expirations_cleared,
             "past_expirations_left_out": report.past_expiries,
             "batches": report.batches,

@@ -2,20 +2,10 @@
 
 use quay_doctor::sandbox::StopMode;
 
-use super::cut::{Bystander, age_heartbeat, killed_before};
+use super::cut::{Bystander, CREATE, age_heartbeat, killed_before};
 use super::failover::pair;
 use super::scene::{MATCHING, SMALL, Scene, policy};
 use crate::program::run_on;
-
-const CREATE: [&str; 7] = [
-    "create",
-    "--namespace",
-    "acme",
-    "--pattern",
-    "v.*",
-    "--strategy",
-    "phased",
-];
 
 /// Issue 17, case 1. The time of the last replayed transaction stands still from the promotion on: a heartbeat that is
 /// newer than it never aged.

@@ -9,6 +9,17 @@ use quay_doctor::quay::{RepositoryId, retarget_lock_key};
 use super::scene::{Running, policy};
 use crate::program;
 
+/// A creation in acme, batch by batch.
+pub const CREATE: [&str; 7] = [
+    "create",
+    "--namespace",
+    "acme",
+    "--pattern",
+    "v.*",
+    "--strategy",
+    "phased",
+];
+
 /// The longest that a state is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -96,4 +107,27 @@ pub fn age_heartbeat(url: &str, age: &str) {
              WHERE finished_at IS NULL"
         ))
         .expect("an update");
+}
+
+/// Inserts a row as a push does, without a lock; the transaction stays open.
+pub fn insert(session: &mut WriteSession, repository: &str, name: &str, immutable: bool) {
+    session
+        .run(&format!(
+            "INSERT INTO tag (name, repository_id, lifetime_start_ms, tag_kind_id, immutable)
+             SELECT '{name}', id, (extract(epoch FROM now()) * 1000)::bigint, 1, {immutable}
+             FROM repository WHERE name = '{repository}'"
+        ))
+        .expect("a push");
+}
+
+/// Quay's entry about a push that a policy made immutable.
+pub fn log_push(session: &mut WriteSession, name: &str) {
+    session
+        .run(&format!(
+            "INSERT INTO logentry3 (kind_id, account_id, datetime, metadata_json)
+             SELECT k.id, u.id, timezone('utc', now()), '{{\"tag\": \"{name}\", \"namespace\": \"acme\", \"repo\": null, \"immutable\": true}}'
+             FROM logentrykind k, \"user\" u
+             WHERE k.name = 'tag_made_immutable_by_policy' AND u.username = 'acme'"
+        ))
+        .expect("an entry");
 }

@@ -12,6 +12,7 @@ mod heartbeat;
 mod holes;
 mod kills;
 mod lost;
+mod pending;
 pub mod pushers;
 mod refusals;
 mod report;

@@ -19,6 +19,7 @@ mod policy_rows;
 mod prunable;
 mod readers;
 mod scope;
+mod snapshots;
 mod tags;
 mod taken_off;
 mod trail;
@@ -53,6 +54,7 @@ pub use scope::{
     NamespaceRow, Page, Paged, PagedTag, last_tag_id, mutable_tags, namespace_by_name,
     namespace_name, page_of_tags, pushed_since, repositories_of, repository_by_name,
 };
+pub use snapshots::older_snapshots;
 pub use tags::{
     RowLock, TAG_COLUMNS, is_wanted, lock_repository, lock_repository_limiting_waits,
     names_alive_twice, tag_row, tags_by_id, tags_named, write_tags, write_tags_and_read,

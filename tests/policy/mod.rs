@@ -20,6 +20,7 @@ mod restart;
 mod rules;
 pub mod scene;
 mod silence;
+mod snapshots;
 mod stream;
 mod together;
 mod views;

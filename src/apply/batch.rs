@@ -23,6 +23,8 @@ pub(super) struct BatchOutcome {
     pub(super) totals: FixTotals,
     /// Corrections whose row somebody else holds: to be tried again.
     pub(super) held: Vec<Planned>,
+    /// Tags that were skipped since somebody else holds them, each with its holder; the first of them.
+    pub(super) named: Vec<String>,
     /// Tags that were released without the expiry that the journal knows, because it has passed.
     pub(super) past_expiries: u64,
     /// How long it took until the locks were held and the policies known.

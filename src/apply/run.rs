@@ -18,8 +18,8 @@ use crate::journal::{
     database_identity, hold_liveness,
 };
 use crate::pg::{FaultClass, Statements, WriteSession, WriteTransaction};
-use crate::quay::{RepositoryId, RunId};
-use crate::relations::PolicySchema;
+use crate::quay::{RepositoryId, RunId, TagId};
+use crate::relations::{PolicySchema, held_tags};
 use crate::rules::Catalogue;
 
 /// Limits on everything: no statement, no wait and no idle transaction is for ever. Pages of the
@@ -51,8 +51,24 @@ pub struct Applied {
     pub run: RunId,
     /// The sums.
     pub totals: FixTotals,
+    /// Tags that were skipped since somebody else holds them, each with its holder; the first of them.
+    pub held: Vec<String>,
     /// Tags that were released without the expiry that the journal knows: it has passed.
     pub past_expiries: u64,
+}
+
+/// Tags that are named of those that somebody else holds.
+pub(super) const NAMED: usize = 100;
+
+/// Names tags that somebody else holds, each with its holder.
+pub(super) fn named(session: &mut WriteSession, tags: &[TagId]) -> Result<Vec<String>, ApplyError> {
+    let first = &tags[..tags.len().min(NAMED)];
+    let held = held_tags(session, first)?.into_iter();
+    let named = held.map(|held| {
+        let holder = held.holder.as_deref().unwrap_or("somebody unknown");
+        format!("{}, held by {holder}", held.name)
+    });
+    Ok(named.collect())
 }
 
 /// Opens a session for writing corrections, with its limits; the schema as it is.
@@ -127,6 +143,7 @@ pub fn apply(
         return Ok(Applied {
             run: run.id,
             totals: outcome.totals,
+            held: outcome.named,
             past_expiries: outcome.past_expiries,
         });
     }
@@ -170,6 +187,7 @@ pub fn apply(
     Ok(Applied {
         run: run.id,
         totals: outcome.totals,
+        held: outcome.named,
         past_expiries: outcome.past_expiries,
     })
 }

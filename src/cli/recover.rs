@@ -149,22 +149,29 @@ fn life_sign(sign: LifeSign) -> Option<&'static str> {
 }
 
 fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
-    let mut rest = false;
+    let mut exit = Exit::AllWell;
     let (mut text, mut rows) = (String::new(), Vec::new());
     for one in recovered {
         let mut past = PastExpiries::default();
+        let (mut not, mut whats): (u64, &[String]) = (0, &[]);
         let (id, became, error) = match one {
             Recovered::Finished(id) => (id, "finished", None),
             Recovered::TakenBack {
                 operation,
                 past_expiries,
+                refused,
+                refusals,
             } => {
                 past = past_expiries.clone();
+                (not, whats) = (*refused, refusals);
+                if not > 0 {
+                    exit = exit.max(Exit::SomethingToDo);
+                }
                 (operation, "taken back", None)
             }
             Recovered::Elsewhere(id) => (id, "ended by somebody else", None),
             Recovered::Left(id, error) => {
-                rest = true;
+                exit = Exit::Unknown;
                 (id, "left", Some(Failure::told(error)))
             }
         };
@@ -173,10 +180,18 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
             "became": became,
             "past_expirations_left_out": past.tags,
             "past_expirations": past.named,
+            "refused": not,
+            "refusals": whats,
             "error": error,
         }));
         let why = error.map(|error| format!(": {error}")).unwrap_or_default();
         text.push_str(&format!("operation {id}: {became}{}\n", harmless(&why)));
+        if not > 0 {
+            text.push_str(&format!("     {not} rows were not taken back\n"));
+        }
+        for what in whats {
+            text.push_str(&format!("     {}\n", harmless(what)));
+        }
         if !past.is_empty() {
             text.push_str(&format!(
                 "     {} tags had an expiry that has passed: released without it: {}\n",
@@ -192,5 +207,5 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
         Format::Json => output::json(&json!({ "recovered": rows }))?,
         Format::Human => output::text(&text)?,
     }
-    Ok(if rest { Exit::Unknown } else { Exit::AllWell })
+    Ok(exit)
 }

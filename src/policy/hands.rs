@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::outcome::PastExpiries;
 use super::settle::BEAT;
 use super::target::Target;
-use super::walk::Work;
+use super::walk::{HeldRows, Rounds, Work};
 use super::worker::{Watcher, Worker, add, open};
 use super::{PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
@@ -36,12 +36,14 @@ struct Hand<'a> {
     lead: BackendPid,
     work: Work,
     text: &'a PolicyText,
+    rounds: Rounds,
 }
 
 /// What a hand did.
 #[derive(Default)]
 struct Came {
     sums: Sums,
+    held: HeldRows,
     past_expiries: PastExpiries,
 }
 
@@ -71,11 +73,12 @@ impl Worker<'_> {
         work: Work,
         text: &PolicyText,
         from: Option<&Cursor>,
-    ) -> Result<(), PolicyError> {
+        rounds: Rounds,
+    ) -> Result<HeldRows, PolicyError> {
         let crew = Arc::clone(&self.crew);
         let hands = crew.hands();
         if hands == 0 {
-            return self.walk_each(work, text, from);
+            return self.walk_each(work, text, from, rounds);
         }
         let hand = Hand {
             settings: self.settings,
@@ -89,25 +92,32 @@ impl Worker<'_> {
             lead: backend(&mut self.session)?,
             work,
             text,
+            rounds,
         };
         let (walked, came) = together(
             &crew,
             hands,
             || hand.work(),
             |at_work| {
-                self.walk_each(work, text, from)?;
-                self.wait_for(at_work)
+                let held = self.walk_each(work, text, from, rounds)?;
+                self.wait_for(at_work)?;
+                Ok(held)
             },
         );
+        let mut held_by_hands = Vec::new();
         for each in came {
+            held_by_hands.extend(each.held);
             add(&mut self.operation.sums, &each.sums);
             self.past_expiries.append(each.past_expiries);
         }
         match walked {
-            Ok(()) => Ok(()),
+            Ok(mut held) => {
+                held.extend(held_by_hands);
+                Ok(held)
+            }
             Err(Failed::Hand(error)) if error.is_connection() => {
                 tracing::warn!(%error, "a second session was lost; the work goes on without");
-                self.go_on_alone(work, text)
+                self.go_on_alone(work, text, rounds)
             }
             Err(failed) => Err(failed.into_error()),
         }
@@ -115,7 +125,12 @@ impl Worker<'_> {
 
     /// After a hand has lost its connection: what it had under way is waited for, and its repositories
     /// are the lead's.
-    fn go_on_alone(&mut self, work: Work, text: &PolicyText) -> Result<(), PolicyError> {
+    fn go_on_alone(
+        &mut self,
+        work: Work,
+        text: &PolicyText,
+        rounds: Rounds,
+    ) -> Result<HeldRows, PolicyError> {
         let id = self.operation.id;
         if !end_hands(&mut self.session, id)? {
             return Err(PolicyError::LivenessLost(id));
@@ -126,7 +141,7 @@ impl Worker<'_> {
         }
         self.go_on_from(row);
         self.jobs = Jobs::exactly(1);
-        self.walk(work, text)
+        self.walk(work, text, rounds)
     }
 
     /// Waits until its hands have ended, and says meanwhile that the worker lives.
@@ -179,9 +194,10 @@ impl Hand<'_> {
         );
         worker.part = Part::HandOf(self.lead);
         worker.crew = Arc::clone(self.crew);
-        worker.walk_each(self.work, self.text, None)?;
+        let held = worker.walk_each(self.work, self.text, None, self.rounds)?;
         Ok(Came {
             sums: worker.operation.sums,
+            held,
             past_expiries: worker.past_expiries,
         })
     }

@@ -12,7 +12,10 @@ use crate::evaluate::{Decision, PolicyBook};
 use crate::journal::{Cursor, Part};
 use crate::pg::FaultClass;
 use crate::quay::{Immutability, PolicyText, RepositoryId, TagId, UnixMillis};
-use crate::relations::{Page, PagedTag, mutable_tags, page_of_tags, repositories_of, server_clock};
+use crate::relations::{
+    Page, PagedTag, held_tags, mutable_tags, page_of_tags, repositories_of, server_clock,
+};
+use crate::report::harmless;
 
 /// Rows that are read, and matched by name, before any lock is taken.
 const PAGE: u32 = 5_000;
@@ -24,8 +27,31 @@ const FEW: u32 = 20_000;
 const FEWEST: usize = 1;
 const MOST: usize = 5_000;
 const FIRST: usize = 200;
-/// Attempts at a batch that others are in the way of, and rounds over rows that others hold.
+/// Attempts at a batch that others are in the way of.
 const ATTEMPTS: u32 = 8;
+/// Rows that others hold and that are named.
+const NAMED: usize = 10;
+
+/// How long a walk comes back for rows that others hold, in rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rounds {
+    /// A later walk finds them again: only those are waited for that a push holds for a moment.
+    Few,
+    /// There is no later walk.
+    All,
+}
+
+impl Rounds {
+    fn number(self) -> u32 {
+        match self {
+            Self::Few => 3,
+            Self::All => 8,
+        }
+    }
+}
+
+/// Rows that somebody else holds.
+pub(super) type HeldRows = Vec<(RepositoryId, TagId)>;
 
 /// What a batch does with its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +105,13 @@ impl Stretch {
 
 impl Worker<'_> {
     /// Walks the scope from where the operation is, and does its work on every live tag that the
-    /// text makes immutable.
-    pub(super) fn walk(&mut self, work: Work, text: &PolicyText) -> Result<(), PolicyError> {
+    /// text makes immutable; the rows that it left, since somebody else holds them.
+    pub(super) fn walk(
+        &mut self,
+        work: Work,
+        text: &PolicyText,
+        rounds: Rounds,
+    ) -> Result<HeldRows, PolicyError> {
         let work = match work {
             Work::Mark if self.again || self.operation.sums.changed > 0 => Work::MarkAgain,
             work => work,
@@ -92,7 +123,30 @@ impl Worker<'_> {
         };
         let repositories = repositories_of(&mut self.session, self.operation.scope)?;
         self.crew = Arc::new(Crew::new(repositories.into_iter().filter(left), self.jobs));
-        self.share_out(work, text, from.as_ref())
+        self.share_out(work, text, from.as_ref(), rounds)
+    }
+
+    /// An error where rows are left that somebody else holds, each named with its holder.
+    pub(super) fn nothing_is_held(&mut self, held: &HeldRows) -> Result<(), PolicyError> {
+        if held.is_empty() {
+            return Ok(());
+        }
+        let first: Vec<TagId> = held.iter().take(NAMED).map(|(_, tag)| *tag).collect();
+        let named = held_tags(&mut self.session, &first)?;
+        let mut examples: Vec<String> = named
+            .into_iter()
+            .map(|held| {
+                let holder = held.holder.as_deref().unwrap_or("somebody unknown");
+                harmless(&format!("{} by {holder}", held.name))
+            })
+            .collect();
+        if held.len() > first.len() {
+            examples.push(format!("and {} more", held.len() - first.len()));
+        }
+        Err(PolicyError::Held {
+            rows: held.len() as u64,
+            examples,
+        })
     }
 
     /// Walks repositories as they are shared out, to the last row that somebody else holds.
@@ -101,7 +155,8 @@ impl Worker<'_> {
         work: Work,
         text: &PolicyText,
         from: Option<&Cursor>,
-    ) -> Result<(), PolicyError> {
+        rounds: Rounds,
+    ) -> Result<HeldRows, PolicyError> {
         let book = self.book(text);
         let mut rows = FIRST;
         let mut held = Vec::new();
@@ -111,7 +166,7 @@ impl Worker<'_> {
                 .map(|cursor| (cursor.name.clone(), cursor.tag));
             self.walk_repository(work, &book, repository, start, &mut rows, &mut held)?;
         }
-        self.go_back_for(work, held)
+        self.go_back_for(work, held, rounds)
     }
 
     fn next(&self) -> Option<RepositoryId> {
@@ -143,7 +198,7 @@ impl Worker<'_> {
         repository: RepositoryId,
         start: Option<(String, TagId)>,
         rows: &mut usize,
-        held: &mut Vec<(RepositoryId, TagId)>,
+        held: &mut HeldRows,
     ) -> Result<(), PolicyError> {
         let mut after = start;
         if work == Work::Sweep
@@ -252,7 +307,7 @@ impl Worker<'_> {
         repository: RepositoryId,
         stretch: &mut Stretch,
         rows: &mut usize,
-        held: &mut Vec<(RepositoryId, TagId)>,
+        held: &mut HeldRows,
     ) -> Result<(), PolicyError> {
         let (mut next, mut attempts) = (0, 0);
         stretch.tags.sort_unstable();
@@ -298,6 +353,13 @@ impl Worker<'_> {
                     attempts += 1;
                     sleep(back_off(attempts));
                 }
+                // Somebody does not let go of the repository: its rows are as good as held.
+                Err(error) if error.passes() => {
+                    tracing::warn!(%repository, %error, "rows are left for later");
+                    let rest = stretch.tags[next..].iter();
+                    held.extend(rest.map(|id| (repository, *id)));
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -310,21 +372,17 @@ impl Worker<'_> {
         fitting.min(rows + rows / 2 + 1).clamp(FEWEST, MOST)
     }
 
-    /// Rows that somebody else held are tried again before the phase ends, with nothing locked
-    /// while we wait.
+    /// Rows that somebody else held are tried again before the walk ends, with nothing locked
+    /// while we wait; those that are held still.
     fn go_back_for(
         &mut self,
         work: Work,
-        mut held: Vec<(RepositoryId, TagId)>,
-    ) -> Result<(), PolicyError> {
+        mut held: HeldRows,
+        rounds: Rounds,
+    ) -> Result<HeldRows, PolicyError> {
         let mut round = 0;
-        while !held.is_empty() {
+        while !held.is_empty() && round < rounds.number() {
             round += 1;
-            if round > ATTEMPTS {
-                return Err(PolicyError::Held {
-                    rows: held.len() as u64,
-                });
-            }
             sleep(back_off(round));
             if self.ends() {
                 return Err(PolicyError::Interrupted);
@@ -335,7 +393,8 @@ impl Worker<'_> {
                 let Some((repository, _)) = of_repository.first() else {
                     continue;
                 };
-                for few in of_repository.chunks(FIRST) {
+                let mut chunks = of_repository.chunks(FIRST);
+                while let Some(few) = chunks.next() {
                     let tags: Vec<TagId> = few.iter().map(|(_, id)| *id).collect();
                     let batch = Batch {
                         repository: *repository,
@@ -347,14 +406,17 @@ impl Worker<'_> {
                             still.extend(dealt.held.into_iter().map(|id| (*repository, id)));
                             still.extend(&few[dealt.rows..]);
                         }
-                        Err(error) if error.passes() => still.extend_from_slice(few),
+                        Err(error) if error.passes() => {
+                            still.extend_from_slice(few);
+                            still.extend(chunks.by_ref().flatten());
+                        }
                         Err(error) => return Err(error),
                     }
                 }
             }
             held = still;
         }
-        Ok(())
+        Ok(held)
     }
 
     fn batch(&mut self, work: Work, batch: &Batch<'_>) -> Result<Dealt, PolicyError> {

@@ -201,6 +201,10 @@ impl<'a> Worker<'a> {
             {
                 Err(self.left(error))
             }
+            // Somebody else's lock: what was done so far is not taken back for it.
+            error if error.passes() && self.options.on_fault != OnFault::RollBack => {
+                Err(self.left(error))
+            }
             error if before_activation && self.options.on_fault != OnFault::Stop => {
                 self.turn_back(error)
             }

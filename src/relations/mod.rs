@@ -10,6 +10,7 @@ mod census;
 mod clock;
 mod evidence;
 mod few;
+mod holders;
 mod labels;
 mod left;
 mod load;
@@ -37,6 +38,7 @@ pub use few::{
     Repositories, largest_repository_of_tags, prefer_indexes, ranges_of_few_immutable_tags,
     tags_of_repositories,
 };
+pub use holders::{HeldTag, held_tags};
 pub use left::left_mutable;
 pub use load::{Load, load};
 pub use marking::{Marks, mark_at_once, mark_plain};

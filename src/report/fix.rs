@@ -91,6 +91,8 @@ pub struct ApplyReport {
     pub applied: u64,
     /// Corrections whose precondition no longer held.
     pub skipped: u64,
+    /// Those of them that somebody else holds, each with its holder; the first of them.
+    pub held: Vec<String>,
     /// Expiry dates that were cleared.
     pub expirations_cleared: u64,
     /// Write transactions.
@@ -146,6 +148,7 @@ impl ApplyReport {
     pub fn add(&mut self, further: Self) {
         self.applied += further.applied;
         self.skipped += further.skipped;
+        self.held.extend(further.held);
         self.expirations_cleared += further.expirations_cleared;
         self.batches += further.batches;
         self.longest_batch_ms = self.longest_batch_ms.max(further.longest_batch_ms);

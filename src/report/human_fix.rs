@@ -302,6 +302,9 @@ pub fn apply_for_people(report: &ApplyReport) -> String {
             out,
             "What was skipped had changed since the plan, or was held by somebody else."
         );
+        for held in &report.held {
+            line!(out, "     {}", harmless(held));
+        }
     }
     if report.undecided > 0 {
         line!(

@@ -258,6 +258,7 @@ pub fn apply_json(report: &ApplyReport) -> Value {
             "run": report.run,
             "applied": report.applied,
             "skipped": report.skipped,
+            "held": report.held,
             "undecided": report.undecided,
             "left_to_recover": report.left,
             "unknown": report.unknown,

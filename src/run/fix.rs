@@ -182,6 +182,7 @@ pub fn apply_fix(
         run: applied.run,
         applied: applied.totals.applied,
         skipped: applied.totals.skipped,
+        held: applied.held,
         expirations_cleared: applied.totals.expirations_cleared,
         batches: applied.totals.batches,
         longest_batch_ms: applied.totals.longest_batch_ms,

@@ -23,6 +23,10 @@ pub enum Recovered {
         operation: OperationId,
         /// Tags whose expiry has passed meanwhile and was not written back.
         past_expiries: PastExpiries,
+        /// Rows of a fix run that were not taken back.
+        refused: u64,
+        /// The first of them: what, and why.
+        refusals: Vec<String>,
     },
     /// It was finished or taken back by somebody else meanwhile.
     Elsewhere(OperationId),
@@ -122,6 +126,8 @@ fn recover_policy(
         | Err(PolicyError::RolledBack { past_expiries, .. }) => Ok(Recovered::TakenBack {
             operation: id,
             past_expiries,
+            refused: 0,
+            refusals: Vec::new(),
         }),
         Err(error) => Err(error.into()),
     }
@@ -152,5 +158,11 @@ fn recover_fix(
     Ok(Recovered::TakenBack {
         operation: id,
         past_expiries: PastExpiries::of_number(undone.past_expiries),
+        refused: undone.refused,
+        refusals: undone
+            .refusals
+            .into_iter()
+            .map(|refusal| format!("{}: {}", refusal.what, refusal.why))
+            .collect(),
     })
 }

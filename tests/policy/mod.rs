@@ -9,6 +9,7 @@ pub mod failover;
 mod faults;
 mod hands;
 mod heartbeat;
+mod held;
 mod holes;
 mod kills;
 mod lost;

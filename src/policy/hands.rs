@@ -7,10 +7,9 @@
 
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::outcome::PastExpiries;
-use super::settle::BEAT;
 use super::target::Target;
 use super::walk::{HeldRows, Rounds, Work};
 use super::worker::{Watcher, Worker, add, open};
@@ -73,12 +72,11 @@ impl Worker<'_> {
         work: Work,
         text: &PolicyText,
         from: Option<&Cursor>,
-        rounds: Rounds,
     ) -> Result<HeldRows, PolicyError> {
         let crew = Arc::clone(&self.crew);
         let hands = crew.hands();
         if hands == 0 {
-            return self.walk_each(work, text, from, rounds);
+            return self.walk_each(work, text, from);
         }
         let hand = Hand {
             settings: self.settings,
@@ -92,14 +90,14 @@ impl Worker<'_> {
             lead: backend(&mut self.session)?,
             work,
             text,
-            rounds,
+            rounds: self.rounds,
         };
         let (walked, came) = together(
             &crew,
             hands,
             || hand.work(),
             |at_work| {
-                let held = self.walk_each(work, text, from, rounds)?;
+                let held = self.walk_each(work, text, from)?;
                 self.wait_for(at_work)?;
                 Ok(held)
             },
@@ -117,7 +115,7 @@ impl Worker<'_> {
             }
             Err(Failed::Hand(error)) if error.is_connection() => {
                 tracing::warn!(%error, "a second session was lost; the work goes on without");
-                self.go_on_alone(work, text, rounds)
+                self.go_on_alone(work, text)
             }
             Err(failed) => Err(failed.into_error()),
         }
@@ -125,12 +123,7 @@ impl Worker<'_> {
 
     /// After a hand has lost its connection: what it had under way is waited for, and its repositories
     /// are the lead's.
-    fn go_on_alone(
-        &mut self,
-        work: Work,
-        text: &PolicyText,
-        rounds: Rounds,
-    ) -> Result<HeldRows, PolicyError> {
+    fn go_on_alone(&mut self, work: Work, text: &PolicyText) -> Result<HeldRows, PolicyError> {
         let id = self.operation.id;
         if !end_hands(&mut self.session, id)? {
             return Err(PolicyError::LivenessLost(id));
@@ -141,20 +134,16 @@ impl Worker<'_> {
         }
         self.go_on_from(row);
         self.jobs = Jobs::exactly(1);
-        self.walk(work, text, rounds)
+        self.walk(work, text, self.rounds)
     }
 
     /// Waits until its hands have ended, and says meanwhile that the worker lives.
     fn wait_for(&mut self, at_work: AtWork<'_>) -> Result<(), PolicyError> {
-        let mut beaten = Instant::now();
         while at_work() {
             if self.wants_end() {
                 return Err(PolicyError::Interrupted);
             }
-            if beaten.elapsed() > BEAT {
-                self.beat()?;
-                beaten = Instant::now();
-            }
+            self.beat_if_due()?;
             self.tell();
             sleep(POLL);
         }
@@ -194,7 +183,8 @@ impl Hand<'_> {
         );
         worker.part = Part::HandOf(self.lead);
         worker.crew = Arc::clone(self.crew);
-        let held = worker.walk_each(self.work, self.text, None, self.rounds)?;
+        worker.rounds = self.rounds;
+        let held = worker.walk_each(self.work, self.text, None)?;
         Ok(Came {
             sums: worker.operation.sums,
             held,

@@ -101,6 +101,7 @@ impl Worker<'_> {
             page.sort_by_key(|(entry, change)| (change.repository, -*entry));
             for of_repository in page.chunk_by(|a, b| a.1.repository == b.1.repository) {
                 for batch in of_repository.chunks(BATCH) {
+                    self.beat_if_due()?;
                     let (some, others) = self.undo_patiently(batch)?;
                     restored += some;
                     held.extend(others);
@@ -117,6 +118,7 @@ impl Worker<'_> {
                 Err(error) if error.passes() && attempts < ATTEMPTS => {
                     attempts += 1;
                     sleep(back_off(attempts));
+                    self.beat_if_due()?;
                 }
                 ended => return ended,
             }
@@ -261,6 +263,7 @@ impl Worker<'_> {
                         if round > 0 {
                             sleep(back_off(round));
                         }
+                        self.beat_if_due()?;
                         let by = (enforced, &by_policy);
                         let (named, still) = self.pushed_batch(repository, &rest, &text, by)?;
                         waiting.extend(named);

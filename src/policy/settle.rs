@@ -11,8 +11,6 @@ use crate::relations::{PolicyReader, described, older_snapshots, policy_readers}
 
 /// How often pg_locks is looked at.
 const POLL: Duration = Duration::from_millis(50);
-/// How often the worker says that it lives.
-pub(super) const BEAT: Duration = Duration::from_secs(5);
 
 impl Worker<'_> {
     /// Waits until every transaction has ended that may push by the policies as they were before our last commit: it
@@ -23,7 +21,6 @@ impl Worker<'_> {
         let mut seen = may_decide(&mut self.session, &commit)?;
         let mut open = seen.clone();
         let begun = Instant::now();
-        let mut beaten = Instant::now();
         while !open.is_empty() {
             if begun.elapsed() > self.options.settle_timeout {
                 let pids: Vec<i32> = open.iter().filter_map(|reader| reader.pid).collect();
@@ -43,10 +40,7 @@ impl Worker<'_> {
                 return Err(PolicyError::Interrupted);
             }
             sleep(POLL);
-            if beaten.elapsed() > BEAT {
-                self.beat()?;
-                beaten = Instant::now();
-            }
+            self.beat_if_due()?;
             let now = may_decide(&mut self.session, &commit)?;
             open = still_open(&open, &seen, &now);
             seen = now;

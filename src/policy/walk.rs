@@ -5,7 +5,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::PolicyError;
-use super::settle::BEAT;
 use super::worker::{Worker, back_off};
 use crate::crew::Crew;
 use crate::evaluate::{Decision, PolicyBook};
@@ -27,8 +26,6 @@ const FEW: u32 = 20_000;
 const FEWEST: usize = 1;
 const MOST: usize = 5_000;
 const FIRST: usize = 200;
-/// Attempts at a batch that others are in the way of.
-const ATTEMPTS: u32 = 8;
 /// Rows that others hold and that are named.
 const NAMED: usize = 10;
 
@@ -46,6 +43,14 @@ impl Rounds {
         match self {
             Self::Few => 3,
             Self::All => 8,
+        }
+    }
+
+    /// Attempts at a batch that others are in the way of, before its rows are as good as held.
+    fn attempts(self) -> u32 {
+        match self {
+            Self::Few => 2,
+            Self::All => 4,
         }
     }
 }
@@ -116,6 +121,7 @@ impl Worker<'_> {
             Work::Mark if self.again || self.operation.sums.changed > 0 => Work::MarkAgain,
             work => work,
         };
+        self.rounds = rounds;
         let from = self.operation.cursor.clone();
         let left = |repository: &RepositoryId| {
             from.as_ref()
@@ -123,7 +129,7 @@ impl Worker<'_> {
         };
         let repositories = repositories_of(&mut self.session, self.operation.scope)?;
         self.crew = Arc::new(Crew::new(repositories.into_iter().filter(left), self.jobs));
-        self.share_out(work, text, from.as_ref(), rounds)
+        self.share_out(work, text, from.as_ref())
     }
 
     /// An error where rows are left that somebody else holds, each named with its holder.
@@ -155,18 +161,21 @@ impl Worker<'_> {
         work: Work,
         text: &PolicyText,
         from: Option<&Cursor>,
-        rounds: Rounds,
     ) -> Result<HeldRows, PolicyError> {
         let book = self.book(text);
         let mut rows = FIRST;
         let mut held = Vec::new();
         while let Some(repository) = self.next() {
+            self.beat_if_due()?;
+            if self.ends() {
+                return Err(PolicyError::Interrupted);
+            }
             let start = from
                 .filter(|cursor| cursor.repository == repository)
                 .map(|cursor| (cursor.name.clone(), cursor.tag));
             self.walk_repository(work, &book, repository, start, &mut rows, &mut held)?;
         }
-        self.go_back_for(work, held, rounds)
+        self.go_back_for(work, held)
     }
 
     fn next(&self) -> Option<RepositoryId> {
@@ -209,13 +218,8 @@ impl Worker<'_> {
             return self.in_batches(work, repository, &mut stretch, rows, held);
         }
         let mut stretch = Stretch::default();
-        let mut beaten = Instant::now();
         loop {
-            // Where few names match, much is read before a batch says that the worker lives.
-            if beaten.elapsed() > BEAT {
-                self.beat()?;
-                beaten = Instant::now();
-            }
+            self.beat_if_due()?;
             let now = UnixMillis(server_clock(&mut self.session)?.timestamp_millis());
             let page = page_of_tags(
                 &mut self.session,
@@ -240,7 +244,6 @@ impl Worker<'_> {
             if after.is_none() || stretch.tags.len() >= STRETCH {
                 let mut gathered = std::mem::take(&mut stretch);
                 self.in_batches(work, repository, &mut gathered, rows, held)?;
-                beaten = Instant::now();
             }
             if after.is_none() {
                 return Ok(());
@@ -319,6 +322,7 @@ impl Worker<'_> {
                 return Err(PolicyError::Interrupted);
             }
             self.wait_for_calm()?;
+            self.beat_if_due()?;
             let end = stretch.tags.len().min(next + *rows);
             let batch = &stretch.tags[next..end];
             // Names before the end of the stretch are done when all of it is.
@@ -349,7 +353,7 @@ impl Worker<'_> {
                 {
                     *rows = (batch.len() / 2).max(FEWEST);
                 }
-                Err(error) if error.passes() && attempts < ATTEMPTS => {
+                Err(error) if error.passes() && attempts < self.rounds.attempts() => {
                     attempts += 1;
                     sleep(back_off(attempts));
                 }
@@ -374,14 +378,9 @@ impl Worker<'_> {
 
     /// Rows that somebody else held are tried again before the walk ends, with nothing locked
     /// while we wait; those that are held still.
-    fn go_back_for(
-        &mut self,
-        work: Work,
-        mut held: HeldRows,
-        rounds: Rounds,
-    ) -> Result<HeldRows, PolicyError> {
+    fn go_back_for(&mut self, work: Work, mut held: HeldRows) -> Result<HeldRows, PolicyError> {
         let mut round = 0;
-        while !held.is_empty() && round < rounds.number() {
+        while !held.is_empty() && round < self.rounds.number() {
             round += 1;
             sleep(back_off(round));
             if self.ends() {
@@ -395,6 +394,7 @@ impl Worker<'_> {
                 };
                 let mut chunks = of_repository.chunks(FIRST);
                 while let Some(few) = chunks.next() {
+                    self.beat_if_due()?;
                     let tags: Vec<TagId> = few.iter().map(|(_, id)| *id).collect();
                     let batch = Batch {
                         repository: *repository,

@@ -9,6 +9,7 @@ use super::courtesy::Courtesy;
 use super::mark::Way;
 use super::outcome::{Ended, Outcome, PastExpiries};
 use super::target::{Target, ready};
+use super::walk::Rounds;
 use super::{OnFault, PolicyError, PolicyOptions};
 use crate::config::{AnswerLimit, ConnectionSettings};
 use crate::crew::{Crew, Jobs};
@@ -34,6 +35,9 @@ const SESSION: &str = "SET lock_timeout = '2s'; \
      SELECT set_config('statement_timeout', '30s', false) FROM pg_settings \
      WHERE name = 'statement_timeout' AND setting::bigint NOT BETWEEN 1 AND 30000";
 
+/// How often a worker says that it lives.
+const BEAT: Duration = Duration::from_secs(5);
+
 /// Whoever watches an operation.
 pub trait Watcher {
     /// So many tags are to be changed, as an estimate.
@@ -53,6 +57,10 @@ pub(super) struct Worker<'a> {
     pub(super) options: &'a PolicyOptions,
     pub(super) watcher: &'a mut dyn Watcher,
     pub(super) past_expiries: PastExpiries,
+    /// How long it comes back for rows that others hold.
+    pub(super) rounds: Rounds,
+    /// When it last said that it lives.
+    beaten: Instant,
     /// When the database's load was last looked at.
     pub(super) looked: Option<Instant>,
     pub(super) courtesy: Courtesy,
@@ -101,6 +109,8 @@ impl<'a> Worker<'a> {
             options,
             watcher,
             past_expiries: PastExpiries::default(),
+            rounds: Rounds::Few,
+            beaten: Instant::now(),
             looked: None,
             courtesy: Courtesy::default(),
             way: Way::AtOnce,
@@ -309,11 +319,16 @@ impl<'a> Worker<'a> {
         self.cause.is_none() && self.watcher.interrupted()
     }
 
-    /// Says that the worker lives, while it waits.
-    pub(super) fn beat(&mut self) -> Result<(), PolicyError> {
+    /// Says that the worker lives, where that is due. Every loop of a phase calls it in every round, whether it works,
+    /// reads or waits: batches say so themselves, and there may be none for long.
+    pub(super) fn beat_if_due(&mut self) -> Result<(), PolicyError> {
+        if self.beaten.elapsed() < BEAT {
+            return Ok(());
+        }
         let mut tx = self.session.begin()?;
         heartbeat(&mut tx, &self.operation)?;
         tx.commit()?;
+        self.beaten = Instant::now();
         Ok(())
     }
 

@@ -53,7 +53,7 @@ pub use prunable::{
 };
 pub use readers::{PolicyReader, described, policy_readers};
 pub use scope::{
-    NamespaceRow, Page, Paged, PagedTag, last_tag_id, mutable_tags, namespace_by_name,
+    NamespaceRow, Page, Paged, PagedTag, is_small, last_tag_id, mutable_tags, namespace_by_name,
     namespace_name, page_of_tags, pushed_since, repositories_of, repository_by_name,
 };
 pub use snapshots::older_snapshots;

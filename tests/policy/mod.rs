@@ -1,6 +1,7 @@
 //! Policy operations: what they do, what they refuse, and what no fault makes of them.
 
 mod basics;
+mod beats;
 mod clocks;
 mod courtesy;
 pub mod cut;
@@ -22,6 +23,7 @@ mod rules;
 pub mod scene;
 mod silence;
 mod snapshots;
+mod strategy;
 mod stream;
 mod together;
 mod views;

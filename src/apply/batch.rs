@@ -27,6 +27,8 @@ pub(super) struct BatchOutcome {
     pub(super) held: Vec<Planned>,
     /// Tags that could not be changed as asked.
     pub(super) exceptions: Exceptions,
+    /// Tags that were skipped since somebody else holds them, each with its holder; the first of them.
+    pub(super) named: Vec<String>,
     /// How long it took until the locks were held and the policies known.
     pub(super) entering: Duration,
 }

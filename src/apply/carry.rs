@@ -8,16 +8,17 @@ use std::time::Duration;
 use super::batch::{BatchOutcome, carry_out};
 use super::pace::{Pace, Took};
 use super::run::{
-    ATTEMPTS, Site, add, go_on, open_for_hand, passes, read_ahead, repository, too_much_at_once,
+    ATTEMPTS, NAMED, Site, add, go_on, named, open_for_hand, passes, read_ahead, repository,
+    too_much_at_once,
 };
 use super::{ApplyError, policies};
 use crate::config::ConnectionSettings;
-use crate::correction::Planned;
+use crate::correction::{Planned, TagTarget};
 use crate::crew::{AtWork, Crew, Failed, together};
 use crate::ground::Memory;
 use crate::journal::{Part, backend};
 use crate::pg::WriteSession;
-use crate::quay::RepositoryId;
+use crate::quay::{RepositoryId, TagId};
 use crate::retry::back_off;
 
 /// How often a lead that is done looks whether its hands are.
@@ -83,6 +84,8 @@ pub(super) fn carry_all_out(
     for more in by_hands {
         add(&mut sum.totals, &more.totals);
         sum.exceptions.append(more.exceptions);
+        let room = NAMED.saturating_sub(sum.named.len());
+        sum.named.extend(more.named.into_iter().take(room));
     }
     done += crew.by_hands();
     for planned in others.into_iter().flatten() {
@@ -170,8 +173,7 @@ impl<'a, 'p> Share<'a, 'p> {
             go_on(reached(self.done))?;
             rounds += 1;
             if rounds > ATTEMPTS {
-                // Still in somebody else's hands; the next run finds them again.
-                self.sum.totals.skipped += held.len() as u64;
+                self.skip_held(&held)?;
                 break;
             }
             if !held.is_empty() {
@@ -179,6 +181,16 @@ impl<'a, 'p> Share<'a, 'p> {
             }
             rest = Cow::Owned(held);
         }
+        Ok(())
+    }
+
+    /// Somebody does not let go of these rows: they are skipped and named, and the next run finds them again.
+    fn skip_held(&mut self, held: &[Planned]) -> Result<(), ApplyError> {
+        self.sum.totals.skipped += held.len() as u64;
+        let room = NAMED.saturating_sub(self.sum.named.len());
+        let tags = held.iter().filter_map(|planned| planned.correction.tag());
+        let first: Vec<TagId> = tags.map(TagTarget::id).take(room).collect();
+        self.sum.named.extend(named(self.session, &first)?);
         Ok(())
     }
 
@@ -223,6 +235,12 @@ impl<'a, 'p> Share<'a, 'p> {
                 Err(error) if passes(&error) && attempts < ATTEMPTS => {
                     attempts += 1;
                     sleep(back_off(attempts));
+                }
+                // Somebody does not let go of the repository.
+                Err(error) if passes(&error) => {
+                    tracing::warn!(%repository, %error, "corrections are skipped");
+                    self.skip_held(&planned[next..])?;
+                    return Ok(held);
                 }
                 Err(error) => return Err(error),
             }

@@ -17,8 +17,8 @@ use crate::journal::{
     database_identity, hold_liveness,
 };
 use crate::pg::{FaultClass, Statements, WriteSession, WriteTransaction};
-use crate::quay::{RepositoryId, RunId};
-use crate::relations::PolicySchema;
+use crate::quay::{RepositoryId, RunId, TagId};
+use crate::relations::{PolicySchema, held_tags};
 use crate::report::Exceptions;
 use crate::rules::Catalogue;
 
@@ -53,6 +53,22 @@ pub struct Applied {
     pub totals: FixTotals,
     /// Tags that could not be changed as asked.
     pub exceptions: Exceptions,
+    /// Tags that were skipped since somebody else holds them, each with its holder; the first of them.
+    pub held: Vec<String>,
+}
+
+/// Tags that are named of those that somebody else holds.
+pub(super) const NAMED: usize = 100;
+
+/// Names tags that somebody else holds, each with its holder.
+pub(super) fn named(session: &mut WriteSession, tags: &[TagId]) -> Result<Vec<String>, ApplyError> {
+    let first = &tags[..tags.len().min(NAMED)];
+    let held = held_tags(session, first)?.into_iter();
+    let named = held.map(|held| {
+        let holder = held.holder.as_deref().unwrap_or("somebody unknown");
+        format!("{}, held by {holder}", held.name)
+    });
+    Ok(named.collect())
 }
 
 /// Opens a session for writing corrections, with its limits; the schema as it is.
@@ -128,6 +144,7 @@ pub fn apply(
             run: run.id,
             totals: outcome.totals,
             exceptions: outcome.exceptions,
+            held: outcome.named,
         });
     }
     let run = begin(&mut session, options)?;
@@ -171,6 +188,7 @@ pub fn apply(
         run: run.id,
         totals: outcome.totals,
         exceptions: outcome.exceptions,
+        held: outcome.named,
     })
 }
 

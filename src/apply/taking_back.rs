@@ -1,6 +1,6 @@
 //! What a run changed, taken back row by row, where a row is still as the run left it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::carry::wait_for;
 use super::guard::Guard;
 use super::pace::{Pace, Took};
 use super::restore::restore;
-use super::run::{go_on, open_for_hand, passes, read_ahead, too_much_at_once};
+use super::run::{NAMED, go_on, named, open_for_hand, passes, read_ahead, too_much_at_once};
 use super::undo::{TakenBack, Undone};
 use super::{ApplyError, ApplyOptions, PastExpiry};
 use crate::actions::{Held, taken_back};
@@ -132,8 +132,8 @@ type Entry = (i64, TagChange);
 
 /// What became of an attempt at a batch.
 enum Tried {
-    /// A row of it is in somebody else's hands; nothing of it was done.
-    Held,
+    /// Somebody else holds these rows of it; nothing of it was done.
+    Held(HashSet<TagId>),
     /// It was taken back, after so long until its locks were held and its policies known.
     Done { entering: Duration },
 }
@@ -194,18 +194,21 @@ impl<'a> Share<'a> {
             let batch = &entries[next..entries.len().min(next + self.pace.rows())];
             let begun = Instant::now();
             match self.batch(id, batch) {
-                Ok(Tried::Held) if attempts < ATTEMPTS => {
+                Ok(Tried::Held(_)) if attempts < ATTEMPTS => {
                     attempts += 1;
                     std::thread::sleep(back_off(attempts));
                 }
-                Ok(tried) => {
-                    match tried {
-                        Tried::Held => self.refuse_held(batch),
-                        Tried::Done { entering } => {
-                            let whole = begun.elapsed();
-                            self.pace.learn(batch.len(), Took { entering, whole });
-                        }
-                    }
+                Ok(Tried::Held(held)) => {
+                    self.refuse_held(batch, &held)?;
+                    let free = batch.iter().filter(|(_, of)| !held.contains(&of.tag));
+                    let free: Vec<Entry> = free.copied().collect();
+                    next += batch.len();
+                    attempts = 0;
+                    self.repository(id, &free, reached)?;
+                }
+                Ok(Tried::Done { entering }) => {
+                    let whole = begun.elapsed();
+                    self.pace.learn(batch.len(), Took { entering, whole });
                     next += batch.len();
                     attempts = 0;
                     go_on(reached(self.outcome.undone + self.outcome.refused))?;
@@ -251,8 +254,9 @@ impl<'a> Share<'a> {
         let entering = begun.elapsed();
         let ids: Vec<TagId> = entries.iter().map(|(_, change)| change.tag).collect();
         let locked = tags_by_id(&mut tx, &ids, RowLock::SkipLocked)?;
-        if !held(&mut tx, &ids, &locked)?.is_empty() {
-            return Ok(Tried::Held);
+        let held = held(&mut tx, &ids, &locked)?;
+        if !held.is_empty() {
+            return Ok(Tried::Held(held));
         }
         let accounts = guard.accounts(&mut tx, &locked, &mut self.memory)?;
         let rows: HashMap<TagId, TagRow> = locked.into_iter().map(|row| (row.id, row)).collect();
@@ -313,11 +317,20 @@ impl<'a> Share<'a> {
         Ok(Tried::Done { entering })
     }
 
-    fn refuse_held(&mut self, batch: &[Entry]) {
-        for (_, change) in batch {
-            self.outcome
-                .refuse(format!("tag {}", change.tag), "another session holds it");
+    /// Refuses the entries whose rows somebody does not let go of.
+    fn refuse_held(&mut self, batch: &[Entry], held: &HashSet<TagId>) -> Result<(), ApplyError> {
+        let mut tags: Vec<TagId> = held.iter().copied().collect();
+        tags.sort_unstable();
+        for named in named(self.session, &tags)? {
+            self.outcome.refuse(named, "it can be taken back later");
         }
+        let of_held = |(_, of): &&Entry| held.contains(&of.tag);
+        let entries = batch.iter().filter(of_held).count();
+        for _ in tags.len().min(NAMED)..entries {
+            self.outcome
+                .refuse("another of them".to_owned(), "somebody else holds it");
+        }
+        Ok(())
     }
 }
 

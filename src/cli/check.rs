@@ -62,10 +62,6 @@ pub struct ScanArgs {
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 
-    /// Let tags pass under a policy so young that Quay may still be applying it
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    allow_settling: Option<bool>,
-
     /// Known violations that do not fail the run: a report of `check --format json`
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -113,6 +109,10 @@ pub struct Choice {
     /// A policy of which it is accepted that it cannot be decided; may be given several times
     #[arg(long, value_name = "UUID")]
     accept_undecided: Vec<String>,
+
+    /// Let pass what Quay, under a young policy, or an operation that has not ended may still be at work on
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allow_settling: Option<bool>,
 }
 
 impl Choice {
@@ -138,6 +138,16 @@ impl Choice {
         request.accepted = accepted.into_iter().flatten().map(PolicyUuid).collect();
         Ok(request)
     }
+
+    /// What counts that Quay or an operation may be at work on.
+    pub fn settling(&self, layers: &Layers) -> Result<Settling, Failure> {
+        let allowed = layers.value(&key::ALLOW_SETTLING, self.allow_settling)?;
+        Ok(if allowed {
+            Settling::Allowed
+        } else {
+            Settling::NotKnown
+        })
+    }
 }
 
 impl ScanArgs {
@@ -146,14 +156,9 @@ impl ScanArgs {
         Ok(severity(layers.value(&key::FAIL_ON, self.fail_on)?))
     }
 
-    /// What tags count for that Quay may be at work on.
+    /// What counts that Quay or an operation may be at work on.
     pub fn settling(&self, layers: &Layers) -> Result<Settling, Failure> {
-        let allowed = layers.value(&key::ALLOW_SETTLING, self.allow_settling)?;
-        Ok(if allowed {
-            Settling::Allowed
-        } else {
-            Settling::NotKnown
-        })
+        self.choice.settling(layers)
     }
 
     /// What is asked of the library.

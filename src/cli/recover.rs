@@ -149,10 +149,12 @@ fn life_sign(sign: LifeSign) -> Option<&'static str> {
 }
 
 fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
-    let (mut rest, mut look) = (false, false);
+    let mut exit = Exit::AllWell;
+    let mut look = false;
     let (mut text, mut rows) = (String::new(), Vec::new());
     for one in recovered {
         let mut exceptions = Exceptions::default();
+        let (mut not, mut whats): (u64, &[String]) = (0, &[]);
         let (id, became, error) = match one {
             Recovered::Finished {
                 operation,
@@ -164,13 +166,19 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
             Recovered::TakenBack {
                 operation,
                 exceptions: told,
+                refused,
+                refusals,
             } => {
                 exceptions = told.clone();
+                (not, whats) = (*refused, refusals);
+                if not > 0 {
+                    exit = exit.max(Exit::SomethingToDo);
+                }
                 (operation, "taken back", None)
             }
             Recovered::Elsewhere(id) => (id, "ended by somebody else", None),
             Recovered::Left(id, error) => {
-                rest = true;
+                exit = Exit::Unknown;
                 (id, "left", Some(Failure::told(error)))
             }
         };
@@ -183,10 +191,18 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
             "not_restored": exceptions.void_images.names(),
             "tags_not_written": exceptions.not_written.count(),
             "not_written": exceptions.not_written.names(),
+            "refused": not,
+            "refusals": whats,
             "error": error,
         }));
         let why = error.map(|error| format!(": {error}")).unwrap_or_default();
         text.push_str(&format!("operation {id}: {became}{}\n", harmless(&why)));
+        if not > 0 {
+            text.push_str(&format!("     {not} rows were not taken back\n"));
+        }
+        for what in whats {
+            text.push_str(&format!("     {}\n", harmless(what)));
+        }
         for sentence in exceptions.sentences() {
             text.push_str(&format!("     {}\n", harmless(&sentence)));
         }
@@ -199,9 +215,8 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
         Format::Json => output::json(&json!({ "recovered": rows }))?,
         Format::Human => output::text(&text)?,
     }
-    Ok(match (rest, look) {
-        (true, _) => Exit::Unknown,
-        (false, true) => Exit::SomethingToDo,
-        (false, false) => Exit::AllWell,
-    })
+    if look {
+        exit = exit.max(Exit::SomethingToDo);
+    }
+    Ok(exit)
 }

@@ -51,6 +51,7 @@ impl<'v> OpenOrphans<'v> {
             match &violation.subject {
                 Subject::Tag(tag)
                     if is_about_orphans(rule)
+                        && tag.interrupted().is_none()
                         && choices.remedy_on(rule, &violation.subject).is_none() =>
                 {
                     open.tags.push(tag);
@@ -95,6 +96,10 @@ impl Orphans {
             let (Subject::Tag(tag), true) = (&violation.subject, is_about_orphans(rule)) else {
                 continue;
             };
+            if tag.interrupted().is_some() {
+                orphans.fates.insert(tag.row.id, Fate::Open);
+                continue;
+            }
             let chosen = choices.remedy_on(rule, &violation.subject);
             let fate = match chosen.map(|(remedy, _, by)| (remedy, by)) {
                 Some((RemedyKind::Release, _)) => Fate::Released,

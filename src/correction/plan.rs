@@ -115,6 +115,15 @@ impl Plan {
                     }
                     Answer::Settled
                 }
+                // What an interrupted operation left is decided with it, and not as if its policy were lost.
+                (Subject::Tag(tag), _)
+                    if tag.interrupted().is_some() && known.is_some_and(is_about_orphans) =>
+                {
+                    if let Some(operation) = tag.interrupted() {
+                        plan.leave(operation, None);
+                    }
+                    Answer::Settled
+                }
                 (Subject::Operation(operation), None) => {
                     plan.leave(operation.id, None);
                     Answer::Settled

@@ -14,7 +14,7 @@ use crate::migrate::{self, Patience};
 use crate::pg::{Columns, ReadSession, Statements};
 use crate::quay::NamespaceId;
 use crate::report::{
-    CheckReport, apply_for_people, check_for_people, plan_for_people, undo_for_people,
+    CheckReport, Settling, apply_for_people, check_for_people, plan_for_people, undo_for_people,
 };
 use crate::rules::Catalogue;
 use crate::run::{CheckRequest, FixRequest, NoProgress, apply_fix, check, plan_fix, undo_fix};
@@ -240,7 +240,11 @@ impl Stage {
     fn fix(&self, remedies: &[String]) -> Result<FixRequest, DemoError> {
         let check = self.request()?;
         let choices = Choices::parse::<crate::run::RunError>(remedies, &check.rules)?;
-        Ok(FixRequest { check, choices })
+        Ok(FixRequest {
+            check,
+            choices,
+            settling: Settling::default(),
+        })
     }
 
     fn options(&self) -> ApplyOptions {

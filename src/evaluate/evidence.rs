@@ -6,7 +6,7 @@ use chrono::NaiveDateTime;
 use serde::Serialize;
 
 use crate::quay::{AuditEntryId, OperationId};
-use crate::rules::Evidence;
+use crate::rules::{Evidence, Rule};
 
 /// One piece of evidence about one tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,6 +30,11 @@ pub enum Found {
         /// Its id.
         operation: OperationId,
     },
+    /// An operation covers the tag that was interrupted. It excuses nothing; the tag is its, until it has ended.
+    InterruptedOperation {
+        /// Its id.
+        operation: OperationId,
+    },
     /// The operator has accepted that the policy cannot be decided.
     Accepted,
 }
@@ -46,15 +51,32 @@ pub struct Act {
 }
 
 impl Found {
-    /// The kind, as rule files name it.
-    pub fn evidence(&self) -> Evidence {
-        match self {
+    /// The kind, as rule files name it; none of what excuses nothing.
+    pub fn evidence(&self) -> Option<Evidence> {
+        Some(match self {
             Self::Label => Evidence::Label,
             Self::SetByUser(_) => Evidence::SetByUser,
             Self::TakenOffByAdministrator(_) => Evidence::TakenOffByAdministrator,
             Self::Kept { .. } => Evidence::Kept,
             Self::LiveOperation { .. } => Evidence::LiveOperation,
+            Self::InterruptedOperation { .. } => return None,
             Self::Accepted => Evidence::Accepted,
+        })
+    }
+}
+
+impl Found {
+    /// Whether a rule takes it for an excuse.
+    pub fn excuses(&self, rule: &Rule) -> bool {
+        self.evidence()
+            .is_some_and(|evidence| rule.excused_by.contains(&evidence))
+    }
+
+    /// The operation that covers the tag and was interrupted, where that is what was found.
+    pub fn interrupted(&self) -> Option<OperationId> {
+        match self {
+            Self::InterruptedOperation { operation } => Some(*operation),
+            _ => None,
         }
     }
 }
@@ -75,6 +97,9 @@ impl fmt::Display for Found {
             }
             Self::LiveOperation { operation } => {
                 write!(f, "operation {operation} is at work on it")
+            }
+            Self::InterruptedOperation { operation } => {
+                write!(f, "operation {operation} covers it, and was interrupted")
             }
             Self::Accepted => f.write_str("accepted by --accept-undecided"),
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::quay::OperationId;
 use crate::rules::{Fact, Rule};
 
 /// Whether a fact is true of a subject.
@@ -54,6 +55,11 @@ pub enum Why {
         /// The policy's uuid.
         policy: String,
     },
+    /// This operation of ours has not ended, and its worker may be at work.
+    AtWork {
+        /// Its id.
+        operation: OperationId,
+    },
     /// A feature flag of Quay's was not stated.
     Flag(&'static str),
     /// A table cannot be read.
@@ -85,6 +91,12 @@ impl fmt::Display for Why {
                 write!(
                     f,
                     "policy {policy} is younger than --grace: Quay may still be applying it"
+                )
+            }
+            Self::AtWork { operation } => {
+                write!(
+                    f,
+                    "operation {operation} has not ended, and its worker may be at work"
                 )
             }
             Self::Flag(flag) => write!(f, "it is not stated whether {flag} is on"),

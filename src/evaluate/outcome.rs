@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Acceptance, Account, Activity, TagRow, Why, WorkerLife};
+use super::{Acceptance, Account, Activity, Found, TagRow, Why, WorkerLife};
 use crate::quay::{OperationId, PolicyRowId, PolicyText, PolicyUuid, Scope, UnixMillis};
 use crate::rules::{RemedyKind, RuleId, Severity};
 
@@ -159,7 +159,7 @@ pub enum Status {
     Violated,
     /// At least one subject could not be decided, whatever the others are.
     Undecided,
-    /// At least one subject is settling; none is violated or undecided.
+    /// At least one subject is pending; none is violated or undecided.
     Settling,
     /// It does not apply here.
     Skipped,
@@ -188,8 +188,10 @@ pub struct RuleOutcome {
     pub undecided: Undecided,
     /// How many could not be decided because of a policy of which that is accepted.
     pub accepted: u64,
-    /// How many Quay may be at work on.
+    /// How many Quay, or an operation of ours, may be at work on.
     pub settling: u64,
+    /// Who may be, on the first of them.
+    pub settled_by: Option<String>,
     /// Why the rule itself could not be carried out.
     pub failed: Option<String>,
     /// Why it was skipped, where it was.
@@ -212,12 +214,13 @@ impl RuleOutcome {
         }
     }
 
-    /// Why it is undecided or skipped.
+    /// Why it is undecided, skipped or pending.
     pub fn reason(&self) -> Option<&str> {
         self.skipped
             .as_deref()
             .or(self.failed.as_deref())
             .or(self.undecided.reason.as_deref())
+            .or(self.settled_by.as_deref())
     }
 
     /// How many violations are at least this severe.
@@ -235,7 +238,10 @@ impl RuleOutcome {
     pub(super) fn undecided(&mut self, why: &Why) {
         self.subjects += 1;
         match why {
-            Why::Settling { .. } => self.settling += 1,
+            Why::Settling { .. } | Why::AtWork { .. } => {
+                self.settling += 1;
+                self.settled_by.get_or_insert_with(|| why.to_string());
+            }
             Why::Pattern {
                 acceptance: Acceptance::Accepted,
                 ..
@@ -262,6 +268,7 @@ impl RuleOutcome {
         }
         self.accepted += more.accepted;
         self.settling += more.settling;
+        self.settled_by = self.settled_by.take().or(more.settled_by);
     }
 
     /// One of the violations of this severity was known before.
@@ -330,6 +337,11 @@ impl PolicySubject {
 }
 
 impl TagSubject {
+    /// The operation that covers the tag and was interrupted, where there is one.
+    pub fn interrupted(&self) -> Option<OperationId> {
+        self.account.iter().find_map(Found::interrupted)
+    }
+
     /// When the tag ends, if it does.
     pub fn ends(&self) -> Option<UnixMillis> {
         self.row.expiry.0

@@ -26,9 +26,10 @@ impl PolicyFacts<'_> {
             Fact::Inactive => (row.activity == Activity::Inactive).into(),
             Fact::OfNamespace => matches!(row.scope, Scope::Namespace(_)).into(),
             Fact::OfRepository => matches!(row.scope, Scope::Repository(_)).into(),
-            Fact::OwnedByLiveOperation => {
-                matches!(self.stands.owner, Some((_, WorkerLife::Alive))).into()
-            }
+            Fact::OwnedByLiveOperation => match self.stands.owner {
+                Some((operation, WorkerLife::Alive)) => Truth::Unknown(Why::AtWork { operation }),
+                _ => Truth::No,
+            },
             Fact::Young => Grace(self.moment.stale_after)
                 .is_within(row.created, self.moment.now)
                 .into(),
@@ -136,7 +137,12 @@ pub(super) fn operation_truth(operation: &OperationSubject, fact: Fact) -> Truth
     match fact {
         // Only such are read.
         Fact::Unfinished => Truth::Yes,
-        Fact::LiveWorker => (operation.life == WorkerLife::Alive).into(),
+        Fact::LiveWorker => match operation.life {
+            WorkerLife::Alive => Truth::Unknown(Why::AtWork {
+                operation: operation.id,
+            }),
+            WorkerLife::Gone => Truth::No,
+        },
         _ => Truth::No,
     }
 }

@@ -159,8 +159,18 @@ impl<'a> Evaluator<'a> {
             let evidence = excusing(&self.rules[candidate.rule], found);
             let case = (candidate.rule, evidence);
             let account = accounts.get(&candidate.row.id).cloned().unwrap_or_default();
+            let interrupted = account.iter().find_map(Found::interrupted);
             let subject = Subject::Tag(tag_subject(candidate.row, account, self.registry));
-            violations.extend(self.count(case, subject, Severe::AsTheRule, |_| None));
+            let counted = self.count(case, subject, Severe::AsTheRule, |_| None);
+            violations.extend(counted.map(|mut violation| {
+                if let Some(operation) = interrupted {
+                    violation.message = format!(
+                        "{}: it is operation {operation}'s, which was interrupted; `quay-doctor recover` ends it",
+                        violation.message
+                    );
+                }
+                violation
+            }));
         }
         violations
     }
@@ -174,11 +184,20 @@ impl<'a> Evaluator<'a> {
         says: impl Fn(&str) -> Option<String>,
     ) -> Option<Violation> {
         let outcome = &mut self.outcomes[rule];
-        outcome.subjects += 1;
         if !evidence.is_empty() && self.moment.strictness == Strictness::Lenient {
-            outcome.explained += 1;
+            // What nothing but an operation at work accounts for is as it should be when that has ended, and not before.
+            match evidence.as_slice() {
+                [Found::LiveOperation { operation }] => outcome.undecided(&Why::AtWork {
+                    operation: *operation,
+                }),
+                _ => {
+                    outcome.subjects += 1;
+                    outcome.explained += 1;
+                }
+            }
             return None;
         }
+        outcome.subjects += 1;
         let rule = &self.rules[rule];
         let severity = match (&rule.milder, severe) {
             (Some(milder), Severe::Less) => milder.severity,
@@ -368,6 +387,7 @@ fn empty_outcome(rule: &Rule, moment: Moment) -> RuleOutcome {
         undecided: Undecided::default(),
         accepted: 0,
         settling: 0,
+        settled_by: None,
         failed: None,
         skipped,
     }
@@ -375,10 +395,7 @@ fn empty_outcome(rule: &Rule, moment: Moment) -> RuleOutcome {
 
 /// What of the evidence found excuses by this rule.
 fn excusing<'f>(rule: &Rule, found: impl Iterator<Item = &'f Found>) -> Account {
-    found
-        .filter(|found| rule.excused_by.contains(&found.evidence()))
-        .cloned()
-        .collect()
+    found.filter(|found| found.excuses(rule)).cloned().collect()
 }
 
 fn policy_evidence(row: &PolicyRow, stands: &PolicyStanding, book: &PolicyBook) -> Account {

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::JournalError;
 use super::operation::Phase;
 use super::policy_operation::{Cursor, PolicyOperation, Sums};
-use crate::pg::WriteTransaction;
+use crate::pg::{Columns, Statements, WriteTransaction};
+use crate::quay::OperationId;
 
 /// Where an operation goes: the phase and the place that a transaction leaves it in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +137,22 @@ pub fn heartbeat(
     } else {
         Err(JournalError::Fenced(operation.id))
     }
+}
+
+/// The transaction that last moved an operation on, as the server spells its id: the commit that put a policy in force,
+/// or ended its force, is this one or an older one.
+///
+/// # Errors
+/// [`JournalError`] where the server does not answer, or the operation is not there.
+pub fn last_transaction(
+    pg: &mut impl Statements,
+    operation: OperationId,
+) -> Result<String, JournalError> {
+    let row = pg.query_one(
+        "SELECT xmin::text FROM quay_doctor.operation WHERE id = $1",
+        &[&operation.0],
+    )?;
+    Ok(row.read(0)?)
 }
 
 /// Takes an unfinished operation over from whoever held this fence; the fence that holds now.

@@ -22,7 +22,7 @@ mod tag_change;
 mod told;
 mod under_way;
 
-pub use advance::{Step, add_to, advance, heartbeat, take_over};
+pub use advance::{Step, add_to, advance, heartbeat, last_transaction, take_over};
 pub use database::database_identity;
 pub use error::JournalError;
 pub use fix_run::{FixRun, FixTotals, RunRow, begin_fix, fix_run, run_state};

@@ -122,8 +122,8 @@ pub struct OperationRow {
     pub policy: Option<PolicyUuid>,
     /// The inactive row that stages an update.
     pub staged: Option<PolicyUuid>,
-    /// The policy's text as it is to be, or as it was where it is to go.
-    pub text: Option<PolicyText>,
+    /// The policy's text as it is to be and as it was, where it has them: an update works on what either of them covers.
+    pub texts: Vec<PolicyText>,
     /// What says that its worker lives.
     pub sign: LifeSign,
     /// Who works, or worked, on it.
@@ -168,8 +168,10 @@ impl OperationRow {
 const HEARTBEAT_FRESH: &str = "15 seconds";
 
 /// Every operation that has not ended, with its worker's life: by its lock, or by a fresh
-/// heartbeat; on a standby, where locks of the primary do not show, by the heartbeat against the
-/// time of the last replayed transaction. A fix run ends with its connection: elsewhere than on a
+/// heartbeat. A heartbeat is compared with the server's clock; on a standby, where locks of the
+/// primary do not show, with the time of the last replayed transaction, which stands still once the
+/// standby is promoted. One from the future tells of another clock (that of the server before a
+/// failover), and nothing of a worker. A fix run ends with its connection: elsewhere than on a
 /// standby its heartbeat says nothing.
 ///
 /// # Errors
@@ -178,7 +180,7 @@ pub fn unfinished_operations(pg: &mut impl Statements) -> Result<Vec<OperationRo
     let rows = pg.query(
         r"
         SELECT o.id, o.kind, o.phase, o.scope_kind, o.scope_id, o.policy_uuid,
-            coalesce(o.policy_after, o.policy_before), o.worker, o.started_at,
+            array_remove(ARRAY[o.policy_after, o.policy_before], NULL), o.worker, o.started_at,
             CASE
                 WHEN EXISTS (
                     SELECT FROM pg_locks l
@@ -188,15 +190,20 @@ pub fn unfinished_operations(pg: &mut impl Statements) -> Result<Vec<OperationRo
                         AND l.database =
                             (SELECT oid FROM pg_database WHERE datname = current_database())
                 ) THEN 'lock'
-                WHEN o.heartbeat_at
-                    <= coalesce(pg_last_xact_replay_timestamp(), clock_timestamp())
-                        - $2::text::interval THEN 'none'
+                WHEN abs(extract(epoch FROM clock.now - o.heartbeat_at))
+                    >= extract(epoch FROM $2::text::interval) THEN 'none'
                 WHEN pg_is_in_recovery() THEN 'replayed'
                 WHEN o.kind = 'fix' THEN 'none'
                 ELSE 'reconnecting'
             END,
             o.options ->> 'staged'
         FROM quay_doctor.operation o
+        CROSS JOIN (
+            SELECT CASE WHEN pg_is_in_recovery()
+                THEN coalesce(pg_last_xact_replay_timestamp(), clock_timestamp())
+                ELSE clock_timestamp()
+            END AS now
+        ) AS clock
         WHERE o.finished_at IS NULL
         ORDER BY o.id
         ",
@@ -214,7 +221,11 @@ pub fn unfinished_operations(pg: &mut impl Statements) -> Result<Vec<OperationRo
             phase: Phase::from_column(phase)?,
             scope: scope(scope_kind, scope_id)?,
             policy: row.read::<Option<String>>(5)?.map(PolicyUuid),
-            text: row.read::<Option<String>>(6)?.map(PolicyText),
+            texts: row
+                .read::<Vec<String>>(6)?
+                .into_iter()
+                .map(PolicyText)
+                .collect(),
             worker: row.read(7)?,
             started: row.read(8)?,
             staged: row.read::<Option<String>>(10)?.map(PolicyUuid),

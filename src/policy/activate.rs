@@ -1,6 +1,6 @@
 //! Apply, activate, sweep, done: the phases of an operation that goes forward.
 
-use super::walk::Work;
+use super::walk::{Rounds, Work};
 use super::worker::Worker;
 use super::{PolicyError, own_row};
 use crate::evaluate::Activity;
@@ -16,10 +16,15 @@ use super::target::Target;
 use crate::report::NamedTags;
 
 impl Worker<'_> {
-    /// Marks what there is. New tags are not affected: the policy is inactive.
+    /// Marks what there is. New tags are not affected: the policy is inactive. Rows that somebody else holds are left to
+    /// the sweep, which walks over everything again: however long they are held, nothing is taken back for them.
     pub(super) fn apply(&mut self) -> Result<(), PolicyError> {
         let text = brings(&self.operation)?;
-        self.walk(Work::Mark, &text)
+        let held = self.walk(Work::Mark, &text, Rounds::Few)?;
+        if !held.is_empty() {
+            tracing::info!(rows = held.len(), "held by others, and left to the sweep");
+        }
+        Ok(())
     }
 
     /// Activates the policy, or swaps an updated one in: one transaction, from which on every push
@@ -44,10 +49,11 @@ impl Worker<'_> {
     /// the policies as they were, and looks once more.
     pub(super) fn sweep(&mut self) -> Result<(), PolicyError> {
         let text = brings(&self.operation)?;
-        self.walk(Work::Sweep, &text)?;
+        self.walk(Work::Sweep, &text, Rounds::Few)?;
         self.settle()?;
         self.restart_in(Phase::Sweeping)?;
-        self.walk(Work::Sweep, &text)?;
+        let held = self.walk(Work::Sweep, &text, Rounds::All)?;
+        self.nothing_is_held(&held)?;
         if self.operation.kind == Kind::Update
             && self.operation.options.tags == Some(TagsChoice::Release)
         {

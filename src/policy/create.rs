@@ -22,11 +22,15 @@ use crate::journal::{
 };
 use crate::pg::{Statements, WriteTransaction};
 use crate::quay::{Immutability, PolicyText, PolicyUuid, Scope, StoredPolicy};
-use crate::relations::{PolicySchema, insert_policy, last_tag_id, lock_scope, policies};
+use crate::relations::{PolicySchema, insert_policy, is_small, last_tag_id, lock_scope, policies};
 use crate::report::NamedTags;
 
 /// Up to so many tags are marked in one transaction, where the choice is left to us.
 const ATOMIC_UP_TO: u64 = 500;
+/// The scope of one transaction: repositories, whose locks it may hold all at once, and rows of tags, which it reads
+/// while it holds them, whether they match or not.
+const ATOMIC_REPOSITORIES: u32 = 64;
+const ATOMIC_ROWS: u32 = 10_000;
 
 /// Creates a policy. The same command started again goes on with its own unfinished operation.
 ///
@@ -81,7 +85,7 @@ fn begin_creation(
         expiry_is_stated(&impact, stated.can_expire)?;
         watcher.expected(impact.become_immutable);
     }
-    let atomic = !request.inactive && is_atomic(options.strategy, &impact);
+    let atomic = !request.inactive && is_atomic(session, target.scope, options.strategy, &impact)?;
     let mut operation_options = stated;
     operation_options.inactive = request.inactive;
     operation_options.strategy = if atomic {
@@ -235,10 +239,18 @@ fn apply_at_once(
     Ok((operation, altered))
 }
 
-fn is_atomic(strategy: Strategy, impact: &Impact) -> bool {
-    match strategy {
+fn is_atomic(
+    pg: &mut impl Statements,
+    scope: Scope,
+    strategy: Strategy,
+    impact: &Impact,
+) -> Result<bool, PolicyError> {
+    Ok(match strategy {
         Strategy::Atomic => true,
         Strategy::Phased => false,
-        Strategy::Auto => impact.become_immutable <= ATOMIC_UP_TO,
-    }
+        Strategy::Auto => {
+            impact.become_immutable <= ATOMIC_UP_TO
+                && is_small(pg, scope, ATOMIC_REPOSITORIES, ATOMIC_ROWS)?
+        }
+    })
 }

@@ -66,11 +66,13 @@ pub enum PolicyError {
     #[diagnostic(help("its changes were taken back; create it again if it is wanted"))]
     Gone(PolicyUuid),
     /// Rows that somebody else holds could not be had.
-    #[error("{rows} tags are held by other transactions")]
+    #[error("{rows} tags are held by other transactions: {}", examples.join("; "))]
     #[diagnostic(help("`quay-doctor recover` goes on when they have ended"))]
     Held {
         /// How many.
         rows: u64,
+        /// The first of them, each with who holds it.
+        examples: Vec<String>,
     },
     /// Tags whose immutability may be the pending policy's doing wait for a decision.
     #[error(

@@ -7,11 +7,10 @@
 
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::settle::BEAT;
 use super::target::Target;
-use super::walk::Work;
+use super::walk::{HeldRows, Rounds, Work};
 use super::worker::{Watcher, Worker, add, open};
 use super::{PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
@@ -36,6 +35,7 @@ struct Hand<'a> {
     lead: BackendPid,
     work: Work,
     text: &'a PolicyText,
+    rounds: Rounds,
 }
 
 /// What a hand did.
@@ -44,6 +44,7 @@ struct Came {
     sums: Sums,
     exceptions: Exceptions,
     not_written: NamedTags,
+    held: HeldRows,
 }
 
 /// Tells a crew what its hand has done, and the hand when to end.
@@ -72,7 +73,7 @@ impl Worker<'_> {
         work: Work,
         text: &PolicyText,
         from: Option<&Cursor>,
-    ) -> Result<(), PolicyError> {
+    ) -> Result<HeldRows, PolicyError> {
         let crew = Arc::clone(&self.crew);
         let hands = crew.hands();
         if hands == 0 {
@@ -90,23 +91,30 @@ impl Worker<'_> {
             lead: backend(&mut self.session)?,
             work,
             text,
+            rounds: self.rounds,
         };
         let (walked, came) = together(
             &crew,
             hands,
             || hand.work(),
             |at_work| {
-                self.walk_each(work, text, from)?;
-                self.wait_for(at_work)
+                let held = self.walk_each(work, text, from)?;
+                self.wait_for(at_work)?;
+                Ok(held)
             },
         );
+        let mut held_by_hands = Vec::new();
         for each in came {
+            held_by_hands.extend(each.held);
             add(&mut self.operation.sums, &each.sums);
             self.exceptions.append(each.exceptions);
             self.not_written.append(each.not_written);
         }
         match walked {
-            Ok(()) => Ok(()),
+            Ok(mut held) => {
+                held.extend(held_by_hands);
+                Ok(held)
+            }
             Err(Failed::Hand(error)) if error.is_connection() => {
                 tracing::warn!(%error, "a second session was lost; the work goes on without");
                 self.go_on_alone(work, text)
@@ -117,7 +125,7 @@ impl Worker<'_> {
 
     /// After a hand has lost its connection: what it had under way is waited for, and its repositories
     /// are the lead's.
-    fn go_on_alone(&mut self, work: Work, text: &PolicyText) -> Result<(), PolicyError> {
+    fn go_on_alone(&mut self, work: Work, text: &PolicyText) -> Result<HeldRows, PolicyError> {
         let id = self.operation.id;
         if !end_hands(&mut self.session, id)? {
             return Err(PolicyError::LivenessLost(id));
@@ -128,20 +136,16 @@ impl Worker<'_> {
         }
         self.go_on_from(row);
         self.jobs = Jobs::exactly(1);
-        self.walk(work, text)
+        self.walk(work, text, self.rounds)
     }
 
     /// Waits until its hands have ended, and says meanwhile that the worker lives.
     fn wait_for(&mut self, at_work: AtWork<'_>) -> Result<(), PolicyError> {
-        let mut beaten = Instant::now();
         while at_work() {
             if self.wants_end() {
                 return Err(PolicyError::Interrupted);
             }
-            if beaten.elapsed() > BEAT {
-                self.beat()?;
-                beaten = Instant::now();
-            }
+            self.beat_if_due()?;
             self.tell();
             sleep(POLL);
         }
@@ -181,11 +185,13 @@ impl Hand<'_> {
         );
         worker.part = Part::HandOf(self.lead);
         worker.crew = Arc::clone(self.crew);
-        worker.walk_each(self.work, self.text, None)?;
+        worker.rounds = self.rounds;
+        let held = worker.walk_each(self.work, self.text, None)?;
         Ok(Came {
             sums: worker.operation.sums,
             exceptions: worker.exceptions,
             not_written: worker.not_written,
+            held,
         })
     }
 }

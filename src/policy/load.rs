@@ -54,7 +54,7 @@ impl Worker<'_> {
             }
             tracing::info!(%what, "waiting");
             sleep(POLL);
-            self.beat()?;
+            self.beat_if_due()?;
         }
         self.looked = Some(Instant::now());
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::identity::restores_past_expiry;
-use super::walk::{Batch, Dealt, Work};
+use super::walk::{Batch, Dealt, Rounds, Work};
 use super::worker::{Worker, not_written};
 use super::{PolicyError, own_row};
 use crate::actions::released;
@@ -31,15 +31,21 @@ impl Worker<'_> {
                 self.operation.id
             ))
         })?;
+        let mut held = Vec::new();
         for _ in 0..PASSES {
             // What others held when an earlier worker was cut off is behind its cursor, and a pass
             // of Quay's that was running when the policy went may still be marking.
             let (whole, before) = (self.operation.cursor.is_none(), self.operation.sums.changed);
-            self.walk(Work::Release, &text)?;
+            held = self.walk(Work::Release, &text, Rounds::Few)?;
             if whole && self.operation.sums.changed == before {
                 break;
             }
             self.restart_in(Phase::Releasing)?;
+        }
+        if !held.is_empty() {
+            self.restart_in(Phase::Releasing)?;
+            let still = self.walk(Work::Release, &text, Rounds::All)?;
+            self.nothing_is_held(&still)?;
         }
         self.done()
     }

@@ -2,11 +2,13 @@
 //! is undone, newest change first.
 
 use std::collections::{BTreeMap, HashSet};
+use std::thread::sleep;
 
 use super::activate::forward;
 use super::exempt::Older;
 use super::identity::restores_past_expiry;
 use super::release::{is_evident, is_held, lock_rows, write};
+use super::walk::HeldRows;
 use super::worker::{Worker, not_written};
 use super::{PolicyError, UndoRule};
 use crate::actions;
@@ -48,7 +50,20 @@ impl Worker<'_> {
     /// Undoes the journal until a whole pass finds nothing; then looks at what was pushed meanwhile.
     pub(super) fn undo(&mut self) -> Result<(), PolicyError> {
         self.settle()?;
-        while self.undo_pass()? > 0 {}
+        let mut round = 0;
+        loop {
+            let (restored, held) = self.undo_pass()?;
+            if held.is_empty() && restored == 0 {
+                break;
+            }
+            round = if restored > 0 { 0 } else { round + 1 };
+            if round > ATTEMPTS {
+                self.nothing_is_held(&held)?;
+            }
+            if !held.is_empty() {
+                sleep(back_off(round));
+            }
+        }
         let waiting = self.pushed_meanwhile()?;
         let tx = self.session.begin()?;
         let mut step = forward(Phase::RolledBack);
@@ -70,9 +85,9 @@ impl Worker<'_> {
         })
     }
 
-    /// One pass over the journal; how many rows were restored.
-    fn undo_pass(&mut self) -> Result<u64, PolicyError> {
-        let (mut cursor, mut restored) = (None, 0);
+    /// One pass over the journal; how many rows were restored, and which somebody else holds.
+    fn undo_pass(&mut self) -> Result<(u64, HeldRows), PolicyError> {
+        let (mut cursor, mut restored, mut held) = (None, 0, Vec::new());
         self.not_written = NamedTags::default();
         loop {
             let mut page = changed_tags(
@@ -83,41 +98,42 @@ impl Worker<'_> {
                 PAGE,
             )?;
             let Some((last, _)) = page.last() else {
-                return Ok(restored);
+                return Ok((restored, held));
             };
             cursor = Some(*last);
             page.sort_by_key(|(entry, change)| (change.repository, -*entry));
             for of_repository in page.chunk_by(|a, b| a.1.repository == b.1.repository) {
                 for batch in of_repository.chunks(BATCH) {
-                    restored += self.undo_patiently(batch)?;
+                    self.beat_if_due()?;
+                    let (some, others) = self.undo_patiently(batch)?;
+                    restored += some;
+                    held.extend(others);
                 }
             }
         }
     }
 
-    fn undo_patiently(&mut self, entries: &[Entry]) -> Result<u64, PolicyError> {
+    /// Undoes a batch that others may be in the way of. Rows that they hold are left for another pass.
+    fn undo_patiently(&mut self, entries: &[Entry]) -> Result<(u64, HeldRows), PolicyError> {
         let mut attempts = 0;
         loop {
-            let outcome = self.undo_batch(entries);
-            attempts += 1;
-            match outcome {
-                Ok((restored, 0)) => return Ok(restored),
-                Ok((_, held)) if attempts > ATTEMPTS => {
-                    return Err(PolicyError::Held { rows: held });
+            match self.undo_batch(entries) {
+                Err(error) if error.passes() && attempts < ATTEMPTS => {
+                    attempts += 1;
+                    sleep(back_off(attempts));
+                    self.beat_if_due()?;
                 }
-                Ok((restored, _)) if restored > 0 => attempts = 0,
-                Err(error) if !error.passes() || attempts > ATTEMPTS => return Err(error),
-                _ => {}
+                ended => return ended,
             }
-            std::thread::sleep(back_off(attempts));
         }
     }
 
-    /// Undoes a batch; how many rows were restored, and how many somebody else holds.
-    fn undo_batch(&mut self, entries: &[Entry]) -> Result<(u64, u64), PolicyError> {
+    /// Undoes a batch; how many rows were restored, and which somebody else holds.
+    fn undo_batch(&mut self, entries: &[Entry]) -> Result<(u64, HeldRows), PolicyError> {
         let Some((_, first)) = entries.first() else {
-            return Ok((0, 0));
+            return Ok((0, Vec::new()));
         };
+        let repository = first.repository;
         let mut tx = self.session.begin()?;
         let ground = Ground::enter(
             &mut tx,
@@ -214,7 +230,8 @@ impl Worker<'_> {
         Self::finish(self.part, &mut self.operation, tx, step)?;
         self.exceptions.append(exceptions);
         self.remember(not_written);
-        Ok((marks.len() as u64, held.len() as u64))
+        let held = held.into_iter().map(|tag| (repository, tag)).collect();
+        Ok((marks.len() as u64, held))
     }
 
     /// Rows that were pushed since the operation began and are immutable although nothing that is
@@ -237,12 +254,14 @@ impl Worker<'_> {
             self.operation.started,
         )?;
         let mut since = self.operation.last_tag_id_before;
-        let mut waiting = Vec::new();
+        let (mut waiting, mut held) = (Vec::new(), Vec::new());
         loop {
             let now = UnixMillis(chrono::Utc::now().timestamp_millis());
             let scope = self.operation.scope;
             let pushed = pushed_since(&mut self.session, scope, since, now, PAGE)?;
             let Some((last, ..)) = pushed.last() else {
+                // Not judged yet: this is not the end.
+                self.nothing_is_held(&held)?;
                 return Ok(waiting);
             };
             since = i64::from(last.0);
@@ -252,12 +271,21 @@ impl Worker<'_> {
             }
             for (repository, tags) in by_repository {
                 for few in tags.chunks(BATCH) {
-                    waiting.extend(self.pushed_batch(
-                        repository,
-                        few,
-                        &text,
-                        (enforced, &by_policy),
-                    )?);
+                    let mut rest = few.to_vec();
+                    for round in 0..=ATTEMPTS {
+                        if round > 0 {
+                            sleep(back_off(round));
+                        }
+                        self.beat_if_due()?;
+                        let by = (enforced, &by_policy);
+                        let (named, still) = self.pushed_batch(repository, &rest, &text, by)?;
+                        waiting.extend(named);
+                        rest = still;
+                        if rest.is_empty() {
+                            break;
+                        }
+                    }
+                    held.extend(rest.into_iter().map(|tag| (repository, tag)));
                 }
             }
         }
@@ -269,7 +297,7 @@ impl Worker<'_> {
         tags: &[TagId],
         text: &PolicyText,
         (enforced, by_policy): (bool, &HashSet<String>),
-    ) -> Result<Vec<String>, PolicyError> {
+    ) -> Result<(Vec<String>, Vec<TagId>), PolicyError> {
         let book = self.book(text);
         let namespace = Some(self.target.namespace);
         let mut tx = self.session.begin()?;
@@ -297,8 +325,7 @@ impl Worker<'_> {
         step.sums.skipped = not_written.altered.count();
         Self::finish(self.part, &mut self.operation, tx, step)?;
         self.remember(not_written);
-        waiting.extend(held.iter().map(|id| format!("tag {id}")));
-        Ok(waiting)
+        Ok((waiting, held))
     }
 }
 

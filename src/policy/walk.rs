@@ -5,14 +5,16 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::PolicyError;
-use super::settle::BEAT;
 use super::worker::Worker;
 use crate::crew::Crew;
 use crate::evaluate::{Decision, PolicyBook};
 use crate::journal::{Cursor, Part};
 use crate::pg::FaultClass;
 use crate::quay::{Immutability, PolicyText, RepositoryId, TagId, UnixMillis};
-use crate::relations::{Page, PagedTag, mutable_tags, page_of_tags, repositories_of, server_clock};
+use crate::relations::{
+    Page, PagedTag, held_tags, mutable_tags, page_of_tags, repositories_of, server_clock,
+};
+use crate::report::harmless;
 use crate::retry::back_off;
 
 /// Rows that are read, and matched by name, before any lock is taken.
@@ -25,8 +27,37 @@ const FEW: u32 = 20_000;
 const FEWEST: usize = 1;
 const MOST: usize = 5_000;
 const FIRST: usize = 200;
-/// Attempts at a batch that others are in the way of, and rounds over rows that others hold.
-const ATTEMPTS: u32 = 8;
+/// Rows that others hold and that are named.
+const NAMED: usize = 10;
+
+/// How long a walk comes back for rows that others hold, in rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rounds {
+    /// A later walk finds them again: only those are waited for that a push holds for a moment.
+    Few,
+    /// There is no later walk.
+    All,
+}
+
+impl Rounds {
+    fn number(self) -> u32 {
+        match self {
+            Self::Few => 3,
+            Self::All => 8,
+        }
+    }
+
+    /// Attempts at a batch that others are in the way of, before its rows are as good as held.
+    fn attempts(self) -> u32 {
+        match self {
+            Self::Few => 2,
+            Self::All => 4,
+        }
+    }
+}
+
+/// Rows that somebody else holds.
+pub(super) type HeldRows = Vec<(RepositoryId, TagId)>;
 
 /// What a batch does with its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,12 +111,18 @@ impl Stretch {
 
 impl Worker<'_> {
     /// Walks the scope from where the operation is, and does its work on every live tag that the
-    /// text makes immutable.
-    pub(super) fn walk(&mut self, work: Work, text: &PolicyText) -> Result<(), PolicyError> {
+    /// text makes immutable; the rows that it left, since somebody else holds them.
+    pub(super) fn walk(
+        &mut self,
+        work: Work,
+        text: &PolicyText,
+        rounds: Rounds,
+    ) -> Result<HeldRows, PolicyError> {
         let work = match work {
             Work::Mark if self.again || self.operation.sums.changed > 0 => Work::MarkAgain,
             work => work,
         };
+        self.rounds = rounds;
         let from = self.operation.cursor.clone();
         let left = |repository: &RepositoryId| {
             from.as_ref()
@@ -96,17 +133,44 @@ impl Worker<'_> {
         self.share_out(work, text, from.as_ref())
     }
 
+    /// An error where rows are left that somebody else holds, each named with its holder.
+    pub(super) fn nothing_is_held(&mut self, held: &HeldRows) -> Result<(), PolicyError> {
+        if held.is_empty() {
+            return Ok(());
+        }
+        let first: Vec<TagId> = held.iter().take(NAMED).map(|(_, tag)| *tag).collect();
+        let named = held_tags(&mut self.session, &first)?;
+        let mut examples: Vec<String> = named
+            .into_iter()
+            .map(|held| {
+                let holder = held.holder.as_deref().unwrap_or("somebody unknown");
+                harmless(&format!("{} by {holder}", held.name))
+            })
+            .collect();
+        if held.len() > first.len() {
+            examples.push(format!("and {} more", held.len() - first.len()));
+        }
+        Err(PolicyError::Held {
+            rows: held.len() as u64,
+            examples,
+        })
+    }
+
     /// Walks repositories as they are shared out, to the last row that somebody else holds.
     pub(super) fn walk_each(
         &mut self,
         work: Work,
         text: &PolicyText,
         from: Option<&Cursor>,
-    ) -> Result<(), PolicyError> {
+    ) -> Result<HeldRows, PolicyError> {
         let book = self.book(text);
         let mut rows = FIRST;
         let mut held = Vec::new();
         while let Some(repository) = self.next() {
+            self.beat_if_due()?;
+            if self.ends() {
+                return Err(PolicyError::Interrupted);
+            }
             let start = from
                 .filter(|cursor| cursor.repository == repository)
                 .map(|cursor| (cursor.name.clone(), cursor.tag));
@@ -144,7 +208,7 @@ impl Worker<'_> {
         repository: RepositoryId,
         start: Option<(String, TagId)>,
         rows: &mut usize,
-        held: &mut Vec<(RepositoryId, TagId)>,
+        held: &mut HeldRows,
     ) -> Result<(), PolicyError> {
         let mut after = start;
         if work == Work::Sweep
@@ -155,13 +219,8 @@ impl Worker<'_> {
             return self.in_batches(work, repository, &mut stretch, rows, held);
         }
         let mut stretch = Stretch::default();
-        let mut beaten = Instant::now();
         loop {
-            // Where few names match, much is read before a batch says that the worker lives.
-            if beaten.elapsed() > BEAT {
-                self.beat()?;
-                beaten = Instant::now();
-            }
+            self.beat_if_due()?;
             let now = UnixMillis(server_clock(&mut self.session)?.timestamp_millis());
             let page = page_of_tags(
                 &mut self.session,
@@ -186,7 +245,6 @@ impl Worker<'_> {
             if after.is_none() || stretch.tags.len() >= STRETCH {
                 let mut gathered = std::mem::take(&mut stretch);
                 self.in_batches(work, repository, &mut gathered, rows, held)?;
-                beaten = Instant::now();
             }
             if after.is_none() {
                 return Ok(());
@@ -253,7 +311,7 @@ impl Worker<'_> {
         repository: RepositoryId,
         stretch: &mut Stretch,
         rows: &mut usize,
-        held: &mut Vec<(RepositoryId, TagId)>,
+        held: &mut HeldRows,
     ) -> Result<(), PolicyError> {
         let (mut next, mut attempts) = (0, 0);
         stretch.tags.sort_unstable();
@@ -265,6 +323,7 @@ impl Worker<'_> {
                 return Err(PolicyError::Interrupted);
             }
             self.wait_for_calm()?;
+            self.beat_if_due()?;
             let end = stretch.tags.len().min(next + *rows);
             let batch = &stretch.tags[next..end];
             // Names before the end of the stretch are done when all of it is.
@@ -295,9 +354,16 @@ impl Worker<'_> {
                 {
                     *rows = (batch.len() / 2).max(FEWEST);
                 }
-                Err(error) if error.passes() && attempts < ATTEMPTS => {
+                Err(error) if error.passes() && attempts < self.rounds.attempts() => {
                     attempts += 1;
                     sleep(back_off(attempts));
+                }
+                // Somebody does not let go of the repository: its rows are as good as held.
+                Err(error) if error.passes() => {
+                    tracing::warn!(%repository, %error, "rows are left for later");
+                    let rest = stretch.tags[next..].iter();
+                    held.extend(rest.map(|id| (repository, *id)));
+                    return Ok(());
                 }
                 Err(error) => return Err(error),
             }
@@ -311,21 +377,12 @@ impl Worker<'_> {
         fitting.min(rows + rows / 2 + 1).clamp(FEWEST, MOST)
     }
 
-    /// Rows that somebody else held are tried again before the phase ends, with nothing locked
-    /// while we wait.
-    fn go_back_for(
-        &mut self,
-        work: Work,
-        mut held: Vec<(RepositoryId, TagId)>,
-    ) -> Result<(), PolicyError> {
+    /// Rows that somebody else held are tried again before the walk ends, with nothing locked
+    /// while we wait; those that are held still.
+    fn go_back_for(&mut self, work: Work, mut held: HeldRows) -> Result<HeldRows, PolicyError> {
         let mut round = 0;
-        while !held.is_empty() {
+        while !held.is_empty() && round < self.rounds.number() {
             round += 1;
-            if round > ATTEMPTS {
-                return Err(PolicyError::Held {
-                    rows: held.len() as u64,
-                });
-            }
             sleep(back_off(round));
             if self.ends() {
                 return Err(PolicyError::Interrupted);
@@ -336,7 +393,9 @@ impl Worker<'_> {
                 let Some((repository, _)) = of_repository.first() else {
                     continue;
                 };
-                for few in of_repository.chunks(FIRST) {
+                let mut chunks = of_repository.chunks(FIRST);
+                while let Some(few) = chunks.next() {
+                    self.beat_if_due()?;
                     let tags: Vec<TagId> = few.iter().map(|(_, id)| *id).collect();
                     let batch = Batch {
                         repository: *repository,
@@ -348,14 +407,17 @@ impl Worker<'_> {
                             still.extend(dealt.held.into_iter().map(|id| (*repository, id)));
                             still.extend(&few[dealt.rows..]);
                         }
-                        Err(error) if error.passes() => still.extend_from_slice(few),
+                        Err(error) if error.passes() => {
+                            still.extend_from_slice(few);
+                            still.extend(chunks.by_ref().flatten());
+                        }
                         Err(error) => return Err(error),
                     }
                 }
             }
             held = still;
         }
-        Ok(())
+        Ok(held)
     }
 
     fn batch(&mut self, work: Work, batch: &Batch<'_>) -> Result<Dealt, PolicyError> {

@@ -9,6 +9,7 @@ use super::courtesy::Courtesy;
 use super::mark::Way;
 use super::outcome::{Ended, Outcome};
 use super::target::{Target, ready};
+use super::walk::Rounds;
 use super::{OnFault, PolicyError, PolicyOptions};
 use crate::config::{AnswerLimit, ConnectionSettings};
 use crate::crew::{Crew, Jobs};
@@ -36,6 +37,9 @@ const SESSION: &str = "SET lock_timeout = '2s'; \
      SELECT set_config('statement_timeout', '30s', false) FROM pg_settings \
      WHERE name = 'statement_timeout' AND setting::bigint NOT BETWEEN 1 AND 30000";
 
+/// How often a worker says that it lives.
+const BEAT: Duration = Duration::from_secs(5);
+
 /// Whoever watches an operation.
 pub trait Watcher {
     /// So many tags are to be changed, as an estimate.
@@ -58,6 +62,10 @@ pub(super) struct Worker<'a> {
     pub(super) exceptions: Exceptions,
     /// Those of the present walk that a trigger kept from being written.
     pub(super) not_written: NamedTags,
+    /// How long it comes back for rows that others hold.
+    pub(super) rounds: Rounds,
+    /// When it last said that it lives.
+    beaten: Instant,
     /// When the database's load was last looked at.
     pub(super) looked: Option<Instant>,
     pub(super) courtesy: Courtesy,
@@ -107,6 +115,8 @@ impl<'a> Worker<'a> {
             watcher,
             exceptions: Exceptions::default(),
             not_written: NamedTags::default(),
+            rounds: Rounds::Few,
+            beaten: Instant::now(),
             looked: None,
             courtesy: Courtesy::default(),
             way: Way::AtOnce,
@@ -205,6 +215,10 @@ impl<'a> Worker<'a> {
             error @ (PolicyError::Interrupted | PolicyError::Busy { .. })
                 if self.options.on_fault != OnFault::RollBack =>
             {
+                Err(self.left(error))
+            }
+            // Somebody else's lock: what was done so far is not taken back for it.
+            error if error.passes() && self.options.on_fault != OnFault::RollBack => {
                 Err(self.left(error))
             }
             error if before_activation && self.options.on_fault != OnFault::Stop => {
@@ -327,11 +341,16 @@ impl<'a> Worker<'a> {
         count
     }
 
-    /// Says that the worker lives, while it waits.
-    pub(super) fn beat(&mut self) -> Result<(), PolicyError> {
+    /// Says that the worker lives, where that is due. Every loop of a phase calls it in every round, whether it works,
+    /// reads or waits: batches say so themselves, and there may be none for long.
+    pub(super) fn beat_if_due(&mut self) -> Result<(), PolicyError> {
+        if self.beaten.elapsed() < BEAT {
+            return Ok(());
+        }
         let mut tx = self.session.begin()?;
         heartbeat(&mut tx, &self.operation)?;
         tx.commit()?;
+        self.beaten = Instant::now();
         Ok(())
     }
 

@@ -9,10 +9,11 @@ use crate::evaluate::{
 use crate::journal::{self, JournalError, Kept, KeptWhat, OperationRow};
 use crate::pg::Streams;
 use crate::quay::{
-    ManifestId, NamespaceId, PolicyRowId, PolicyText, PolicyUuid, RepositoryId, Scope, TagId,
+    ManifestId, NamespaceId, OperationId, PolicyRowId, PolicyText, PolicyUuid, RepositoryId, Scope,
+    TagId,
 };
 
-/// Gathers the evidence about tags. `operations` are the unfinished ones; empty, and `journal`
+/// Gathers the evidence about tags. `operations` are the unfinished ones, whether their workers live or not; empty, and `journal`
 /// false, where there is no journal to ask.
 ///
 /// # Errors
@@ -121,33 +122,65 @@ impl Declared {
     }
 }
 
-/// Live operations, ready to look tags up in.
+/// Operations that have not ended, ready to look tags up in.
 struct AtWork {
+    live: Covering,
+    interrupted: Covering,
+}
+
+/// Texts of operations, and the operation of each.
+struct Covering {
     texts: TextBook,
-    found: Vec<Found>,
+    operations: Vec<OperationId>,
 }
 
 impl AtWork {
     fn new(operations: &[OperationRow]) -> Self {
-        let mut texts = Vec::new();
-        let mut found = Vec::new();
+        let with = |life: WorkerLife| {
+            Covering::of(
+                operations
+                    .iter()
+                    .filter(|operation| operation.life() == life),
+            )
+        };
+        Self {
+            live: with(WorkerLife::Alive),
+            interrupted: with(WorkerLife::Gone),
+        }
+    }
+
+    /// One at work outweighs one that was interrupted: what becomes of the tag is not known yet.
+    fn on(&self, row: &TagRow, registry: &Registry) -> Option<Found> {
+        let live = self.live.first_on(row, registry);
+        live.map(|operation| Found::LiveOperation { operation })
+            .or_else(|| {
+                let interrupted = self.interrupted.first_on(row, registry);
+                interrupted.map(|operation| Found::InterruptedOperation { operation })
+            })
+    }
+}
+
+impl Covering {
+    fn of<'o>(operations: impl Iterator<Item = &'o OperationRow>) -> Self {
+        let (mut texts, mut of_texts) = (Vec::new(), Vec::new());
         for operation in operations {
-            let live = operation.life() == WorkerLife::Alive;
-            if let (true, Some(scope), Some(text)) = (live, operation.scope, &operation.text) {
+            let Some(scope) = operation.scope else {
+                continue;
+            };
+            for text in &operation.texts {
                 texts.push((scope, text.clone()));
-                found.push(Found::LiveOperation {
-                    operation: operation.id,
-                });
+                of_texts.push(operation.id);
             }
         }
         Self {
             texts: TextBook::new(texts),
-            found,
+            operations: of_texts,
         }
     }
 
-    fn on(&self, row: &TagRow, registry: &Registry) -> Option<Found> {
-        self.found.get(self.texts.first_on(row, registry)?).cloned()
+    fn first_on(&self, row: &TagRow, registry: &Registry) -> Option<OperationId> {
+        let first = self.texts.first_on(row, registry)?;
+        self.operations.get(first).copied()
     }
 }
 

@@ -10,6 +10,7 @@ mod census;
 mod clock;
 mod evidence;
 mod few;
+mod holders;
 mod images;
 mod labels;
 mod left;
@@ -20,6 +21,7 @@ mod policy_rows;
 mod prunable;
 mod readers;
 mod scope;
+mod snapshots;
 mod tags;
 mod taken_off;
 mod trail;
@@ -38,6 +40,7 @@ pub use few::{
     Repositories, largest_repository_of_tags, prefer_indexes, ranges_of_few_immutable_tags,
     tags_of_repositories,
 };
+pub use holders::{HeldTag, held_tags};
 pub use images::{LastChange, last_changes};
 pub use left::left_mutable;
 pub use load::{Load, load};
@@ -53,9 +56,10 @@ pub use prunable::{
 };
 pub use readers::{PolicyReader, described, policy_readers};
 pub use scope::{
-    NamespaceRow, Page, Paged, PagedTag, last_tag_id, mutable_tags, namespace_by_name,
+    NamespaceRow, Page, Paged, PagedTag, is_small, last_tag_id, mutable_tags, namespace_by_name,
     namespace_name, page_of_tags, pushed_since, repositories_of, repository_by_name,
 };
+pub use snapshots::older_snapshots;
 pub use tags::{
     RowLock, TAG_COLUMNS, is_wanted, lock_repository, lock_repository_limiting_waits,
     names_alive_twice, tag_row, tags_by_id, tags_named, write_tags,

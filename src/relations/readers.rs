@@ -2,7 +2,7 @@
 
 use crate::pg::{Columns, PgError, Statements};
 
-/// A transaction that holds a lock on a policy table.
+/// A transaction that may have read the policies as they were.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyReader {
     /// `virtualtransaction` in pg_locks.

@@ -93,6 +93,38 @@ pub fn repositories_of(
     }
 }
 
+/// Whether a scope has at most so many repositories, and so many rows of tags in them, dead or alive. It reads no more than
+/// that, by indexes.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn is_small(
+    pg: &mut impl Statements,
+    scope: Scope,
+    repositories: u32,
+    rows: u32,
+) -> Result<bool, PgError> {
+    let ids: Vec<i32> = match scope {
+        Scope::Repository(id) => vec![id.0],
+        Scope::Namespace(id) => pg
+            .query(
+                "SELECT id FROM repository WHERE namespace_user_id = $1 LIMIT $2",
+                &[&id.0, &(i64::from(repositories) + 1)],
+            )?
+            .iter()
+            .map(|row| row.read(0))
+            .collect::<Result<_, _>>()?,
+    };
+    if ids.len() > repositories as usize {
+        return Ok(false);
+    }
+    let row = pg.query_one(
+        "SELECT count(*) FROM (SELECT FROM tag WHERE repository_id = ANY ($1) LIMIT $2) AS some",
+        &[&ids, &(i64::from(rows) + 1)],
+    )?;
+    Ok(row.read::<i64>(0)? <= i64::from(rows))
+}
+
 /// A page of a repository's tags in (name, id) order, after a place: four of the tag table's indexes
 /// begin with repository and name, and are then updated locally. Names never change, so that what
 /// a pattern says of a row holds until the row is locked.

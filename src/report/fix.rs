@@ -1,6 +1,6 @@
 //! The outcomes of a plan, of its application and of an undo.
 
-use super::Exceptions;
+use super::{Exceptions, Settling};
 use crate::correction::{Plan, PlanDigest};
 use crate::evaluate::{RuleOutcome, Status};
 use crate::quay::{OperationId, RunId};
@@ -15,15 +15,20 @@ pub struct PlanReport {
     pub rules: Vec<RuleOutcome>,
     /// The rules that could not be decided.
     pub undecided_rules: Vec<RuleId>,
+    /// Why something is pending that Quay or an operation may still be at work on, where that is not let pass.
+    pub pending: Option<String>,
     /// The digest of the document that it was written to, or read from.
     pub digest: Option<PlanDigest>,
 }
 
 impl PlanReport {
     /// A plan, and the check that it was made from.
-    pub fn new(plan: Plan, rules: Vec<RuleOutcome>) -> Self {
+    pub fn new(plan: Plan, rules: Vec<RuleOutcome>, settling: Settling) -> Self {
         let undecided = |rule: &&RuleOutcome| rule.status() == Status::Undecided;
+        let mut pending = rules.iter().filter(|rule| rule.settling > 0);
+        let pending = pending.find_map(|rule| rule.settled_by.clone());
         Self {
+            pending: pending.filter(|_| settling == Settling::NotKnown),
             undecided_rules: rules
                 .iter()
                 .filter(undecided)
@@ -35,9 +40,17 @@ impl PlanReport {
         }
     }
 
-    /// Whether some rule could not be decided: the plan may then lack what it would ask for.
-    pub fn unknown(&self) -> bool {
-        !self.undecided_rules.is_empty()
+    /// Why the plan may lack what it would ask for: a rule could not be decided, or something is pending.
+    pub fn unknown(&self) -> Option<String> {
+        if self.undecided_rules.is_empty() {
+            return self.pending.clone();
+        }
+        let rules: Vec<&str> = self
+            .undecided_rules
+            .iter()
+            .map(|id| id.0.as_str())
+            .collect();
+        Some(format!("some rules are undecided: {}", rules.join(", ")))
     }
 }
 
@@ -78,6 +91,8 @@ pub struct ApplyReport {
     pub applied: u64,
     /// Corrections whose precondition no longer held.
     pub skipped: u64,
+    /// Those of them that somebody else holds, each with its holder; the first of them.
+    pub held: Vec<String>,
     /// Expiry dates that were cleared.
     pub expirations_cleared: u64,
     /// Write transactions.
@@ -90,8 +105,8 @@ pub struct ApplyReport {
     pub undecided: u64,
     /// Policies that an unfinished operation owns.
     pub left: u64,
-    /// Whether some rule could not be decided.
-    pub unknown: bool,
+    /// Why it is not known whether that is all: a rule could not be decided, or something is pending.
+    pub unknown: Option<String>,
     /// The operations that it conducted.
     pub operations: Vec<Conducted>,
     /// Runs that belong to it: its operations brought more to light.
@@ -133,6 +148,7 @@ impl ApplyReport {
     pub fn add(&mut self, further: Self) {
         self.applied += further.applied;
         self.skipped += further.skipped;
+        self.held.extend(further.held);
         self.expirations_cleared += further.expirations_cleared;
         self.batches += further.batches;
         self.longest_batch_ms = self.longest_batch_ms.max(further.longest_batch_ms);

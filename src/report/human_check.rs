@@ -162,7 +162,7 @@ fn last_line(out: &mut String, report: &CheckReport) {
     let hint = if known && report.total_violations() > 0 {
         " `quay-doctor fix` plans what to do; it changes nothing."
     } else if known && report.total_settling() > 0 {
-        " Check again after --grace."
+        " Check again when they have ended, a policy of Quay's after --grace; `quay-doctor recover --list` shows operations."
     } else {
         ""
     };

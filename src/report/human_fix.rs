@@ -15,15 +15,14 @@ pub fn plan_for_people(report: &PlanReport) -> String {
     let mut out = String::new();
     let plan = &report.plan;
     if plan.is_empty() {
-        line!(
-            out,
-            "{}",
-            if report.unknown() {
-                "Nothing to correct that could be decided; some rules are undecided."
-            } else {
-                "Nothing to do."
-            }
-        );
+        match report.unknown() {
+            Some(why) => line!(
+                out,
+                "Nothing to correct that could be decided; {}.",
+                harmless(&why)
+            ),
+            None => line!(out, "Nothing to do."),
+        }
         return out;
     }
     line!(out, "The plan; nothing has been changed.");
@@ -62,6 +61,9 @@ pub fn plan_for_people(report: &PlanReport) -> String {
             "\n{} would be at stake: say --immutable-tags-can-expire true|false before --apply.",
             plural(not_known, "expiry date")
         );
+    }
+    if let Some(why) = report.unknown() {
+        line!(out, "\nnot known whether that is all: {}", harmless(&why));
     }
     for note in &plan.notes {
         line!(out, "\nnote: {}", harmless(note));
@@ -296,6 +298,9 @@ pub fn apply_for_people(report: &ApplyReport) -> String {
             out,
             "What else was skipped had changed since the plan, or was held by somebody else."
         );
+        for held in &report.held {
+            line!(out, "     {}", harmless(held));
+        }
     }
     if report.undecided > 0 {
         line!(
@@ -310,6 +315,9 @@ pub fn apply_for_people(report: &ApplyReport) -> String {
             "{} left to recover.",
             plural(report.left, "unfinished operation")
         );
+    }
+    if let Some(why) = &report.unknown {
+        line!(out, "Not known whether that is all: {}.", harmless(why));
     }
     line!(out, "To take it back: quay-doctor fix undo {}", report.run);
     out

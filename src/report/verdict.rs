@@ -28,8 +28,11 @@ pub fn verdict(report: &CheckReport) -> String {
         plural(total, "violation")
     } else if settling > 0 {
         format!(
-            "No violation, but {} under a policy that Quay may still be applying",
-            plural(settling, "tag")
+            "No violation, but {} pending: Quay or an operation may still be at work",
+            match settling {
+                1 => "1 subject is".to_owned(),
+                more => format!("{} subjects are", thousands(more)),
+            }
         )
     } else {
         "All is well".to_owned()

@@ -66,7 +66,7 @@ facts! {
         /// immutable when it is pushed.
         MatchedByActivePolicy,
         /// Every policy that makes it immutable is younger than `--grace`, so that Quay may be in
-        /// the middle of its own pass. Never surely true: it makes a tag settling.
+        /// the middle of its own pass. Never surely true: it makes a tag pending.
         Settling,
         /// FEATURE_IMMUTABLE_TAGS_CAN_EXPIRE is on; unknown where it is not stated.
         ImmutableTagsCanExpire,
@@ -80,7 +80,7 @@ facts! {
         OfNamespace,
         /// It governs one repository.
         OfRepository,
-        /// An operation with a live worker owns it.
+        /// An operation with a live worker owns it. Never surely true: it makes a policy pending.
         OwnedByLiveOperation,
         /// `created_date` is less than `--stale-after` ago. An unknown date is old.
         Young,
@@ -108,7 +108,8 @@ facts! {
     Operation {
         /// It has neither been done nor rolled back.
         Unfinished,
-        /// Its worker holds the liveness lock, or its heartbeat is fresh.
+        /// Its worker holds the liveness lock, or its heartbeat is fresh. Never surely true: it makes an
+        /// operation pending.
         LiveWorker,
     }
 }
@@ -126,7 +127,7 @@ pub enum Evidence {
     TakenOffByAdministrator,
     /// Somebody has declared that the tag is meant to stay immutable.
     Kept,
-    /// A live operation is at work on the tag or the policy.
+    /// A live operation is at work on the tag or the policy. What nothing else excuses is pending.
     LiveOperation,
     /// The operator has accepted that the policy cannot be decided (`--accept-undecided`).
     Accepted,

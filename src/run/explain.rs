@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::RunError;
 use crate::config::ConnectionSettings;
 use crate::evaluate::{
-    Account, Activity, Evaluator, Features, Grace, Moment, Reading, Strictness, TagRow, Verdict,
+    Account, Activity, Evaluator, Features, Found, Grace, Moment, Reading, Strictness, TagRow,
+    Verdict,
 };
 use crate::journal::told_changes;
 use crate::pg::{ReadSession, ReadSnapshot};
@@ -198,12 +199,14 @@ fn says(reading: &Reading, tag: &str) -> (PolicySays, Option<String>) {
 }
 
 fn rule_told(rule: &Rule, verdict: Verdict, account: &Account) -> RuleTold {
-    let excused = account
-        .iter()
-        .any(|found| rule.excused_by.contains(&found.evidence()));
+    let excuses: Vec<&Found> = account.iter().filter(|found| found.excuses(rule)).collect();
+    let excused = !excuses.is_empty();
     let (verdict, why) = match verdict {
         Verdict::NotASubject => ("not-a-subject", None),
         Verdict::Sound => ("sound", None),
+        Verdict::Violated if matches!(excuses[..], [Found::LiveOperation { .. }]) => {
+            ("undecided", excuses.first().map(ToString::to_string))
+        }
         Verdict::Violated if excused => ("explained", None),
         Verdict::Violated => ("violated", None),
         Verdict::Undecided(why) => ("undecided", Some(why.to_string())),

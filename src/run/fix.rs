@@ -17,7 +17,7 @@ use crate::pg::ReadSession;
 use crate::policy::{self, NewPattern, Pick, PolicyError};
 use crate::quay::RunId;
 use crate::relations::{PoliciesOf, PolicySchema, Selection, census, policies};
-use crate::report::{ApplyReport, CheckReport, PlanReport, UndoReport};
+use crate::report::{ApplyReport, CheckReport, PlanReport, Settling, UndoReport};
 use crate::rules::Catalogue;
 
 /// What to fix, and how.
@@ -27,6 +27,8 @@ pub struct FixRequest {
     pub check: CheckRequest,
     /// The choices among remedies.
     pub choices: Choices,
+    /// What counts that Quay or an operation may still be at work on.
+    pub settling: Settling,
 }
 
 /// Plans; changes nothing.
@@ -61,7 +63,7 @@ pub fn plan_fix(
     plan.beyond = total - kept;
     plan.proposals = proposals;
     estimate(settings, &mut plan, request.check.features)?;
-    Ok(PlanReport::new(plan, rules))
+    Ok(PlanReport::new(plan, rules, request.settling))
 }
 
 /// Holds decisions by scope against the registry's names, before anything is looked at for them.
@@ -180,6 +182,7 @@ pub fn apply_fix(
         run: applied.run,
         applied: applied.totals.applied,
         skipped: applied.totals.skipped,
+        held: applied.held,
         expirations_cleared: applied.totals.expirations_cleared,
         batches: applied.totals.batches,
         longest_batch_ms: applied.totals.longest_batch_ms,

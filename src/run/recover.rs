@@ -27,6 +27,10 @@ pub enum Recovered {
         operation: OperationId,
         /// Tags that are not as before.
         exceptions: Exceptions,
+        /// Rows of a fix run that were not taken back.
+        refused: u64,
+        /// The first of them: what, and why.
+        refusals: Vec<String>,
     },
     /// It was finished or taken back by somebody else meanwhile.
     Elsewhere(OperationId),
@@ -128,10 +132,14 @@ fn recover_policy(
         Ok(Some(outcome)) => Ok(Recovered::TakenBack {
             operation: id,
             exceptions: outcome.exceptions,
+            refused: 0,
+            refusals: Vec::new(),
         }),
         Err(PolicyError::RolledBack { exceptions, .. }) => Ok(Recovered::TakenBack {
             operation: id,
             exceptions: *exceptions,
+            refused: 0,
+            refusals: Vec::new(),
         }),
         Err(error) => Err(error.into()),
     }
@@ -165,5 +173,11 @@ fn recover_fix(
     Ok(Recovered::TakenBack {
         operation: id,
         exceptions: undone.exceptions,
+        refused: undone.refused,
+        refusals: undone
+            .refusals
+            .into_iter()
+            .map(|refusal| format!("{}: {}", refusal.what, refusal.why))
+            .collect(),
     })
 }

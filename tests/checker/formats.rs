@@ -64,6 +64,7 @@ fn outcome(id: &str, violations: u64) -> RuleOutcome {
         explained: 0,
         undecided: Undecided::default(),
         accepted: 0,
+        settled_by: None,
         settling: 0,
         failed: None,
         skipped: None,

@@ -300,7 +300,7 @@ fn an_interrupted_operation_is_reported_where_it_is_and_left_to_recover() {
         .json();
     assert_eq!(plan["left_to_recover"][0]["operation"], 1);
     stage.sql("UPDATE quay_doctor.operation SET heartbeat_at = now()");
-    stage.run(&rule).expect_status(0);
+    stage.run(&rule).expect_status(3);
 }
 
 #[test]

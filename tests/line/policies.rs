@@ -90,7 +90,7 @@ fn a_policy_that_an_unfinished_operation_owns_is_left_to_recover() {
     assert_eq!(stage.dump(), before);
 
     stage.sql("UPDATE quay_doctor.operation SET heartbeat_at = now() WHERE kind = 'create'");
-    assert_eq!(status(&stage), "held", "its worker lives");
+    assert_eq!(status(&stage), "settling", "its worker lives");
 }
 
 #[test]

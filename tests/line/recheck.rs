@@ -19,7 +19,11 @@ fn request() -> CheckRequest {
 fn release() -> FixRequest {
     let check = request();
     let choices = Choices::parse::<RunError>(&[RELEASE.to_owned()], &check.rules).expect("valid");
-    FixRequest { check, choices }
+    FixRequest {
+        check,
+        choices,
+        settling: Default::default(),
+    }
 }
 
 fn options() -> ApplyOptions {

@@ -52,7 +52,11 @@ fn released(stage: &Stage, before: &str, after_the_first: &str) -> (u64, u64) {
         can_expire: Stated::Off,
     };
     let choices = Choices::parse::<RunError>(&[RELEASE.to_owned()], &check.rules).expect("valid");
-    let request = FixRequest { check, choices };
+    let request = FixRequest {
+        check,
+        choices,
+        settling: Default::default(),
+    };
     let plan = plan_fix(&settings, &request, &mut NoProgress).expect("a plan");
     let mut options = ApplyOptions::new(Identity {
         actor: "test".to_owned(),

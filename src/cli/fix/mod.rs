@@ -141,7 +141,7 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
                 Format::Json => output::json(&plan_json(&plan))?,
             }
         }
-        return Ok(match (plan.unknown(), plan.plan.is_empty()) {
+        return Ok(match (plan.unknown().is_some(), plan.plan.is_empty()) {
             (true, _) => Exit::Unknown,
             (false, true) => Exit::AllWell,
             (false, false) => Exit::SomethingToDo,
@@ -160,8 +160,9 @@ fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
     let rest = report.undecided + report.left + report.skipped > 0
         || report.exceptions.want_a_look()
         || matches!(report.more, Some(MoreToDo::Again { .. }));
-    let unknown =
-        report.unknown || report.cut_short() || matches!(report.more, Some(MoreToDo::Unknown(_)));
+    let unknown = report.unknown.is_some()
+        || report.cut_short()
+        || matches!(report.more, Some(MoreToDo::Unknown(_)));
     Ok(match (unknown, rest) {
         (true, _) => Exit::Unknown,
         (false, true) => Exit::SomethingToDo,

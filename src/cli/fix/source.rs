@@ -42,7 +42,7 @@ pub struct Source {
         value_name = "FILE",
         conflicts_with_all = [
             "remedies", "decide", "pattern", "rules", "namespace", "repository", "stale_after", "grace",
-            "accept_undecided",
+            "accept_undecided", "allow_settling",
         ],
     )]
     plan: Option<PathBuf>,
@@ -79,9 +79,9 @@ impl Source {
     fn make(&self, keep: usize, out: Option<&Path>, globals: &Globals) -> Result<Sourced, Failure> {
         // A user's own rules are checked only: what corrects rows judges them by the built-in ones.
         let catalogue = Catalogue::built_in()?;
-        let mut check = self
-            .choice
-            .request(globals, &globals.layers()?, catalogue.clone())?;
+        let layers = globals.layers()?;
+        let mut check = self.choice.request(globals, &layers, catalogue.clone())?;
+        let settling = self.choice.settling(&layers)?;
         check.keep = keep;
         let mut choices = Choices::parse::<RunError>(&self.remedies, &catalogue)?;
         if let Some(file) = &self.decide {
@@ -91,7 +91,11 @@ impl Source {
             .recreating(self.recreated()?)
             .map_err(RunError::from)?;
         let settings = globals.connection()?;
-        let request = FixRequest { check, choices };
+        let request = FixRequest {
+            check,
+            choices,
+            settling,
+        };
         let mut plan = plan_fix(&settings, &request, &mut Terminal::new(globals))?;
         if let Some(file) = out {
             let who = globals.identity()?;
@@ -144,6 +148,7 @@ fn read(file: &Path, keep: usize, globals: &Globals) -> Result<Sourced, Failure>
             plan: document.plan,
             rules: Vec::new(),
             undecided_rules: document.undecided_rules,
+            pending: None,
             digest: Some(document.digest.clone()),
         },
         request: None,

@@ -136,10 +136,10 @@ fn scope(scope: Scope) -> String {
     }
 }
 
-/// Operations and declarations. The heartbeat of a policy operation's live worker is of tomorrow, so that it stays fresh.
+/// Operations and declarations. The heartbeat of a policy operation's live worker is of now; the check follows at once.
 fn journal(sql: &mut String, rows: &Rows) {
     for operation in &rows.operations {
-        let beat = if operation.live { "1 day" } else { "-1 day" };
+        let beat = if operation.live { "0" } else { "-1 day" };
         let (kind, about, text) = match operation.about {
             Some((about, text)) => ("create", scope(about), quoted(TEXTS[text].0)),
             None => ("fix", "NULL, NULL".to_owned(), "NULL".to_owned()),

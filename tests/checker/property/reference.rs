@@ -103,7 +103,7 @@ pub fn check(rows: &Rows, can_expire: Option<bool>, now: DateTime<Utc>) -> Answe
     }
     for operation in &rows.operations {
         let says = if operation.live {
-            Says::Sound
+            Says::Settling
         } else {
             Says::Violated
         };
@@ -130,9 +130,10 @@ fn about_tag(
     let account = &rows.accounts[&tag.id];
     let at_work = |found: &Found| matches!(found, Found::LiveOperation { .. });
     let or_explained = |excuses: fn(&Found) -> bool| {
-        let mut found = account.iter();
-        if found.any(|found| excuses(found) || at_work(found)) {
+        if account.iter().any(excuses) {
             Says::Explained
+        } else if account.iter().any(at_work) {
+            Says::Settling
         } else {
             Says::Violated
         }
@@ -194,10 +195,10 @@ fn about_policy(answer: &mut Answer, rows: &Rows, policy: &PolicyRow, now: DateT
     let standing = rows.standing(policy);
     let owned = matches!(standing.owner, Some((_, WorkerLife::Alive)));
     let accepted = rows.accepted.contains(&policy.uuid);
-    // Every rule but one about policies excuses what a live operation is at work on.
+    // What a live operation is at work on is pending, whichever rule it is that would complain.
     let violated = || {
         if owned {
-            Says::Explained
+            Says::Settling
         } else {
             Says::Violated
         }
@@ -233,10 +234,10 @@ fn about_policy(answer: &mut Answer, rows: &Rows, policy: &PolicyRow, now: DateT
     let young = policy
         .created
         .is_some_and(|at| now - at < TimeDelta::hours(1));
-    let stale = match (active, young || owned || standing.staged) {
+    let stale = match (active, young || standing.staged) {
         (true, _) => Says::Nothing,
         (false, true) => Says::Sound,
-        (false, false) => Says::Violated,
+        (false, false) => violated(),
     };
     say(answer, "stale-inactive-policy", id, stale);
 

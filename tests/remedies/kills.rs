@@ -71,23 +71,30 @@ fn boundaries(journey: &Journey, args: &[&str]) -> Vec<Boundary> {
         .collect()
 }
 
+/// How many runs and operations there have been.
+const BEGUN: &str = "SELECT count(*) FROM quay_doctor.operation";
+/// The run that began last.
+const LAST: &str = "SELECT coalesce(max(id), 0) FROM quay_doctor.operation WHERE kind = 'fix'";
+const UNFINISHED: &str = "SELECT count(*) FROM quay_doctor.operation WHERE finished_at IS NULL";
+
 #[test]
 fn a_run_that_dies_anywhere_in_an_operation_is_taken_back_whole() {
     let args = [&["--apply"], &RECREATE[..]].concat();
-    for boundary in boundaries(&journey(), &args) {
-        let journey = journey();
-        let before = journey.dump();
+    let boundaries = boundaries(&journey(), &args);
+    // Taken back, it is the registry that it was: the next run dies in the same one.
+    let journey = journey();
+    let before = journey.dump();
+    for boundary in boundaries {
+        let begun = journey.stage.count(BEGUN);
         dying::kill(&journey.stage, &fix(&args), boundary.when());
-        let begun = journey
-            .stage
-            .count("SELECT count(*) FROM quay_doctor.operation");
-        if begun > 0 {
-            journey.undo(&serde_json::json!({ "run": 1 }));
+        let has_begun = journey.stage.count(BEGUN) > begun;
+        assert_eq!(has_begun, boundary > Boundary::before(1), "{boundary:?}");
+        if has_begun {
+            let last = journey.stage.count(LAST);
+            journey.undo(&serde_json::json!({ "run": last }));
         }
-        assert_eq!(begun > 0, boundary > Boundary::before(1), "{boundary:?}");
         assert_eq!(journey.dump(), before, "{boundary:?}");
-        let unfinished = "SELECT count(*) FROM quay_doctor.operation WHERE finished_at IS NULL";
-        assert_eq!(journey.stage.count(unfinished), 0, "{boundary:?}");
+        assert_eq!(journey.stage.count(UNFINISHED), 0, "{boundary:?}");
     }
 }
 
@@ -98,9 +105,9 @@ fn undo_killed_everywhere(journey: impl Fn() -> Journey) {
         let run = journey.apply();
         boundaries(&journey, &["undo", &run["run"].to_string()])
     };
+    let journey = journey();
+    let before = journey.dump();
     for boundary in boundaries {
-        let journey = journey();
-        let before = journey.dump();
         let run = journey.apply();
         let undo = ["undo", &run["run"].to_string()];
         dying::kill(&journey.stage, &fix(&undo), boundary.when());
@@ -109,6 +116,7 @@ fn undo_killed_everywhere(journey: impl Fn() -> Journey) {
         recovered.expect_status(0);
         journey.undo(&run);
         assert_eq!(journey.dump(), before, "{boundary:?}");
+        assert_eq!(journey.stage.count(UNFINISHED), 0, "{boundary:?}");
     }
 }
 

@@ -36,6 +36,10 @@ type Entry = (i64, TagChange);
 impl Worker<'_> {
     /// Begins to turn back: deletes the row that was to become a policy, and says so in the journal.
     pub(super) fn begin_undo(&mut self, error: &str) -> Result<(), PolicyError> {
+        self.patiently(|worker| worker.begin_undo_once(error))
+    }
+
+    fn begin_undo_once(&mut self, error: &str) -> Result<(), PolicyError> {
         let mut tx = self.session.begin()?;
         delete_pending(&mut tx, &self.operation)?;
         let mut step = forward(Phase::Undoing);
@@ -49,10 +53,12 @@ impl Worker<'_> {
         self.settle()?;
         while self.undo_pass()? > 0 {}
         let waiting = self.pushed_meanwhile()?;
-        let tx = self.session.begin()?;
-        let mut step = forward(Phase::RolledBack);
-        step.sums.skipped = self.not_written.count();
-        Self::finish(self.part, &mut self.operation, tx, step)?;
+        self.patiently(|worker| {
+            let tx = worker.session.begin()?;
+            let mut step = forward(Phase::RolledBack);
+            step.sums.skipped = worker.not_written.count();
+            Self::finish(worker.part, &mut worker.operation, tx, step)
+        })?;
         self.skip_not_written();
         if waiting.is_empty() {
             return Ok(());
@@ -74,29 +80,53 @@ impl Worker<'_> {
         let (mut cursor, mut restored) = (None, 0);
         self.not_written = NamedTags::default();
         loop {
-            let mut page = changed_tags(
-                &mut self.session,
-                self.operation.id,
-                PartOf::WHOLE,
-                cursor,
-                PAGE,
-            )?;
+            let (mut page, _) = self.paged(|worker, limit| {
+                let (id, whole) = (worker.operation.id, PartOf::WHOLE);
+                let limit = limit.min(PAGE);
+                Ok(changed_tags(&mut worker.session, id, whole, cursor, limit)?)
+            })?;
             let Some((last, _)) = page.last() else {
                 return Ok(restored);
             };
             cursor = Some(*last);
             page.sort_by_key(|(entry, change)| (change.repository, -*entry));
             for of_repository in page.chunk_by(|a, b| a.1.repository == b.1.repository) {
-                for batch in of_repository.chunks(BATCH) {
-                    restored += self.undo_patiently(batch)?;
-                }
+                restored += self.in_undo_batches(of_repository)?;
             }
         }
+    }
+
+    /// Undoes entries of a repository; a batch that was too much is split.
+    fn in_undo_batches(&mut self, entries: &[Entry]) -> Result<u64, PolicyError> {
+        let (mut next, mut restored) = (0, 0);
+        while next < entries.len() {
+            if self.wants_end() {
+                return Err(PolicyError::Interrupted);
+            }
+            let rows = self.rows.min(BATCH);
+            let batch = &entries[next..entries.len().min(next + rows)];
+            self.tried = batch.len();
+            match self.undo_patiently(batch) {
+                Ok(more) => {
+                    restored += more;
+                    next += batch.len();
+                    self.rows = rows + rows / 2 + 1;
+                }
+                Err(error) if error.is_too_much() && batch.len() > 1 => {
+                    self.rows = batch.len() / 2;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(restored)
     }
 
     fn undo_patiently(&mut self, entries: &[Entry]) -> Result<u64, PolicyError> {
         let mut attempts = 0;
         loop {
+            if attempts > 0 && self.wants_end() {
+                return Err(PolicyError::Interrupted);
+            }
             let outcome = self.undo_batch(entries);
             attempts += 1;
             match outcome {
@@ -105,7 +135,12 @@ impl Worker<'_> {
                     return Err(PolicyError::Held { rows: held });
                 }
                 Ok((restored, _)) if restored > 0 => attempts = 0,
-                Err(error) if !error.passes() || attempts > ATTEMPTS => return Err(error),
+                Err(error)
+                    if attempts > ATTEMPTS
+                        || !error.passes() && !(error.is_too_much() && entries.len() == 1) =>
+                {
+                    return Err(error);
+                }
                 _ => {}
             }
             std::thread::sleep(back_off(attempts));
@@ -239,8 +274,10 @@ impl Worker<'_> {
         let mut waiting = Vec::new();
         loop {
             let now = UnixMillis(chrono::Utc::now().timestamp_millis());
-            let scope = self.operation.scope;
-            let pushed = pushed_since(&mut self.session, scope, since, now, PAGE)?;
+            let (pushed, _) = self.paged(|worker, limit| {
+                let (scope, limit) = (worker.operation.scope, limit.min(PAGE));
+                Ok(pushed_since(&mut worker.session, scope, since, now, limit)?)
+            })?;
             let Some((last, ..)) = pushed.last() else {
                 return Ok(waiting);
             };
@@ -250,13 +287,26 @@ impl Worker<'_> {
                 by_repository.entry(*repository).or_default().push(*tag);
             }
             for (repository, tags) in by_repository {
-                for few in tags.chunks(BATCH) {
-                    waiting.extend(self.pushed_batch(
-                        repository,
-                        few,
-                        &text,
-                        (enforced, &by_policy),
-                    )?);
+                let mut rest = &tags[..];
+                while !rest.is_empty() {
+                    if self.wants_end() {
+                        return Err(PolicyError::Interrupted);
+                    }
+                    let few = &rest[..rest.len().min(self.rows).min(BATCH)];
+                    let by = (enforced, &by_policy);
+                    let named = self.patiently(|worker| {
+                        match worker.pushed_batch(repository, few, &text, by) {
+                            Err(error) if error.is_too_much() && few.len() > 1 => Ok(None),
+                            named => named.map(Some),
+                        }
+                    })?;
+                    match named {
+                        Some(named) => {
+                            waiting.extend(named);
+                            rest = &rest[few.len()..];
+                        }
+                        None => self.rows = few.len() / 2,
+                    }
                 }
             }
         }

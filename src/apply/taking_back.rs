@@ -151,9 +151,16 @@ impl<'a> Share<'a> {
 
     /// Takes a part of the tags back, newest change first, a repository's rows of a page together.
     fn tags(&mut self, part: PartOf, reached: &mut Reached<'_>) -> Result<(), ApplyError> {
-        let mut cursor = None;
+        let (mut cursor, mut limit) = (None, PAGE);
         loop {
-            let mut page = changed_tags(self.session, self.site.run.id, part, cursor, PAGE)?;
+            let read = changed_tags(self.session, self.site.run.id, part, cursor, limit);
+            let mut page = match read.map_err(ApplyError::from) {
+                Err(error) if too_much_at_once(&error) && limit > 1 => {
+                    limit /= 2;
+                    continue;
+                }
+                page => page?,
+            };
             let Some((last, _)) = page.last() else {
                 return Ok(());
             };

@@ -237,8 +237,10 @@ fn classify(error: &postgres::Error) -> FaultClass {
         "42501" => FaultClass::Privilege,
         "42P01" | "42703" | "3F000" | "42883" => FaultClass::MissingObject,
         "25006" => FaultClass::ReadOnly,
-        // Connection exceptions, shutdowns, too many connections, idle-session time-outs.
-        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300" => FaultClass::Connection,
+        // Connection exceptions, shutdowns, too many connections, time-outs that end the session.
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04" | "53300" => {
+            FaultClass::Connection
+        }
         code if code.starts_with("08") => FaultClass::Connection,
         _ => FaultClass::Other,
     }

@@ -30,6 +30,10 @@ impl Worker<'_> {
     /// Activates the policy, or swaps an updated one in: one transaction, from which on every push
     /// is decided by it.
     pub(super) fn activate(&mut self) -> Result<(), PolicyError> {
+        self.patiently(Self::activate_once)
+    }
+
+    fn activate_once(&mut self) -> Result<(), PolicyError> {
         let text = brings(&self.operation)?;
         let mut tx = self.session.begin()?;
         own_row::compare(&mut tx, &self.operation)?;
@@ -64,6 +68,10 @@ impl Worker<'_> {
 
     /// Moves to a phase, or to the beginning of the walk.
     pub(super) fn restart_in(&mut self, phase: Phase) -> Result<(), PolicyError> {
+        self.patiently(|worker| worker.restart_once(phase))
+    }
+
+    fn restart_once(&mut self, phase: Phase) -> Result<(), PolicyError> {
         let mut tx = self.session.begin()?;
         own_row::compare(&mut tx, &self.operation)?;
         let mut step = forward(phase);
@@ -84,6 +92,10 @@ impl Worker<'_> {
 
     /// Ends the operation as it was meant.
     pub(super) fn done(&mut self) -> Result<(), PolicyError> {
+        self.patiently(Self::done_once)
+    }
+
+    fn done_once(&mut self) -> Result<(), PolicyError> {
         let mut tx = self.session.begin()?;
         own_row::compare(&mut tx, &self.operation)?;
         match self.operation.phase {

@@ -182,6 +182,11 @@ impl PolicyError {
         self.fault() == Some(FaultClass::Connection) || matches!(self, Self::LivenessLost(_))
     }
 
+    /// Whether fewer rows may go through where more did not.
+    pub(super) fn is_too_much(&self) -> bool {
+        self.fault() == Some(FaultClass::StatementTimeout)
+    }
+
     /// Whether the same transaction may go through a little later.
     pub(super) fn passes(&self) -> bool {
         matches!(

@@ -39,6 +39,10 @@ type Entry = (i64, TagChange);
 impl Worker<'_> {
     /// Begins to turn back: deletes the row that was to become a policy, and says so in the journal.
     pub(super) fn begin_undo(&mut self, error: &str) -> Result<(), PolicyError> {
+        self.patiently(|worker| worker.begin_undo_once(error))
+    }
+
+    fn begin_undo_once(&mut self, error: &str) -> Result<(), PolicyError> {
         let mut tx = self.session.begin()?;
         delete_pending(&mut tx, &self.operation)?;
         let mut step = forward(Phase::Undoing);
@@ -65,10 +69,12 @@ impl Worker<'_> {
             }
         }
         let waiting = self.pushed_meanwhile()?;
-        let tx = self.session.begin()?;
-        let mut step = forward(Phase::RolledBack);
-        step.sums.skipped = self.not_written.count();
-        Self::finish(self.part, &mut self.operation, tx, step)?;
+        self.patiently(|worker| {
+            let tx = worker.session.begin()?;
+            let mut step = forward(Phase::RolledBack);
+            step.sums.skipped = worker.not_written.count();
+            Self::finish(worker.part, &mut worker.operation, tx, step)
+        })?;
         self.skip_not_written();
         if waiting.is_empty() {
             return Ok(());
@@ -90,42 +96,51 @@ impl Worker<'_> {
         let (mut cursor, mut restored, mut held) = (None, 0, Vec::new());
         self.not_written = NamedTags::default();
         loop {
-            let mut page = changed_tags(
-                &mut self.session,
-                self.operation.id,
-                PartOf::WHOLE,
-                cursor,
-                PAGE,
-            )?;
+            let (mut page, _) = self.paged(|worker, limit| {
+                let (id, whole) = (worker.operation.id, PartOf::WHOLE);
+                let limit = limit.min(PAGE);
+                Ok(changed_tags(&mut worker.session, id, whole, cursor, limit)?)
+            })?;
             let Some((last, _)) = page.last() else {
                 return Ok((restored, held));
             };
             cursor = Some(*last);
             page.sort_by_key(|(entry, change)| (change.repository, -*entry));
             for of_repository in page.chunk_by(|a, b| a.1.repository == b.1.repository) {
-                for batch in of_repository.chunks(BATCH) {
-                    self.beat_if_due()?;
-                    let (some, others) = self.undo_patiently(batch)?;
-                    restored += some;
-                    held.extend(others);
-                }
+                let (some, others) = self.in_undo_batches(of_repository)?;
+                restored += some;
+                held.extend(others);
             }
         }
     }
 
-    /// Undoes a batch that others may be in the way of. Rows that they hold are left for another pass.
-    fn undo_patiently(&mut self, entries: &[Entry]) -> Result<(u64, HeldRows), PolicyError> {
-        let mut attempts = 0;
-        loop {
-            match self.undo_batch(entries) {
-                Err(error) if error.passes() && attempts < ATTEMPTS => {
-                    attempts += 1;
-                    sleep(back_off(attempts));
-                    self.beat_if_due()?;
+    /// Undoes entries of a repository; a batch that was too much is split, and rows that somebody else holds are left
+    /// for another pass.
+    fn in_undo_batches(&mut self, entries: &[Entry]) -> Result<(u64, HeldRows), PolicyError> {
+        let (mut next, mut restored, mut held) = (0, 0, Vec::new());
+        while next < entries.len() {
+            if self.wants_end() {
+                return Err(PolicyError::Interrupted);
+            }
+            self.beat_if_due()?;
+            let rows = self.rows.min(BATCH);
+            let batch = &entries[next..entries.len().min(next + rows)];
+            self.tried = batch.len();
+            let undone = self.patiently(|worker| match worker.undo_batch(batch) {
+                Err(error) if error.is_too_much() && batch.len() > 1 => Ok(None),
+                undone => undone.map(Some),
+            })?;
+            match undone {
+                Some((some, others)) => {
+                    restored += some;
+                    held.extend(others);
+                    next += batch.len();
+                    self.rows = rows + rows / 2 + 1;
                 }
-                ended => return ended,
+                None => self.rows = batch.len() / 2,
             }
         }
+        Ok((restored, held))
     }
 
     /// Undoes a batch; how many rows were restored, and which somebody else holds.
@@ -257,8 +272,10 @@ impl Worker<'_> {
         let (mut waiting, mut held) = (Vec::new(), Vec::new());
         loop {
             let now = UnixMillis(chrono::Utc::now().timestamp_millis());
-            let scope = self.operation.scope;
-            let pushed = pushed_since(&mut self.session, scope, since, now, PAGE)?;
+            let (pushed, _) = self.paged(|worker, limit| {
+                let (scope, limit) = (worker.operation.scope, limit.min(PAGE));
+                Ok(pushed_since(&mut worker.session, scope, since, now, limit)?)
+            })?;
             let Some((last, ..)) = pushed.last() else {
                 // Not judged yet: this is not the end.
                 self.nothing_is_held(&held)?;
@@ -270,23 +287,40 @@ impl Worker<'_> {
                 by_repository.entry(*repository).or_default().push(*tag);
             }
             for (repository, tags) in by_repository {
-                for few in tags.chunks(BATCH) {
-                    let mut rest = few.to_vec();
-                    for round in 0..=ATTEMPTS {
-                        if round > 0 {
-                            sleep(back_off(round));
+                let mut rest = tags;
+                for round in 0..=ATTEMPTS {
+                    if round > 0 {
+                        sleep(back_off(round));
+                    }
+                    let (mut still, mut todo) = (Vec::new(), &rest[..]);
+                    while !todo.is_empty() {
+                        if self.wants_end() {
+                            return Err(PolicyError::Interrupted);
                         }
                         self.beat_if_due()?;
+                        let few = &todo[..todo.len().min(self.rows).min(BATCH)];
                         let by = (enforced, &by_policy);
-                        let (named, still) = self.pushed_batch(repository, &rest, &text, by)?;
-                        waiting.extend(named);
-                        rest = still;
-                        if rest.is_empty() {
-                            break;
+                        let looked = self.patiently(|worker| {
+                            match worker.pushed_batch(repository, few, &text, by) {
+                                Err(error) if error.is_too_much() && few.len() > 1 => Ok(None),
+                                looked => looked.map(Some),
+                            }
+                        })?;
+                        match looked {
+                            Some((named, others)) => {
+                                waiting.extend(named);
+                                still.extend(others);
+                                todo = &todo[few.len()..];
+                            }
+                            None => self.rows = few.len() / 2,
                         }
                     }
-                    held.extend(rest.into_iter().map(|tag| (repository, tag)));
+                    rest = still;
+                    if rest.is_empty() {
+                        break;
+                    }
                 }
+                held.extend(rest.into_iter().map(|tag| (repository, tag)));
             }
         }
     }

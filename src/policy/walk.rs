@@ -18,7 +18,7 @@ use crate::report::harmless;
 use crate::retry::back_off;
 
 /// Rows that are read, and matched by name, before any lock is taken.
-const PAGE: u32 = 5_000;
+pub(super) const PAGE: u32 = 5_000;
 /// Matching rows that are gathered before they are taken in batches, in id order: 4 bytes each.
 const STRETCH: usize = 250_000;
 /// Rows that a sweep takes all at once.
@@ -26,7 +26,9 @@ const FEW: u32 = 20_000;
 /// Bounds on a batch: one row always goes.
 const FEWEST: usize = 1;
 const MOST: usize = 5_000;
-const FIRST: usize = 200;
+pub(super) const FIRST: usize = 200;
+/// Attempts at a step that others are in the way of.
+pub(super) const ATTEMPTS: u32 = 8;
 /// Rows that others hold and that are named.
 const NAMED: usize = 10;
 
@@ -164,7 +166,6 @@ impl Worker<'_> {
         from: Option<&Cursor>,
     ) -> Result<HeldRows, PolicyError> {
         let book = self.book(text);
-        let mut rows = FIRST;
         let mut held = Vec::new();
         while let Some(repository) = self.next() {
             self.beat_if_due()?;
@@ -174,7 +175,7 @@ impl Worker<'_> {
             let start = from
                 .filter(|cursor| cursor.repository == repository)
                 .map(|cursor| (cursor.name.clone(), cursor.tag));
-            self.walk_repository(work, &book, repository, start, &mut rows, &mut held)?;
+            self.walk_repository(work, &book, repository, start, &mut held)?;
         }
         self.go_back_for(work, held)
     }
@@ -207,7 +208,6 @@ impl Worker<'_> {
         book: &PolicyBook,
         repository: RepositoryId,
         start: Option<(String, TagId)>,
-        rows: &mut usize,
         held: &mut HeldRows,
     ) -> Result<(), PolicyError> {
         let mut after = start;
@@ -216,15 +216,14 @@ impl Worker<'_> {
         {
             self.dealt(left.len());
             let mut stretch = self.stretch(book, repository, left)?;
-            return self.in_batches(work, repository, &mut stretch, rows, held);
+            return self.in_batches(work, repository, &mut stretch, held);
         }
         let mut stretch = Stretch::default();
         loop {
             self.beat_if_due()?;
             let now = UnixMillis(server_clock(&mut self.session)?.timestamp_millis());
-            let page = page_of_tags(
-                &mut self.session,
-                &Page {
+            let (page, limit) = self.paged(|worker, limit| {
+                let page = Page {
                     repository,
                     after: after.as_ref().map(|(name, id)| (name.as_str(), *id)),
                     immutability: match work {
@@ -232,11 +231,12 @@ impl Worker<'_> {
                         Work::Release => Immutability::Immutable,
                     },
                     now,
-                    limit: PAGE,
-                },
-            )?;
+                    limit,
+                };
+                Ok(page_of_tags(&mut worker.session, &page)?)
+            })?;
             self.dealt(if page.next.is_some() {
-                PAGE as usize
+                limit as usize
             } else {
                 page.tags.len()
             });
@@ -244,7 +244,7 @@ impl Worker<'_> {
             after = page.next;
             if after.is_none() || stretch.tags.len() >= STRETCH {
                 let mut gathered = std::mem::take(&mut stretch);
-                self.in_batches(work, repository, &mut gathered, rows, held)?;
+                self.in_batches(work, repository, &mut gathered, held)?;
             }
             if after.is_none() {
                 return Ok(());
@@ -273,9 +273,11 @@ impl Worker<'_> {
         let after = after.map(|(name, id)| (name.as_str(), *id));
         let narrowing = book.narrowing();
         let session = &mut self.session;
-        Ok(mutable_tags(
-            session, repository, after, now, narrowing, FEW,
-        )?)
+        match mutable_tags(session, repository, after, now, narrowing, FEW) {
+            // Page by page, of which each can be made small enough.
+            Err(error) if error.class() == FaultClass::StatementTimeout => Ok(None),
+            few => Ok(few?),
+        }
     }
 
     /// Those rows of a page that the work is about.
@@ -310,7 +312,6 @@ impl Worker<'_> {
         work: Work,
         repository: RepositoryId,
         stretch: &mut Stretch,
-        rows: &mut usize,
         held: &mut HeldRows,
     ) -> Result<(), PolicyError> {
         let (mut next, mut attempts) = (0, 0);
@@ -324,8 +325,9 @@ impl Worker<'_> {
             }
             self.wait_for_calm()?;
             self.beat_if_due()?;
-            let end = stretch.tags.len().min(next + *rows);
+            let end = stretch.tags.len().min(next + self.rows);
             let batch = &stretch.tags[next..end];
+            self.tried = batch.len();
             // Names before the end of the stretch are done when all of it is.
             let done = stretch.end.as_ref().filter(|_| end == stretch.tags.len());
             let cursor = done.map(|(name, tag)| Cursor {
@@ -346,15 +348,16 @@ impl Worker<'_> {
                     held.extend(dealt.held.into_iter().map(|id| (repository, id)));
                     next += dealt.rows;
                     attempts = 0;
-                    *rows = self.fitting(*rows, dealt.rows, begun.elapsed());
+                    self.rows = self.fitting(self.rows, dealt.rows, begun.elapsed());
                     self.tell();
                 }
-                Err(error)
-                    if error.fault() == Some(FaultClass::StatementTimeout) && batch.len() > 1 =>
-                {
-                    *rows = (batch.len() / 2).max(FEWEST);
+                Err(error) if error.is_too_much() && batch.len() > 1 => {
+                    self.rows = (batch.len() / 2).max(FEWEST);
                 }
-                Err(error) if error.passes() && attempts < self.rounds.attempts() => {
+                Err(error)
+                    if error.passes() && attempts < self.rounds.attempts()
+                        || error.is_too_much() && attempts < ATTEMPTS =>
+                {
                     attempts += 1;
                     sleep(back_off(attempts));
                 }
@@ -393,9 +396,10 @@ impl Worker<'_> {
                 let Some((repository, _)) = of_repository.first() else {
                     continue;
                 };
-                let mut chunks = of_repository.chunks(FIRST);
-                while let Some(few) = chunks.next() {
+                let mut rest = of_repository;
+                while !rest.is_empty() {
                     self.beat_if_due()?;
+                    let few = &rest[..rest.len().min(self.rows).min(FIRST)];
                     let tags: Vec<TagId> = few.iter().map(|(_, id)| *id).collect();
                     let batch = Batch {
                         repository: *repository,
@@ -405,11 +409,19 @@ impl Worker<'_> {
                     match self.batch(work, &batch) {
                         Ok(dealt) => {
                             still.extend(dealt.held.into_iter().map(|id| (*repository, id)));
-                            still.extend(&few[dealt.rows..]);
+                            rest = &rest[dealt.rows..];
                         }
+                        Err(error) if error.is_too_much() && few.len() > 1 => {
+                            self.rows = few.len() / 2;
+                        }
+                        // Who does not let go of the repository has the other rows, too.
                         Err(error) if error.passes() => {
+                            still.extend_from_slice(rest);
+                            break;
+                        }
+                        Err(error) if error.is_too_much() => {
                             still.extend_from_slice(few);
-                            still.extend(chunks.by_ref().flatten());
+                            rest = &rest[few.len()..];
                         }
                         Err(error) => return Err(error),
                     }

@@ -9,20 +9,20 @@ use super::courtesy::Courtesy;
 use super::mark::Way;
 use super::outcome::{Ended, Outcome};
 use super::target::{Target, ready};
-use super::walk::Rounds;
+use super::walk::{ATTEMPTS, FIRST, PAGE, Rounds};
 use super::{OnFault, PolicyError, PolicyOptions};
 use crate::config::{AnswerLimit, ConnectionSettings};
 use crate::crew::{Crew, Jobs};
 use crate::evaluate::PolicyBook;
 use crate::journal::{
-    JournalError, Part, Phase, PolicyOperation, SchemaState, Step, Sums, add_to, advance,
+    Cursor, JournalError, Part, Phase, PolicyOperation, SchemaState, Step, Sums, add_to, advance,
     end_hands, heartbeat, hold_liveness, liveness_held, operation,
 };
 use crate::pg::{FaultClass, WriteSession, WriteTransaction};
 use crate::quay::{Immutability, RepositoryId, TagId};
 use crate::relations::{PolicySchema, RowLock, registry_of, tags_by_id};
 use crate::report::{Exceptions, NamedTags};
-use crate::retry::pauses;
+use crate::retry::{back_off, pauses};
 
 /// Limits on everything: no statement, no wait and no idle transaction is for ever, and a dead peer
 /// is noticed in seconds (a peer that lives and says nothing: [`AnswerLimit`]). A shorter statement_timeout of the role's own stays: batches that run into
@@ -78,10 +78,26 @@ pub(super) struct Worker<'a> {
     pub(super) again: bool,
     /// How many sessions it may have.
     pub(super) jobs: Jobs,
+    /// How many rows the next batch takes, and how many the last one was to take.
+    pub(super) rows: usize,
+    pub(super) tried: usize,
+    /// How many rows are read at once.
+    pub(super) page: u32,
+    /// Where it has lost its connection, and since when nothing has been committed.
+    stuck: Option<Stuck>,
     /// Why it turns back, where it does.
     cause: Option<Box<PolicyError>>,
+    /// Whether it turns back because somebody wanted it to end.
+    ending_by_roll_back: bool,
     pub(super) settings: &'a ConnectionSettings,
     begun: Instant,
+}
+
+/// A place in which the connection was lost, and nothing has been committed since.
+struct Stuck {
+    at: (Phase, Option<Cursor>, Sums),
+    since: Instant,
+    losses: u32,
 }
 
 /// Opens a session for an operation, with its limits; what the policy tables have.
@@ -124,7 +140,12 @@ impl<'a> Worker<'a> {
             crew: Arc::new(Crew::new([], options.jobs)),
             again: false,
             jobs: options.jobs,
+            rows: FIRST,
+            tried: FIRST,
+            page: PAGE,
+            stuck: None,
             cause: None,
+            ending_by_roll_back: false,
             settings,
             begun: Instant::now(),
         };
@@ -237,6 +258,8 @@ impl<'a> Worker<'a> {
 
     fn turn_back(&mut self, cause: PolicyError) -> Result<(), PolicyError> {
         let error = cause.to_string();
+        self.ending_by_roll_back =
+            self.options.on_fault == OnFault::RollBack && self.watcher.interrupted();
         self.cause = Some(Box::new(cause));
         match self.begin_undo(&error) {
             Ok(()) => Ok(()),
@@ -247,11 +270,15 @@ impl<'a> Worker<'a> {
 
     /// Reconnects, and reads from the row where the operation is. What is remembered may be wrong:
     /// a commit whose answer was lost may have happened, and a failover may have lost others.
+    ///
+    /// A connection that is lost again and again in the same place may be lost because of what is done
+    /// there: the time counts from the first of these losses, each wait is longer than the one before,
+    /// and the batch is made smaller.
     fn reconnect(&mut self, error: PolicyError) -> Result<(), PolicyError> {
-        let begun = Instant::now();
-        let mut pauses = pauses(Duration::from_millis(100), Duration::from_secs(5));
+        let (since, losses) = self.lost_again();
+        let mut pauses = pauses(back_off(losses + 1), Duration::from_secs(5));
         let mut last = error;
-        while begun.elapsed() < self.options.reconnect_for {
+        while since.elapsed() < self.options.reconnect_for {
             if self.wants_end() {
                 return Err(self.left(PolicyError::Interrupted));
             }
@@ -265,6 +292,26 @@ impl<'a> Worker<'a> {
             }
         }
         Err(self.left(last))
+    }
+
+    /// Since when nothing has been committed, and how often the connection was lost since then.
+    fn lost_again(&mut self) -> (Instant, u32) {
+        self.rows = (self.rows.min(self.tried) / 2).max(1);
+        let operation = &self.operation;
+        let at = (operation.phase, operation.cursor.clone(), operation.sums);
+        match &mut self.stuck {
+            Some(stuck) if stuck.at == at => stuck.losses += 1,
+            stuck => {
+                *stuck = Some(Stuck {
+                    at,
+                    since: Instant::now(),
+                    losses: 0,
+                });
+            }
+        }
+        self.stuck
+            .as_ref()
+            .map_or((Instant::now(), 0), |stuck| (stuck.since, stuck.losses))
     }
 
     fn pick_up(&mut self) -> Result<(), PolicyError> {
@@ -321,9 +368,46 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Whether somebody wants it to end; what turns back is not stopped half-way.
+    /// Tries a step between batches again where somebody is in its way, or it waited for longer than a
+    /// statement may run.
+    pub(super) fn patiently<T>(
+        &mut self,
+        mut step: impl FnMut(&mut Self) -> Result<T, PolicyError>,
+    ) -> Result<T, PolicyError> {
+        let mut attempts = 0;
+        loop {
+            match step(self) {
+                Err(error)
+                    if (error.passes() || error.is_too_much())
+                        && attempts < ATTEMPTS
+                        && !self.wants_end() =>
+                {
+                    attempts += 1;
+                    sleep(back_off(attempts));
+                    self.beat_if_due()?;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Reads a page; where that takes longer than a statement may run, a smaller one.
+    pub(super) fn paged<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self, u32) -> Result<T, PolicyError>,
+    ) -> Result<(T, u32), PolicyError> {
+        loop {
+            let limit = self.page;
+            match read(self, limit) {
+                Err(error) if error.is_too_much() && limit > 1 => self.page = limit / 2,
+                read => return read.map(|page| (page, limit)),
+            }
+        }
+    }
+
+    /// Whether somebody wants it to end. A roll back that was asked for by that goes on to its end.
     pub(super) fn wants_end(&self) -> bool {
-        self.cause.is_none() && self.watcher.interrupted()
+        !self.ending_by_roll_back && self.watcher.interrupted()
     }
 
     /// Remembers what a batch that has committed did not write as asked.

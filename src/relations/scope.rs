@@ -3,7 +3,7 @@
 use sea_query::{Cond, Expr, ExprTrait as _, Order, Query, Value};
 
 use crate::pattern::SqlCondition;
-use crate::pg::{Built, Columns, PgError, Row, Statements};
+use crate::pg::{Built, Columns, FaultClass, PgError, Row, Statements};
 use crate::quay::{Immutability, NamespaceId, RepositoryId, Scope, TagId, UnixMillis};
 
 /// A row of `"user"`, as far as a policy operation asks.
@@ -72,6 +72,9 @@ pub fn repository_by_name(
     row.map(|row| row.read(0).map(RepositoryId)).transpose()
 }
 
+/// Repositories that are read at once.
+const REPOSITORIES: i64 = 100_000;
+
 /// The repositories of a scope, by id.
 ///
 /// # Errors
@@ -82,14 +85,32 @@ pub fn repositories_of(
 ) -> Result<Vec<RepositoryId>, PgError> {
     match scope {
         Scope::Repository(id) => Ok(vec![id]),
-        Scope::Namespace(id) => pg
-            .query(
-                "SELECT id FROM repository WHERE namespace_user_id = $1 ORDER BY id",
-                &[&id.0],
-            )?
-            .iter()
-            .map(|row| row.read(0).map(RepositoryId))
-            .collect(),
+        Scope::Namespace(id) => {
+            let (mut found, mut last, mut limit) = (Vec::new(), 0, REPOSITORIES);
+            loop {
+                let page = pg.query(
+                    r"
+                    SELECT id FROM repository
+                    WHERE namespace_user_id = $1 AND id > $2 ORDER BY id LIMIT $3
+                    ",
+                    &[&id.0, &last, &limit],
+                );
+                let page = match page {
+                    Err(error) if error.class() == FaultClass::StatementTimeout && limit > 1 => {
+                        limit /= 2;
+                        continue;
+                    }
+                    page => page?,
+                };
+                for row in &page {
+                    last = row.read(0)?;
+                    found.push(RepositoryId(last));
+                }
+                if (page.len() as i64) < limit {
+                    return Ok(found);
+                }
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The operations of a fix run: conducted after its rows were corrected, taken back before them.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -331,6 +332,13 @@ pub(super) fn take_back_all(
         }
     };
     for (id, kind) in linked {
+        if watcher.interrupted() {
+            taken.refuse(
+                format!("operation {id} ({})", kind.as_column()),
+                "interrupted".to_owned(),
+            );
+            continue;
+        }
         if kind == Kind::Fix {
             further_run(settings, id, (apply, policy), watcher, &mut taken);
             continue;
@@ -356,12 +364,13 @@ fn further_run(
     watcher: &mut dyn Watcher,
     taken: &mut TakenBack,
 ) {
+    let watcher = RefCell::new(watcher);
     let undone = apply::undo(
         settings,
         run,
         apply,
-        &mut |run| take_back_all(settings, run, (apply, policy), watcher),
-        &mut |_| ControlFlow::Continue(()),
+        &mut |run| take_back_all(settings, run, (apply, policy), &mut **watcher.borrow_mut()),
+        &mut |_| goes_on(&**watcher.borrow()),
     );
     match undone {
         Ok(undone) => {
@@ -370,6 +379,15 @@ fn further_run(
             taken.refusals.extend(undone.refusals);
         }
         Err(error) => taken.refuse(format!("run {run}"), error.to_string()),
+    }
+}
+
+/// Whether nobody wants the work to end.
+pub(super) fn goes_on(watcher: &dyn Watcher) -> ControlFlow<()> {
+    if watcher.interrupted() {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
     }
 }
 

@@ -1,9 +1,10 @@
 //! Recovery of everything that was interrupted, policy operations and fix runs alike.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use super::RunError;
-use super::conduct::take_back_all;
+use super::conduct::{goes_on, take_back_all};
 use crate::apply::{self, ApplyOptions};
 use crate::config::ConnectionSettings;
 use crate::journal::Kind;
@@ -75,6 +76,10 @@ pub fn recover(
     for found in unfinished(settings)? {
         let id = found.operation.id;
         if request.only.is_some_and(|only| only != id) {
+            continue;
+        }
+        if watcher.interrupted() {
+            recovered.push(Recovered::Left(id, PolicyError::Interrupted.into()));
             continue;
         }
         let kind = found.operation.kind;
@@ -163,12 +168,16 @@ fn recover_fix(
         parent: None,
         ..request.policy.clone()
     };
+    let watcher = RefCell::new(watcher);
     let undone = apply::undo(
         settings,
         id,
         &request.apply,
-        &mut |run| take_back_all(settings, run, (&request.apply, &alone), watcher),
-        &mut |_| std::ops::ControlFlow::Continue(()),
+        &mut |run| {
+            let means = (&request.apply, &alone);
+            take_back_all(settings, run, means, &mut **watcher.borrow_mut())
+        },
+        &mut |_| goes_on(&**watcher.borrow()),
     )?;
     Ok(Recovered::TakenBack {
         operation: id,

@@ -1,5 +1,6 @@
 //! What was written is what the database kept; and whose an expiration is that the journal knows.
 
+mod bounds;
 mod identity;
 mod swallowed;
 mod whose;

@@ -86,7 +86,7 @@ pub fn befall(
         }
         Fault::Paused { .. } | Fault::PausedInBatch { .. } => {
             if let Some(hold) = hold
-                && until(work, || hold.is_reached())
+                && until_held(work, hold, laid)
             {
                 let begun = Instant::now();
                 while begun.elapsed() < PAUSE && (!acted() || begun.elapsed() < PAUSE / 10) {
@@ -97,7 +97,7 @@ pub fn befall(
         }
         Fault::Frozen { .. } => {
             if let Some(hold) = hold
-                && until(work, || hold.is_reached())
+                && until_held(work, hold, laid)
             {
                 work.signal("STOP");
                 take_over(arena, program);
@@ -110,6 +110,12 @@ pub fn befall(
     if let Some(kill) = &laid.kill {
         kill_at(work, kill);
     }
+}
+
+/// Waits until the work is held, or has come to where it is killed; whether it is held.
+fn until_held(work: &mut dyn AtWork, hold: &Hold, laid: &Laid) -> bool {
+    let is_killed = || laid.kill.as_ref().is_some_and(Hold::is_reached);
+    until(work, || hold.is_reached() || is_killed()) && hold.is_reached()
 }
 
 /// Kills the work where it comes to this.

@@ -138,7 +138,7 @@ fn bites(protection: &Protection) {
 fn without_the_journal_in_the_transaction_of_the_change_a_kill_leaves_orphans() {
     bites(&Protection {
         name: "journal-with-change",
-        found: 0,
+        found: 1,
         tries: 100,
         schedule: |random, schedule| {
             schedule.fault = Fault::Killed(boundary(random, 3..16));
@@ -150,7 +150,7 @@ fn without_the_journal_in_the_transaction_of_the_change_a_kill_leaves_orphans() 
 fn without_a_lock_on_the_before_image_a_stale_expiry_is_restored() {
     bites(&Protection {
         name: "locked-image",
-        found: 0,
+        found: 2,
         tries: 160,
         schedule: |random, schedule| {
             schedule.fault = Fault::PausedInBatch {
@@ -167,7 +167,7 @@ fn without_a_lock_on_the_before_image_a_stale_expiry_is_restored() {
 fn without_settling_at_activation_a_late_push_is_unprotected() {
     bites(&Protection {
         name: "settle-at-activation",
-        found: 0,
+        found: 2,
         tries: 100,
         schedule: |random, schedule| {
             schedule.fault = Fault::Pushers;
@@ -180,7 +180,7 @@ fn without_settling_at_activation_a_late_push_is_unprotected() {
 fn settling_by_what_pg_stat_activity_shows_a_plain_role_waits_for_nobody() {
     bites(&Protection {
         name: "settle-by-locks",
-        found: 0,
+        found: 1,
         tries: 100,
         schedule: |random, schedule| {
             schedule.fault = Fault::Pushers;
@@ -225,7 +225,7 @@ fn undoing_before_the_policy_row_is_deleted_leaves_what_was_pushed_under_it() {
 fn without_a_look_at_our_own_row_a_policy_that_was_deleted_leaves_its_tags() {
     bites(&Protection {
         name: "own-row",
-        found: 0,
+        found: 3,
         tries: 100,
         schedule: |random, schedule| {
             schedule.fault = paused(random, 12..30);
@@ -263,7 +263,7 @@ fn without_share_mode_a_policy_that_is_added_while_tags_are_released_covers_noth
 fn without_a_clock_margin_a_tag_that_a_fast_clock_deleted_comes_back() {
     bites(&Protection {
         name: "clock-margin",
-        found: 0,
+        found: 1,
         tries: 120,
         schedule: |random, schedule| {
             schedule.fault = paused(random, 2..10);
@@ -276,7 +276,7 @@ fn without_a_clock_margin_a_tag_that_a_fast_clock_deleted_comes_back() {
 fn waiting_for_rows_under_the_repositorys_lock_deadlocks_with_quays_delete() {
     bites(&Protection {
         name: "skip-locked",
-        found: 0,
+        found: 26,
         tries: 160,
         schedule: |random, schedule| {
             // One batch of everything: whichever tag is deleted, its row is in it.
@@ -329,7 +329,7 @@ fn without_the_fence_a_frozen_worker_that_was_taken_over_goes_on_writing() {
         // Two stand before it: whoever lives is not taken over, and whoever was stops at the row of the
         // policy, which is gone.
         name: "fence,liveness,own-row",
-        found: 0,
+        found: 6,
         tries: 120,
         schedule: |random, schedule| {
             let at = boundary(random, 3..20);

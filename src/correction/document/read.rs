@@ -237,7 +237,10 @@ mod tests {
                 value(bytes) == value(text.as_bytes())
             };
             bytes[at] = byte;
-            prop_assert!(same(&bytes) || read_plan("f", &bytes[..], 9).is_err());
+            // A time may be spelt with a space for its T: the same time.
+            let as_before = read(&text).expect("a plan");
+            let read_again = read_plan("f", &bytes[..], 9);
+            prop_assert!(same(&bytes) || read_again.map_or(true, |plan| plan == as_before));
             prop_assert!(
                 at >= text.trim_end().len() || read_plan("f", &text.as_bytes()[..at], 9).is_err()
             );

@@ -1,6 +1,6 @@
 //! A schedule of Quay's own ways: its present one, and the recommended fix.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, ScopedJoinHandle};
 
 use quay_doctor::ConnectionSettings;
@@ -17,6 +17,7 @@ use super::operation::{Wanted, ask};
 use super::others::push_about;
 use super::schedule::Schedule;
 use super::world::{Arena, PATTERNS};
+use crate::policy::pushers::Stopping;
 
 /// Rows that are looked at in one batch: a small registry then has as many batches as a large one
 /// has of 500.
@@ -141,6 +142,7 @@ pub fn quays(arena: &Arena, schedule: &Schedule, present: bool) -> Verdict {
     let settings = ConnectionSettings::resolve(Some(&proxy.url())).expect("settings");
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _stopping = Stopping(&stop);
         for pusher in &schedule.pushers {
             let stop = &stop;
             scope.spawn(move || push_about(arena, pusher, true, stop));
@@ -164,7 +166,6 @@ pub fn quays(arena: &Arena, schedule: &Schedule, present: bool) -> Verdict {
             // How it ended, it may have told nobody.
             let _ = thread.join();
         }
-        stop.store(true, Ordering::Relaxed);
     });
     proxy.disarm();
     super::run::untrap(arena);

@@ -1,7 +1,7 @@
 //! One schedule of ours, from an empty registry to a verdict.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, ScopedJoinHandle};
 
 use testkit::oracle::{Act, Case, End, Operation, State, Verdict, Wrong};
@@ -15,6 +15,7 @@ use super::others::{Acted, OwnPolicy, act, delete_policy, is_put, late, push_abo
 use super::schedule::{Schedule, Then};
 use super::violations::{new_violations, violations};
 use super::world::{Arena, PATTERNS, text};
+use crate::policy::pushers::Stopping;
 use crate::program::Ended;
 
 /// Recoveries until nothing is left; each may find what the one before has made possible.
@@ -145,6 +146,7 @@ fn disturbed(
     };
     let late_pushes = late(arena, &schedule.acts, before);
     thread::scope(|scope| {
+        let (ending, stopping) = (Stopping(&over), Stopping(&stop));
         for pusher in &schedule.pushers {
             let stop = &stop;
             scope.spawn(move || push_about(arena, pusher, schedule.aware, stop));
@@ -186,9 +188,9 @@ fn disturbed(
             bury(arena);
             ended.push(end(start(program, &arena.role_url(), &asked.args)));
         }
-        over.store(true, Ordering::Relaxed);
+        drop(ending);
         let acted = acting.map_or_else(Acted::default, |acting| acting.join().expect("acts"));
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         Disturbed { ended, acted }
     })
 }

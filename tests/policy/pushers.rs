@@ -200,6 +200,15 @@ fn exceptions(scene: &Scene) -> Vec<String> {
     wrong
 }
 
+/// Stops the pushers once it is dropped, also by a test that fails: it would wait for them without end.
+pub struct Stopping<'s>(pub &'s AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn under_pushers(flavours: [Flavour; 4]) {
     let scene = Scene::of(WORLD);
     let settings = scene.db.settings().expect("settings");
@@ -220,6 +229,7 @@ fn under_pushers(flavours: [Flavour; 4]) {
         scene.reset();
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
+            let stopping = Stopping(&stop);
             for (nth, flavour) in (0_u64..).zip(flavours) {
                 let (settings, repositories, stop, pushed) =
                     (&settings, &repositories, &stop, &pushed);
@@ -236,7 +246,7 @@ fn under_pushers(flavours: [Flavour; 4]) {
             let mut random = fastrand::Rng::with_seed(seed);
             let done = operate(&scene, &settings, &mut random, knows_active);
             ended = [ended[0] + done[0], ended[1] + done[1]];
-            stop.store(true, Ordering::Relaxed);
+            drop(stopping);
         });
         let wrong = exceptions(&scene);
         assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");

@@ -283,13 +283,17 @@ impl Scene {
     }
 
     /// After a kill: waits until the server has noticed, and lets the time pass after which a
-    /// heartbeat is no longer taken for a life sign.
+    /// heartbeat is no longer taken for a life sign. Workers are told by our own locks and tables:
+    /// pushers may go on.
     pub fn bury(&self) {
         self.wait_for(
             "SELECT (count(*) = 0)::int FROM pg_stat_activity
              WHERE datname = current_database() AND application_name = 'quay-doctor'
                  AND pid <> pg_backend_pid()
-                 AND pid IN (SELECT pid FROM pg_locks WHERE locktype IN ('advisory', 'transactionid'))",
+                 AND pid IN (SELECT pid FROM pg_locks
+                    WHERE (locktype = 'advisory' AND objsubid = 2)
+                        OR relation IN (SELECT oid FROM pg_class
+                            WHERE relnamespace = 'quay_doctor'::regnamespace))",
         );
         self.sql("UPDATE quay_doctor.operation SET heartbeat_at = heartbeat_at - interval '40 s'");
     }

@@ -1,6 +1,9 @@
 //! Issue 17, case 2: a role whose transactions are REPEATABLE READ. What is read under a lock has to be
 //! what is there when the lock is had, and not when the transaction began.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use quay_doctor::quay::{RepositoryId, retarget_lock_key};
 
 use super::{Level, set};
@@ -80,19 +83,33 @@ fn a_tag_that_a_user_confirms_while_a_fix_waits_for_its_repository_stays_immutab
     }
 }
 
+/// The sessions of one operation add to one row of the journal, each while the others are in their batches.
 #[test]
-fn a_phased_creation_over_several_repositories_goes_through_whatever_the_roles_isolation() {
-    for isolation in ["'repeatable read'", "'serializable'"] {
-        for level in Level::BOTH {
-            let scene = Scene::of(SMALL);
-            set(&scene, level, "default_transaction_isolation", isolation);
-            let create = ["create", "--namespace", "acme", "--pattern", "v.*"];
-            let phased = ["--strategy", "phased", "--batch-time", "1us"];
-            let created = scene
-                .run(&policy(&[&create[..], &phased].concat()))
-                .expect_status(0)
-                .json();
-            assert_eq!(created["tags_changed"], MATCHING, "{isolation} {level:?}");
-        }
+fn a_phased_creation_goes_through_whatever_the_roles_isolation_while_others_write_its_row() {
+    for (level, isolation) in [
+        (Level::Role, "'repeatable read'"),
+        (Level::Database, "'serializable'"),
+    ] {
+        let scene = Scene::of(SMALL);
+        set(&scene, level, "default_transaction_isolation", isolation);
+        let create = ["create", "--namespace", "acme", "--pattern", "v.*"];
+        let phased = ["--strategy", "phased", "--batch-time", "1us"];
+        let over = AtomicBool::new(false);
+        let ended = thread::scope(|scope| {
+            let mut other = scene.session();
+            let over = &over;
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    other
+                        .run("UPDATE quay_doctor.operation SET heartbeat_at = clock_timestamp()")
+                        .expect("a heartbeat");
+                }
+            });
+            let ended = scene.run(&policy(&[&create[..], &phased].concat()));
+            over.store(true, Ordering::Relaxed);
+            ended
+        });
+        let created = ended.expect_status(0).json();
+        assert_eq!(created["tags_changed"], MATCHING, "{isolation} {level:?}");
     }
 }

@@ -61,6 +61,9 @@ pub(super) const MOST_BYTES: i32 = 48 * 1024;
 /// What a tag's row takes in an answer beside its name.
 const TAG_BYTES: i32 = 80;
 
+/// Rows that fit into an answer with names of usual lengths.
+const USUALLY_FIT: usize = 400;
+
 /// The rows with these ids, in id order; fewer where rows are gone, or held by somebody else.
 ///
 /// # Errors
@@ -71,8 +74,9 @@ pub fn tags_by_id(
     lock: RowLock,
 ) -> Result<Vec<TagRow>, PgError> {
     let mut ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
+    ids.sort_unstable();
     let lock = lock.clause();
-    // All of them are locked; those that make an answer too large are asked for again.
+    // All that are asked for are locked; those that make an answer too large are asked for again.
     let sql = format!(
         r"
         WITH had AS MATERIALIZED (
@@ -87,24 +91,22 @@ pub fn tags_by_id(
         "
     );
     let mut rows = Vec::with_capacity(ids.len());
-    loop {
-        let some = pg.query(&sql, &[&ids])?;
-        let mut cut_off = None;
-        for row in &some {
-            let tag = tag_row(row)?;
-            if row.read(8)? {
-                cut_off = Some(tag.id.0);
+    for some in ids.chunks(USUALLY_FIT) {
+        let mut left = some;
+        while !left.is_empty() {
+            let mut cut_off = None;
+            for row in &pg.query(&sql, &[&left])? {
+                let tag = tag_row(row)?;
+                if row.read(8)? {
+                    cut_off = Some(tag.id.0);
+                }
+                rows.push(tag);
             }
-            rows.push(tag);
-        }
-        let Some(last) = cut_off else {
-            return Ok(rows);
-        };
-        ids.retain(|id| *id > last);
-        if ids.is_empty() {
-            return Ok(rows);
+            let done = cut_off.map_or(left.len(), |last| left.partition_point(|id| *id <= last));
+            left = &left[done..];
         }
     }
+    Ok(rows)
 }
 
 /// The rows of one name in a repository: alive ones and those that ended last, at most `limit`.

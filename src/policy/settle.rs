@@ -95,7 +95,11 @@ mod tests {
             (vec![later, old.clone()], vec![]),
             (vec![prepared.clone(), old], vec![prepared]),
         ] {
-            assert_eq!(still_open(&[open.clone()], &before, &now), left, "{now:?}");
+            assert_eq!(
+                still_open(std::slice::from_ref(&open), &before, &now),
+                left,
+                "{now:?}"
+            );
         }
     }
 }

@@ -28,5 +28,6 @@ mod program;
 mod remedies;
 mod sandbox;
 mod scale;
+mod settings;
 mod sources;
 mod watch;

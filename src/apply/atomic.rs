@@ -7,7 +7,7 @@ use backon::BlockingRetryable as _;
 
 use super::batch::{BatchOutcome, in_transaction};
 use super::error::Rest;
-use super::run::{ATTEMPTS, Site, add, begin_in, go_on, passes, repository};
+use super::run::{ATTEMPTS, Site, add, again, begin_in, go_on, repository};
 use super::{ApplyError, ApplyOptions, policies};
 use crate::correction::Planned;
 use crate::ground::Memory;
@@ -31,6 +31,11 @@ pub(super) fn all_or_nothing(
     reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<(FixRun, BatchOutcome), ApplyError> {
     let once = || attempt(session, rules, options, schema, corrections, reached);
+    let mut failed = 0;
+    let may_pass = |error: &ApplyError| {
+        failed += 1;
+        may_pass(error, failed - 1)
+    };
     let ended = once.retry(attempts(ATTEMPTS)).when(may_pass).call();
     ended.map_err(|error| match error.is_duplicate_key() {
         // An expiry that is restored is another row's of the same name.
@@ -43,8 +48,9 @@ pub(super) fn all_or_nothing(
     })
 }
 
-fn may_pass(error: &ApplyError) -> bool {
-    passes(error) || matches!(error, ApplyError::NotAll { held, changed: 0, .. } if *held > 0)
+fn may_pass(error: &ApplyError, attempts: u32) -> bool {
+    let held = matches!(error, ApplyError::NotAll { held, changed: 0, .. } if *held > 0);
+    again(error, attempts) || held && attempts < ATTEMPTS
 }
 
 fn attempt(

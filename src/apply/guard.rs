@@ -123,7 +123,7 @@ impl<'a> Guard<'a> {
         rows: &HashMap<TagId, TagRow>,
         changes: &[TagChange],
     ) -> Result<Written, ApplyError> {
-        let written = write_tags(tx, changes)?;
+        let written = write_tags(tx, changes, rows.values())?;
         let mut entries: Vec<MarkedChange> = Vec::new();
         let of = |change: &TagChange| self.ground.entry(rows.get(&change.tag)?, change);
         match self.options.audit {

@@ -3,7 +3,7 @@
 use backon::BlockingRetryable as _;
 
 use super::ApplyError;
-use super::run::{ATTEMPTS, Site, passes};
+use super::run::{ATTEMPTS, Site, again_each_time};
 use crate::correction::{Correction, Planned};
 use crate::evaluate::{
     Activity, Evaluator, Moment, Namespace, PolicyBook, PolicyRow, PolicySubject, Registry,
@@ -28,7 +28,9 @@ pub(super) fn correct(
     planned: &Planned,
 ) -> Result<FixTotals, ApplyError> {
     let once = || attempt(session, site, planned);
-    once.retry(attempts(ATTEMPTS)).when(passes).call()
+    once.retry(attempts(ATTEMPTS))
+        .when(again_each_time())
+        .call()
 }
 
 fn attempt(

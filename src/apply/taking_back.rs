@@ -11,7 +11,10 @@ use super::carry::wait_for;
 use super::guard::Guard;
 use super::pace::{Pace, Took};
 use super::restore::restore;
-use super::run::{NAMED, go_on, named, open_for_hand, passes, read_ahead, too_much_at_once};
+use super::run::{
+    ATTEMPTS, NAMED, again, again_each_time, go_on, named, open_for_hand, read_ahead,
+    too_much_at_once,
+};
 use super::undo::{TakenBack, Undone};
 use super::{ApplyError, ApplyOptions, PastExpiry};
 use crate::actions::{Held, taken_back};
@@ -31,8 +34,6 @@ use crate::retry::{attempts, back_off};
 
 /// Rows of the journal that are read at once.
 const PAGE: u32 = 5_000;
-/// Attempts at a batch that others are in the way of.
-const ATTEMPTS: u32 = 6;
 
 /// What a batch works with.
 #[derive(Clone, Copy)]
@@ -178,7 +179,11 @@ impl<'a> Share<'a> {
         for (entry, change) in changed_policies(self.session, self.site.run.id)? {
             let (schema, run) = (self.site.schema, self.site.run);
             let once = || restore(self.session, schema, run, entry, &change);
-            match once.retry(attempts(ATTEMPTS)).when(passes).call()? {
+            match once
+                .retry(attempts(ATTEMPTS))
+                .when(again_each_time())
+                .call()?
+            {
                 Ok(()) => self.outcome.undone += 1,
                 Err(why) => {
                     let what = format!("{} {}", change.table.name(), change.id);
@@ -227,7 +232,7 @@ impl<'a> Share<'a> {
                         .refuse(what, "another row of its name has the expiry that it had");
                     next += 1;
                 }
-                Err(error) if passes(&error) && attempts < ATTEMPTS => {
+                Err(error) if again(&error, attempts) => {
                     attempts += 1;
                     std::thread::sleep(back_off(attempts));
                 }

@@ -187,6 +187,11 @@ impl PolicyError {
         self.fault() == Some(FaultClass::StatementTimeout)
     }
 
+    /// Whether somebody cancelled a statement.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.fault() == Some(FaultClass::Cancelled)
+    }
+
     /// Whether the same transaction may go through a little later.
     pub(super) fn passes(&self) -> bool {
         matches!(

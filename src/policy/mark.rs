@@ -250,7 +250,7 @@ fn mark_one_by_one(
             changes.push(change);
         }
     }
-    let written = write_tags(tx, &changes)?;
+    let written = write_tags(tx, &changes, &mutable)?;
     record_tag_changes(tx, operation.id, &written.changes)?;
     Ok(Marked {
         sums: Sums {

@@ -8,6 +8,7 @@
 mod activate;
 mod attempt;
 mod begin;
+mod cancelled;
 mod change;
 mod courtesy;
 mod create;

@@ -133,7 +133,7 @@ pub(super) fn write(
     rows: &[TagRow],
     changes: &[TagChange],
 ) -> Result<Written, PolicyError> {
-    let written = write_tags(tx, changes)?;
+    let written = write_tags(tx, changes, rows)?;
     if operation.options.audit && operation.phase != Phase::Undoing {
         let rows: HashMap<TagId, &TagRow> = rows.iter().map(|row| (row.id, row)).collect();
         let entries: Vec<MarkedChange> = written

@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::begin::stated;
+use super::cancelled::{CANCELLED, Cancelled};
 use super::courtesy::Courtesy;
 use super::mark::Way;
 use super::outcome::{Ended, Outcome};
@@ -18,24 +19,11 @@ use crate::journal::{
     Cursor, JournalError, Part, Phase, PolicyOperation, SchemaState, Step, Sums, add_to, advance,
     end_hands, heartbeat, hold_liveness, liveness_held, operation,
 };
-use crate::pg::{FaultClass, WriteSession, WriteTransaction};
+use crate::pg::{FaultClass, Purpose, WriteSession, WriteTransaction};
 use crate::quay::{Immutability, RepositoryId, TagId};
 use crate::relations::{PolicySchema, RowLock, registry_of, tags_by_id};
 use crate::report::{Exceptions, NamedTags};
 use crate::retry::{back_off, pauses};
-
-/// Limits on everything: no statement, no wait and no idle transaction is for ever, and a dead peer
-/// is noticed in seconds (a peer that lives and says nothing: [`AnswerLimit`]). A shorter statement_timeout of the role's own stays: batches that run into
-/// it are split. Pages are read in the order of an index, never by sorting all that is left: a bitmap
-/// has no order, and a page that costs four times a sequential one makes the sort look cheap.
-const SESSION: &str = "SET lock_timeout = '2s'; \
-     SET enable_bitmapscan = off; SET random_page_cost = 1.1; \
-     SET idle_in_transaction_session_timeout = '60s'; \
-     SET plan_cache_mode = force_custom_plan; \
-     SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
-     SET tcp_keepalives_count = 3; SET tcp_user_timeout = '20s'; \
-     SELECT set_config('statement_timeout', '30s', false) FROM pg_settings \
-     WHERE name = 'statement_timeout' AND setting::bigint NOT BETWEEN 1 AND 30000";
 
 /// How often a worker says that it lives.
 const BEAT: Duration = Duration::from_secs(5);
@@ -89,6 +77,7 @@ pub(super) struct Worker<'a> {
     cause: Option<Box<PolicyError>>,
     /// Whether it turns back because somebody wanted it to end.
     ending_by_roll_back: bool,
+    pub(super) cancelled: Cancelled,
     pub(super) settings: &'a ConnectionSettings,
     begun: Instant,
 }
@@ -105,8 +94,7 @@ pub(super) fn open(
     settings: &ConnectionSettings,
 ) -> Result<(WriteSession, PolicySchema), PolicyError> {
     let settings = settings.with_answer_limit(AnswerLimit::OF_BATCHES);
-    let mut session = WriteSession::open(&settings)?;
-    session.run(SESSION)?;
+    let mut session = WriteSession::open_for(&settings, Purpose::Batches)?;
     let schema = SchemaState::read(&mut session)?;
     ready(&schema)?;
     Ok((session, PolicySchema::from(&schema)))
@@ -146,6 +134,7 @@ impl<'a> Worker<'a> {
             stuck: None,
             cause: None,
             ending_by_roll_back: false,
+            cancelled: Cancelled::default(),
             settings,
             begun: Instant::now(),
         };
@@ -221,7 +210,8 @@ impl<'a> Worker<'a> {
             | PolicyError::NeverBegun(_)
             | PolicyError::PushedMeanwhile { .. }
             | PolicyError::Journal(JournalError::Fenced(_))) => Err(error),
-            error if error.is_connection() => match self.options.on_fault {
+            // Writes that are frozen in the middle are waited for like a failover.
+            error if error.is_connection() || standby(&error) => match self.options.on_fault {
                 OnFault::Stop => Err(self.left(error)),
                 OnFault::Resume => self.reconnect(error),
                 OnFault::RollBack => {
@@ -238,6 +228,7 @@ impl<'a> Worker<'a> {
             {
                 Err(self.left(error))
             }
+            error if error.is_cancelled() => self.after_cancellation(error),
             // Somebody else's lock: what was done so far is not taken back for it.
             error if error.passes() && self.options.on_fault != OnFault::RollBack => {
                 Err(self.left(error))
@@ -249,7 +240,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn left(&self, cause: PolicyError) -> PolicyError {
+    pub(super) fn left(&self, cause: PolicyError) -> PolicyError {
         PolicyError::LeftForRecover {
             operation: self.operation.id,
             cause: Box::new(cause),
@@ -261,10 +252,14 @@ impl<'a> Worker<'a> {
         self.ending_by_roll_back =
             self.options.on_fault == OnFault::RollBack && self.watcher.interrupted();
         self.cause = Some(Box::new(cause));
-        match self.begin_undo(&error) {
-            Ok(()) => Ok(()),
-            Err(error) if error.is_connection() => self.reconnect(error),
-            Err(error) => Err(self.left(error)),
+        let mut cancelled = 0;
+        loop {
+            match self.begin_undo(&error) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_connection() => return self.reconnect(error),
+                Err(error) if error.is_cancelled() && cancelled < CANCELLED => cancelled += 1,
+                Err(error) => return Err(self.left(error)),
+            }
         }
     }
 

@@ -1,14 +1,20 @@
 //! Rows of the two policy tables, whether the `active` column is there or not.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use sea_query::{Expr, ExprTrait as _, LockType, Order, Query};
+use sea_query::{
+    Asterisk, CommonTableExpression, Expr, ExprTrait as _, LockType, Order, Query, WithClause,
+};
 
+use super::tags::MOST_BYTES;
 use crate::evaluate::{Activity, PolicyRow};
 use crate::journal::SchemaState;
 use crate::pg::{Built, Columns, PgError, Row, Statements, WriteTransaction};
 use crate::quay::{
     NamespaceId, PolicyRowId, PolicyTable, PolicyText, PolicyUuid, RepositoryId, Scope,
 };
+
+/// What a policy's row takes in an answer beside its text.
+const POLICY_BYTES: i32 = 120;
 
 /// Which columns the policy tables have beyond Quay's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,19 +73,31 @@ pub(super) fn policies_locked(
         if ids.as_ref().is_some_and(Vec::is_empty) {
             continue;
         }
-        let statement = select(table, schema, ids, lock);
-        for row in pg.query(statement.text(), &statement.values())? {
-            rows.push(policy_row(table, &row)?);
+        let mut after = None;
+        loop {
+            let statement = select(table, schema, ids.clone(), lock, after.take());
+            for row in &pg.query(statement.text(), &statement.values())? {
+                let policy = policy_row(table, row)?;
+                if row.read(7)? {
+                    after = Some(policy.id.0);
+                }
+                rows.push(policy);
+            }
+            if after.is_none() {
+                break;
+            }
         }
     }
     Ok(rows)
 }
 
+/// Rows that make an answer too large are left for the next, which begins after the last that says so.
 fn select(
     table: PolicyTable,
     schema: PolicySchema,
     ids: Option<Vec<i32>>,
     lock: Option<LockType>,
+    after: Option<i32>,
 ) -> Built {
     let scope = table.scope_column();
     let active = if schema.active {
@@ -92,22 +110,63 @@ fn select(
     } else {
         Expr::cust("NULL::timestamp")
     };
-    let mut rows = Query::select();
-    rows.columns(["id", "uuid", scope, "namespace_id", "policy"])
-        .expr(active)
-        .expr(created)
+    let mut had = Query::select();
+    had.columns(["id", "uuid", "namespace_id", "policy"])
+        .expr_as(Expr::col(scope), "scope_id")
+        .expr_as(active, "is_active")
+        .expr_as(created, "created")
         .from(table.name())
         .order_by("id", Order::Asc);
     if let Some(ids) = ids {
-        rows.and_where(Expr::cust_with_exprs(
+        had.and_where(Expr::cust_with_exprs(
             "$1 = ANY ($2)",
             [Expr::col(scope), Expr::val(ids)],
         ));
     }
-    if let Some(lock) = lock {
-        rows.lock(lock);
+    if let Some(after) = after {
+        had.and_where(Expr::col("id").gt(after));
     }
-    Built::of(&rows)
+    if let Some(lock) = lock {
+        had.lock(lock);
+    }
+    let mut sized = Query::select();
+    sized
+        .column(Asterisk)
+        .expr_as(
+            Expr::cust_with_values("octet_length(policy) + $1::int", [POLICY_BYTES]),
+            "own",
+        )
+        .expr_as(
+            Expr::cust_with_values(
+                "sum(octet_length(policy) + $1::int) OVER (ORDER BY id)",
+                [POLICY_BYTES],
+            ),
+            "size",
+        )
+        .from("had");
+    let most = i64::from(MOST_BYTES);
+    let columns = [
+        "id",
+        "uuid",
+        "scope_id",
+        "namespace_id",
+        "policy",
+        "is_active",
+        "created",
+    ];
+    let mut rows = Query::select();
+    rows.columns(columns)
+        .expr(Expr::cust_with_values("size > $1::bigint", [most]))
+        .from("sized")
+        .and_where(Expr::cust_with_values("size - own <= $1::bigint", [most]))
+        .order_by("id", Order::Asc);
+    let mut had_cte = CommonTableExpression::new();
+    had_cte.table_name("had").materialized(true).query(had);
+    let mut sized_cte = CommonTableExpression::new();
+    sized_cte.table_name("sized").query(sized);
+    let mut with = WithClause::new();
+    with.cte(had_cte).cte(sized_cte);
+    Built::of(&rows.with(with))
 }
 
 fn policy_row(table: PolicyTable, row: &Row) -> Result<PolicyRow, PgError> {

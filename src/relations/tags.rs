@@ -1,14 +1,12 @@
 //! Rows of `tag`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-
-use sea_query::{Expr, LockBehavior, LockType, Order, Query, SelectStatement};
 
 use super::Written;
 use crate::evaluate::TagRow;
 use crate::journal::TagChange;
-use crate::pg::{Built, Columns, PgError, Row, Statements, WriteTransaction};
+use crate::pg::{Columns, PgError, Row, Statements, WriteTransaction};
 use crate::quay::{
     Expiry, Immutability, ManifestId, RepositoryId, TagId, UnixMillis, retarget_lock_key,
 };
@@ -36,17 +34,6 @@ pub enum RowLock {
     SkipLocked,
 }
 
-impl RowLock {
-    fn of(self, rows: &mut SelectStatement) {
-        match self {
-            Self::None => {}
-            Self::SkipLocked => {
-                rows.lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked);
-            }
-        }
-    }
-}
-
 /// Reads a row that was selected by [`TAG_COLUMNS`].
 ///
 /// # Errors
@@ -64,6 +51,45 @@ pub fn tag_row(row: &Row) -> Result<TagRow, PgError> {
     })
 }
 
+/// The most that one answer holds of rows' texts and of what surrounds them. A server that cannot get rid of an
+/// answer, since its client is frozen, is not idle: no time-out of its own ends it, and it keeps its
+/// locks. So what is read under a lock fits into what the connection itself takes.
+pub(super) const MOST_BYTES: i32 = 48 * 1024;
+/// What a tag's row takes in an answer beside its name.
+const TAG_BYTES: i32 = 80;
+
+/// All that are asked for are locked; those that make an answer too large are asked for again.
+macro_rules! by_id {
+    ($lock:literal) => {
+        concat!(
+            "WITH had AS MATERIALIZED (
+                SELECT id, repository_id, name, manifest_id, lifetime_start_ms, lifetime_end_ms,
+                    immutable, hidden
+                FROM tag
+                WHERE id = ANY ($1)
+                ORDER BY id ",
+            $lock,
+            "
+            ), sized AS (
+                SELECT *, octet_length(name) + $2::int AS own,
+                    sum(octet_length(name) + $2::int) OVER (ORDER BY id) AS size
+                FROM had
+            )
+            SELECT id, repository_id, name, manifest_id, lifetime_start_ms, lifetime_end_ms,
+                immutable, hidden, size > $3::bigint
+            FROM sized
+            WHERE size - own <= $3::bigint
+            ORDER BY id"
+        )
+    };
+}
+
+const BY_ID: &str = by_id!("");
+const BY_ID_LOCKED: &str = by_id!("FOR NO KEY UPDATE SKIP LOCKED");
+
+/// Rows that fit into an answer with names of usual lengths.
+const USUALLY_FIT: usize = 400;
+
 /// The rows with these ids, in id order; fewer where rows are gone, or held by somebody else.
 ///
 /// # Errors
@@ -73,18 +99,29 @@ pub fn tags_by_id(
     ids: &[TagId],
     lock: RowLock,
 ) -> Result<Vec<TagRow>, PgError> {
-    let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
-    let mut rows = Query::select();
-    rows.columns(TAG_COLUMNS)
-        .from("tag")
-        .and_where(Expr::cust_with_values("id = ANY ($1)", [ids]))
-        .order_by("id", Order::Asc);
-    lock.of(&mut rows);
-    let statement = Built::of(&rows);
-    pg.query(statement.text(), &statement.values())?
-        .iter()
-        .map(tag_row)
-        .collect()
+    let mut ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
+    ids.sort_unstable();
+    let sql = match lock {
+        RowLock::None => BY_ID,
+        RowLock::SkipLocked => BY_ID_LOCKED,
+    };
+    let mut rows = Vec::with_capacity(ids.len());
+    for some in ids.chunks(USUALLY_FIT) {
+        let mut left = some;
+        while !left.is_empty() {
+            let mut cut_off = None;
+            for row in &pg.query(sql, &[&left, &TAG_BYTES, &i64::from(MOST_BYTES)])? {
+                let tag = tag_row(row)?;
+                if row.read(8)? {
+                    cut_off = Some(tag.id.0);
+                }
+                rows.push(tag);
+            }
+            let done = cut_off.map_or(left.len(), |last| left.partition_point(|id| *id <= last));
+            left = &left[done..];
+        }
+    }
+    Ok(rows)
 }
 
 /// The rows of one name in a repository: alive ones and those that ended last, at most `limit`.
@@ -146,43 +183,67 @@ pub fn names_alive_twice(
 }
 
 /// Gives tags their new `immutable` and `lifetime_end_ms`, and says what became of each; the rows are
-/// locked by the caller.
+/// locked by the caller. `rows` are they before: the lengths of their names tell how many one answer holds.
 ///
 /// # Errors
 /// [`PgError`] where the statement fails.
-pub fn write_tags(
+pub fn write_tags<'r>(
     tx: &mut WriteTransaction<'_>,
     changes: &[TagChange],
+    rows: impl IntoIterator<Item = &'r TagRow>,
 ) -> Result<Written, PgError> {
-    if changes.is_empty() {
-        return Ok(Written::default());
+    let lengths: HashMap<TagId, usize> = rows
+        .into_iter()
+        .map(|row| (row.id, row.name.len()))
+        .collect();
+    let length = |change: &TagChange| lengths.get(&change.tag).copied().unwrap_or_default();
+    let mut rows = Vec::with_capacity(changes.len());
+    for some in fitting(changes, length) {
+        let ids: Vec<i32> = some.iter().map(|c| c.tag.0).collect();
+        let immutable: Vec<bool> = some
+            .iter()
+            .map(|c| c.after.immutability.as_column())
+            .collect();
+        let ends: Vec<Option<i64>> = some
+            .iter()
+            .map(|c| c.after.expiry.0.map(|end| end.0))
+            .collect();
+        let written = tx.query(
+            r"
+            UPDATE tag
+            SET immutable = change.immutable, lifetime_end_ms = change.lifetime_end_ms
+            FROM unnest($1::int[], $2::bool[], $3::bigint[])
+                AS change (id, immutable, lifetime_end_ms)
+            WHERE tag.id = change.id
+            RETURNING tag.id, tag.repository_id, tag.name, tag.manifest_id, tag.lifetime_start_ms,
+                tag.lifetime_end_ms, tag.immutable, tag.hidden
+            ",
+            &[&ids, &immutable, &ends],
+        )?;
+        for row in &written {
+            rows.push(tag_row(row)?);
+        }
     }
-    let ids: Vec<i32> = changes.iter().map(|c| c.tag.0).collect();
-    let immutable: Vec<bool> = changes
-        .iter()
-        .map(|c| c.after.immutability.as_column())
-        .collect();
-    let ends: Vec<Option<i64>> = changes
-        .iter()
-        .map(|c| c.after.expiry.0.map(|end| end.0))
-        .collect();
-    let rows = tx.query(
-        r"
-        UPDATE tag
-        SET immutable = change.immutable, lifetime_end_ms = change.lifetime_end_ms
-        FROM unnest($1::int[], $2::bool[], $3::bigint[])
-            AS change (id, immutable, lifetime_end_ms)
-        WHERE tag.id = change.id
-        RETURNING tag.id, tag.repository_id, tag.name, tag.manifest_id, tag.lifetime_start_ms,
-            tag.lifetime_end_ms, tag.immutable, tag.hidden
-        ",
-        &[&ids, &immutable, &ends],
-    )?;
-    let rows = rows
-        .iter()
-        .map(tag_row)
-        .collect::<Result<Vec<TagRow>, _>>()?;
     Ok(Written::of(changes, rows))
+}
+
+/// Cuts items into runs whose rows fit into one answer, each of one item at least.
+fn fitting<T>(items: &[T], length: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let most = usize::try_from(MOST_BYTES).unwrap_or(usize::MAX);
+    let beside = usize::try_from(TAG_BYTES).unwrap_or(0);
+    let (mut runs, mut begin, mut size) = (Vec::new(), 0, 0);
+    for (index, item) in items.iter().enumerate() {
+        let more = length(item) + beside;
+        if size + more > most && index > begin {
+            runs.push(&items[begin..index]);
+            (begin, size) = (index, 0);
+        }
+        size += more;
+    }
+    if begin < items.len() {
+        runs.push(&items[begin..]);
+    }
+    runs
 }
 
 /// Whether somebody waits for the lock of [`lock_repository`]. pg_locks shows a 64-bit key as two
@@ -234,4 +295,26 @@ pub fn lock_repository_limiting_waits(
         &[&retarget_lock_key(id), &format!("{}ms", limit.as_millis())],
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitting;
+
+    #[test]
+    fn what_is_written_together_fits_into_one_answer() {
+        for (names, runs) in [
+            (vec![], vec![]),
+            (vec![20; 400], vec![400]),
+            (vec![20; 1_000], vec![491, 491, 18]),
+            (vec![1_020; 100], vec![44, 44, 12]),
+            (vec![100_000, 1, 100_000], vec![1, 1, 1]),
+        ] {
+            let found: Vec<usize> = fitting(&names, |size: &usize| *size)
+                .iter()
+                .map(|run| run.len())
+                .collect();
+            assert_eq!(found, runs);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::ScanError;
-use crate::pg::{Columns, FaultClass, PgError, ReadSnapshot, Statements as _, Streams as _};
+use crate::pg::{Columns, FaultClass, PgError, ReadSnapshot, Streams as _};
 use crate::rules::RowQuery;
 
 /// Rows a message exchange.
@@ -30,22 +30,14 @@ pub fn rows(
     query: &RowQuery,
     mut take: impl FnMut(Value),
 ) -> Result<QueryEnded, ScanError> {
-    let millis = u32::try_from(query.time_limit.as_millis()).unwrap_or(u32::MAX >> 1);
-    snapshot.run("SAVEPOINT rule")?;
-    let ended = snapshot
-        .query_one(
-            "SELECT set_config('statement_timeout', $1, true)",
-            &[&millis.max(1).to_string()],
-        )
-        .and_then(|_| stream(snapshot, query, &mut take));
-    let failed = match ended {
-        Ok(ended) => ended,
-        Err(error) if is_the_querys_own(&error) => QueryEnded::Failed(reason(&error)),
-        Err(error) => return Err(error.into()),
-    };
-    // Takes the time limit back, too.
-    snapshot.run("ROLLBACK TO rule")?;
-    Ok(failed)
+    let ended = snapshot.attempt(query.time_limit, |snapshot| {
+        stream(snapshot, query, &mut take)
+    })?;
+    match ended {
+        Ok(ended) => Ok(ended),
+        Err(error) if is_the_querys_own(&error) => Ok(QueryEnded::Failed(reason(&error))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn stream(
@@ -77,6 +69,7 @@ fn is_the_querys_own(error: &PgError) -> bool {
         FaultClass::Connection | FaultClass::RecoveryConflict | FaultClass::Retryable => false,
         FaultClass::LockTimeout
         | FaultClass::StatementTimeout
+        | FaultClass::Cancelled
         | FaultClass::Privilege
         | FaultClass::MissingObject
         | FaultClass::ReadOnly

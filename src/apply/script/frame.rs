@@ -7,7 +7,7 @@ use super::{Printed, Site};
 use crate::correction::DatabaseIdentity;
 use crate::ground::JournalKept;
 use crate::journal::LIVENESS_CLASS;
-use crate::pg::filled;
+use crate::pg::{as_script, filled};
 
 const HEAD: &str = r"-- Run it with: psql -X -f FILE, connected to that database, by a role that may write Quay's tables.
 -- Every transaction looks again at what it expects; what is no longer so is left alone and counted.
@@ -15,12 +15,7 @@ const HEAD: &str = r"-- Run it with: psql -X -f FILE, connected to that database
 \set ON_ERROR_STOP on
 \set QUIET on
 \set skipped 0
-SET client_encoding = 'UTF8';
-SET backslash_quote = safe_encoding;
-SET statement_timeout = '30s';
-SET lock_timeout = '2s';
-SET idle_in_transaction_session_timeout = '60s';
-";
+-- What a statement here means, and how long it may take, whatever the role has set.";
 
 /// Stops in another database.
 const ONLY_HERE: &str = r"DO $quay_doctor$
@@ -80,7 +75,7 @@ pub(super) fn head(
         out,
         "-- quay-doctor {version}: a plan of corrections for the database {name}"
     )?;
-    writeln!(out, "{HEAD}")?;
+    writeln!(out, "{HEAD}\n{}", as_script())?;
     writeln!(out, "{}", filled(ONLY_HERE, [here.oid.into()]))?;
     let system = here.system_identifier.as_ref();
     if let Some(system) = system.and_then(|system| system.parse::<i64>().ok()) {

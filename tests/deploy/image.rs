@@ -125,7 +125,12 @@ fn targets(source: &Path) -> BTreeSet<(String, String)> {
         .expect("cargo starts");
     assert!(output.status.success(), "{output:?}");
     let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let targets = told["packages"][0]["targets"].as_array().expect("targets");
+    let packages = told["packages"].as_array().expect("packages");
+    let program = packages
+        .iter()
+        .find(|package| package["name"] == "quay-doctor");
+    let targets = program.expect("the program")["targets"].as_array();
+    let targets = targets.expect("targets");
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     targets
         .iter()

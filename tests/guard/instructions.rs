@@ -83,5 +83,5 @@ fn a_tag_takes_so_many_instructions_of_a_release_and_no_more() {
         return;
     }
     let release = [&RELEASE[..], &STATED].concat();
-    a_tag_takes_at_most(300_000, &release, 0, (true, NO_POLICIES));
+    a_tag_takes_at_most(330_000, &release, 0, (true, NO_POLICIES));
 }

@@ -103,7 +103,8 @@ fn a_release_and_its_undo_cost_the_server_little_more_than_the_updates_themselve
     let release = spent(&url, || {
         run_on(&url, &[&RELEASE[..], &STATED].concat()).expect_status(0);
     });
-    release.is_at_most(1.5, 1.4, bare);
+    // A tenth of the blocks is for the last change of each tag, which tells whose its expiration is.
+    release.is_at_most(1.65, 1.4, bare);
     let undo = ["fix", "undo", "1", "--audit", "none"];
     let undo = spent(&url, || {
         run_on(&url, &[&undo[..], &STATED].concat()).expect_status(0);

@@ -111,7 +111,7 @@ fn a_hot_standby_is_checked_and_not_written_to() {
         "--immutable-tags-can-expire",
         "false",
     ];
-    let refused = run_on(&standby.url("quay"), &args).expect_status(3);
+    let refused = run_on(&standby.url("quay"), &args).expect_status(2);
     assert!(
         refused.stderr.contains("connect to the primary"),
         "{}",

@@ -2,7 +2,7 @@
 # machine lacks; nothing is installed into the source tree.
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-SMOKE := test(/^line::story/) | test(/^policy::kills/)
+SMOKE := test(/^line::whole/) | test(/^policy::basics/) | test(/^policy::kills::a_phased_creation/)
 SKIPPED := $(abspath $(TARGET))/skipped.log
 
 .PHONY: help setup demo test smoke mutants bench campaign lint test-matrix python-venv deny dist

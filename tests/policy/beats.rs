@@ -34,7 +34,7 @@ fn a_creation_over_repositories_with_nothing_to_do_says_that_it_lives() {
             REPOSITORIES + nth,
         );
         proxy.arm(page.with(Effect::Delay(SLOW)));
-        proxy.arm(Rule::lost_statement(") few", nth).with(Effect::Delay(SLOW)));
+        proxy.arm(Rule::lost_statement("AS \"few\"", nth).with(Effect::Delay(SLOW)));
     }
     let url = proxy.url();
     let args = [&["--database-url", &url][..], &policy(&CREATE)].concat();

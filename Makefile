@@ -41,6 +41,7 @@ test: lint python-venv
 	cargo test --workspace --doc
 	@mkdir -p $(TARGET) && rm -f $(SKIPPED)
 	@bin=$$(.ci/setup-postgres) && bouncer=$$(.ci/setup-pgbouncer) && promtool=$$(.ci/setup-promtool) && \
+		faketime=$$(.ci/setup-faketime) && QUAY_DOCTOR_FAKETIME=$$faketime \
 		QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_PGBOUNCER=$$bouncer QUAY_DOCTOR_PROMTOOL=$$promtool \
 		QUAY_DOCTOR_SKIPPED=$(SKIPPED) .ci/tests
 	@if [ -s $(SKIPPED) ]; then echo 'Without effect on this machine:'; sort -u $(SKIPPED); fi

@@ -14,8 +14,8 @@ use crate::pattern::{self, Compiled};
 use crate::pg::{Statements, Streams, WriteTransaction};
 use crate::quay::{OperationId, RepositoryId, TagId, UnixMillis};
 use crate::relations::{
-    MarkedChange, PoliciesOf, PolicySchema, Trail, accounts, accounts_by, lock_policy_tables,
-    lock_repository, policies, registry_of, server_clock,
+    Clocks, MarkedChange, PoliciesOf, PolicySchema, Trail, accounts, accounts_by,
+    lock_policy_tables, lock_repository, policies, registry_of,
 };
 
 /// Whether a batch takes somebody's protection away.
@@ -96,6 +96,8 @@ pub struct Ground {
     pub policies: Arc<PolicyBook>,
     /// Of the server's clock and ours the later: what may already be dead is treated as dead.
     pub now: DateTime<Utc>,
+    /// Both.
+    pub clocks: Clocks,
     operations: Vec<OperationRow>,
     journal: JournalKept,
 }
@@ -156,10 +158,12 @@ impl Ground {
     ) -> Result<Self, JournalError> {
         let registry = registry_of(pg, repository)?;
         let rows = policies_on(pg, schema, repository, &registry)?;
+        let clocks = Clocks::read(pg)?;
         Ok(Self {
             policies: memory.book(rows),
             registry,
-            now: server_clock(pg)?.max(Utc::now()),
+            now: clocks.later(),
+            clocks,
             operations: match journal {
                 JournalKept::Kept => unfinished_operations(pg)?,
                 JournalKept::Absent => Vec::new(),

@@ -9,6 +9,7 @@ use crate::correction::PlanFileError;
 use crate::journal::JournalError;
 use crate::pg::{FaultClass, PgError};
 use crate::quay::RunId;
+use crate::relations::Clocks;
 
 /// A run could not begin, or was cut short.
 #[derive(Debug, Error, Diagnostic)]
@@ -24,6 +25,12 @@ pub enum ApplyError {
         /// How many.
         tags: u64,
     },
+    /// The clocks of this host and of the server are too far apart to begin anything.
+    #[error("nothing is begun: {0}")]
+    #[diagnostic(help(
+        "expiry dates are judged by both: set the wrong clock right; nothing has been changed"
+    ))]
+    ClocksApart(Clocks),
     /// The plan is larger than it may be.
     #[error("the plan has {planned} corrections, and at most {limit} are allowed")]
     #[diagnostic(help(
@@ -149,6 +156,7 @@ impl ApplyError {
         match self {
             Self::Pg(error) | Self::Journal(JournalError::Pg(error)) => error.is_configuration(),
             Self::ExpiryNotStated { .. }
+            | Self::ClocksApart(_)
             | Self::NotAtomic { .. }
             | Self::TooMany { .. }
             | Self::PlanFile(_)

@@ -7,7 +7,7 @@ use crate::evaluate::{Account, Decision, Evaluator, Found, Moment, Registry, Str
 use crate::ground::{Ground, Memory, Protection};
 use crate::journal::{FixRun, TagChange, record_tag_changes};
 use crate::pg::WriteTransaction;
-use crate::quay::{RepositoryId, TagId};
+use crate::quay::{RepositoryId, TagId, UnixMillis};
 use crate::relations::{MarkedChange, PolicySchema, Written, write_marked_changes, write_tags};
 use crate::report::Exceptions;
 use crate::rules::{Catalogue, RuleId};
@@ -44,6 +44,12 @@ impl<'a> Guard<'a> {
             run,
             options,
         })
+    }
+
+    /// Whether it depends on the clock if an end has passed: this host's and the server's are too far apart.
+    pub(super) fn disagree_on(&self, end: UnixMillis) -> bool {
+        let margin = self.options.clock_margin;
+        self.ground.clocks.disagree_on(end, margin)
     }
 
     /// The evidence about rows.

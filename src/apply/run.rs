@@ -18,7 +18,7 @@ use crate::journal::{
 };
 use crate::pg::{FaultClass, Purpose, Statements, WriteSession, WriteTransaction};
 use crate::quay::{RepositoryId, RunId, TagId};
-use crate::relations::{PolicySchema, held_tags};
+use crate::relations::{Clocks, PolicySchema, held_tags};
 use crate::report::Exceptions;
 use crate::rules::Catalogue;
 
@@ -119,6 +119,10 @@ pub fn apply(
     session.only_in_utf8()?;
     if let Some(origin) = &options.origin {
         only_here(&mut session, origin)?;
+    }
+    let clocks = Clocks::read(&mut session)?;
+    if clocks.are_apart(options.clock_margin) {
+        return Err(ApplyError::ClocksApart(clocks));
     }
     // Who asked for an end while the plan was made wants no beginning.
     if reached(0).is_break() {

@@ -285,6 +285,15 @@ impl<'a> Share<'a> {
             });
             let restore_past = self.site.options.past_expiry == PastExpiry::Restore;
             let how = (guard.moment.millis(), restore_past);
+            let unclear = change
+                .before
+                .expiry
+                .0
+                .is_some_and(|end| guard.disagree_on(end));
+            if unclear && change.before.expiry != change.after.expiry {
+                refused.push((change.tag, CLOCKS_APART.to_owned()));
+                continue;
+            }
             match taken_back((self.site.run.id, change), row, last, held, how) {
                 Ok((inverse, restored)) => {
                     if let Some(row) = row {
@@ -350,5 +359,7 @@ const NOT_HELD: Held = Held {
     evident: false,
     covered: false,
 };
+
+const CLOCKS_APART: &str = "whether its expiry has passed depends on the clock: this host's and the server's are far apart";
 
 const NOT_WRITTEN: &str = "a trigger of the database swallowed or altered the change";

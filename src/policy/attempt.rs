@@ -10,14 +10,14 @@ use super::load::can_be_seen;
 use super::outcome::{Ended, Outcome};
 use super::target::{Target, target_of_scope};
 use super::worker::{Watcher, Worker, open, standby};
-use super::{OnFault, PolicyError, PolicyOptions};
+use super::{OnFault, PolicyError, PolicyOptions, UndoRule};
 use crate::config::ConnectionSettings;
 use crate::journal::{
     JournalError, LINGERING, Phase, PolicyOperation, end_hands, hold_liveness,
     hold_liveness_within, operation, operation_by_fence, take_over,
 };
 use crate::pg::WriteSession;
-use crate::relations::PolicySchema;
+use crate::relations::{Clocks, PolicySchema};
 use crate::report::NamedTags;
 use crate::retry::back_off;
 
@@ -61,6 +61,13 @@ pub(super) fn carry_out(
         let mut opened = open(settings)?;
         opened.0.only_in_utf8()?;
         can_be_seen(&mut opened.0, options)?;
+        // What somebody takes back is not begun, and goes on as far as it can.
+        if options.undo == UndoRule::ByItself {
+            let clocks = Clocks::read(&mut opened.0)?;
+            if clocks.are_apart(options.clock_margin) {
+                return Err(PolicyError::ClocksApart(clocks));
+            }
+        }
         let begun = begin(settings, options, watcher, &mut opened, &mut first)?;
         match begun {
             First::AlreadyThere(outcome) => Ok(outcome),

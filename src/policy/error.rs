@@ -6,6 +6,7 @@ use thiserror::Error;
 use crate::journal::JournalError;
 use crate::pg::{FaultClass, PgError};
 use crate::quay::{OperationId, PolicyUuid};
+use crate::relations::Clocks;
 use crate::report::Exceptions;
 
 /// An operation was refused, or did not go to its end.
@@ -65,6 +66,23 @@ pub enum PolicyError {
     #[error("policy {0} was deleted by somebody else")]
     #[diagnostic(help("its changes were taken back; create it again if it is wanted"))]
     Gone(PolicyUuid),
+    /// The clocks of this host and of the server are too far apart to begin anything.
+    #[error("nothing is begun: {0}")]
+    #[diagnostic(help(
+        "expiry dates are judged by both: set the wrong clock right; nothing has been changed"
+    ))]
+    ClocksApart(Clocks),
+    /// Rows whose end lies between the two clocks.
+    #[error("whether {rows} tags have expired depends on the clock, and {clocks}; left as they are: {}", examples.join("; "))]
+    #[diagnostic(help("set the wrong clock right, then `quay-doctor recover` goes on"))]
+    ClocksDisagree {
+        /// How many.
+        rows: u64,
+        /// What the clocks say.
+        clocks: Clocks,
+        /// The first of them.
+        examples: Vec<String>,
+    },
     /// Rows that somebody else holds could not be had.
     #[error("{rows} tags are held by other transactions: {}", examples.join("; "))]
     #[diagnostic(help("`quay-doctor recover` goes on when they have ended"))]
@@ -162,7 +180,7 @@ impl PolicyError {
     /// Whether usage or configuration is wrong, and nothing has been changed.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Refused { .. } | Self::ExpiryNotStated { .. } => true,
+            Self::Refused { .. } | Self::ExpiryNotStated { .. } | Self::ClocksApart(_) => true,
             Self::Journal(JournalError::Absent) => true,
             Self::Pg(error) => error.is_configuration(),
             _ => false,

@@ -3,8 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
-
 use super::identity::clock_margin_ms;
 use super::walk::{Batch, Dealt, Work};
 use super::worker::{Worker, not_written};
@@ -16,8 +14,8 @@ use crate::journal::{
 use crate::pg::{FaultClass, WriteTransaction};
 use crate::quay::{Expiry, Immutability, OperationId, RepositoryId, TagId, UnixMillis, is_alive};
 use crate::relations::{
-    RowLock, TakenOff, is_wanted, lock_repository, lock_repository_limiting_waits, mark_at_once,
-    mark_plain, names_alive_twice, server_clock, tags_by_id, write_tags,
+    Clocks, RowLock, TakenOff, is_wanted, lock_repository, lock_repository_limiting_waits,
+    mark_at_once, mark_plain, names_alive_twice, tags_by_id, write_tags,
 };
 
 /// How long a batch that locks nothing first waits for a lock: of a row that somebody took hold of
@@ -203,9 +201,11 @@ fn mark_one_by_one(
     let locked = tags_by_id(tx, tags, RowLock::SkipLocked)?;
     let had: Vec<TagId> = locked.iter().map(|row| row.id).collect();
     let held = held(tx, tags, &had)?;
-    let now = UnixMillis(server_clock(tx)?.max(Utc::now()).timestamp_millis());
+    let clocks = Clocks::read(tx)?;
+    let now = UnixMillis(clocks.later().timestamp_millis());
+    let left = left_by_clocks(&clocks, options, &locked);
+    let locked = locked.into_iter().filter(|row| !left.contains(&row.id));
     let mutable: Vec<TagRow> = locked
-        .into_iter()
         .filter(|row| {
             row.immutability == Immutability::Mutable && is_alive(row.hidden, row.expiry, now)
         })
@@ -259,9 +259,20 @@ fn mark_one_by_one(
             expirations_cleared: written.expirations_cleared(),
             ..Sums::default()
         },
-        held,
+        held: held.into_iter().chain(left).collect(),
         refused: written.refused.into_iter().collect(),
     })
+}
+
+/// Mutable rows whose end lies between the clocks of the server and of this host.
+fn left_by_clocks(clocks: &Clocks, options: &PolicyOptions, rows: &[TagRow]) -> Vec<TagId> {
+    let unclear = |row: &&TagRow| {
+        let end = row.expiry.0;
+        row.immutability == Immutability::Mutable
+            && !row.hidden
+            && end.is_some_and(|end| clocks.disagree_on(end, options.clock_margin))
+    };
+    rows.iter().filter(unclear).map(|row| row.id).collect()
 }
 
 /// Rows that are there and were not had: somebody else holds them.

@@ -12,7 +12,7 @@ use crate::evaluate::{Account, Decision, Found, TagRow};
 use crate::ground::{Ground, Protection};
 use crate::journal::{Phase, PolicyOperation, Step, Sums, TagChange, TagImage, record_tag_changes};
 use crate::pg::WriteTransaction;
-use crate::quay::{Immutability, PolicyText, TagId, is_alive};
+use crate::quay::{Immutability, PolicyText, TagId, UnixMillis, is_alive};
 use crate::relations::{
     MarkedChange, RowLock, Written, last_changes, tags_by_id, write_marked_changes, write_tags,
 };
@@ -60,7 +60,7 @@ impl Worker<'_> {
             Protection::TakenAway,
             self.schema,
         )?;
-        let (rows, held) = lock_rows(&mut tx, batch.tags)?;
+        let (rows, mut held) = lock_rows(&mut tx, batch.tags)?;
         let accounts = ground.accounts(&mut tx, &rows, self.operation.id)?;
         let ids: Vec<TagId> = rows.iter().map(|row| row.id).collect();
         let last = last_changes(&mut tx, &ids)?;
@@ -69,6 +69,16 @@ impl Worker<'_> {
         let mut changes = Vec::with_capacity(rows.len());
         for row in &rows {
             let immutable = row.immutability == Immutability::Immutable;
+            let known = last
+                .get(&row.id)
+                .and_then(|last| last.change.before.expiry.0);
+            let ends = [row.expiry.0, known];
+            let unclear =
+                |end: UnixMillis| ground.clocks.disagree_on(end, self.options.clock_margin);
+            if immutable && !row.hidden && ends.into_iter().flatten().any(unclear) {
+                held.push(row.id);
+                continue;
+            }
             if !immutable
                 || !is_alive(row.hidden, row.expiry, now)
                 || is_held(&ground, row, &accounts)

@@ -19,9 +19,9 @@ use crate::journal::{
     changed_tags, kept_since, mark_policy_undone, mark_undone, record_tag_changes, was_activated,
 };
 use crate::pg::WriteTransaction;
-use crate::quay::{Immutability, PolicyText, PolicyUuid, RepositoryId, TagId, UnixMillis};
+use crate::quay::{Immutability, PolicyText, PolicyUuid, RepositoryId, TagId};
 use crate::relations::{
-    LastChange, OwnRow, delete_policy, hold_policy, last_changes, made_immutable_at_push,
+    Clocks, LastChange, OwnRow, delete_policy, hold_policy, last_changes, made_immutable_at_push,
     pushed_since,
 };
 use crate::report::{Exceptions, NamedTags};
@@ -157,7 +157,7 @@ impl Worker<'_> {
             self.schema,
         )?;
         let tags: Vec<TagId> = entries.iter().map(|(_, change)| change.tag).collect();
-        let (rows, held) = lock_rows(&mut tx, &tags)?;
+        let (rows, mut held) = lock_rows(&mut tx, &tags)?;
         let mut accounts = ground.accounts(&mut tx, &rows, self.operation.id)?;
         // A declaration that is older than the mark was none about this tag: it was mutable then.
         let declared = kept_since(&mut tx, &tags, self.operation.started)?;
@@ -205,6 +205,13 @@ impl Worker<'_> {
                 _ => is_held(&ground, row, &accounts) && !was_exempt,
             };
             if !as_we_left_it || !gave || stays {
+                continue;
+            }
+            let known = change.before.expiry.0;
+            // Written back or left out: which is right depends on the clock.
+            let margin = self.options.clock_margin;
+            if known.is_some_and(|end| ground.clocks.disagree_on(end, margin)) {
+                held.push(row.id);
                 continue;
             }
             let restore_past = restores_past_expiry(&self.operation, self.options);
@@ -271,7 +278,7 @@ impl Worker<'_> {
         let mut since = self.operation.last_tag_id_before;
         let (mut waiting, mut held) = (Vec::new(), Vec::new());
         loop {
-            let now = UnixMillis(chrono::Utc::now().timestamp_millis());
+            let now = Clocks::read(&mut self.session)?.ended_by_both(self.options.clock_margin);
             let (pushed, _) = self.paged(|worker, limit| {
                 let (scope, limit) = (worker.operation.scope, limit.min(PAGE));
                 Ok(pushed_since(&mut worker.session, scope, since, now, limit)?)

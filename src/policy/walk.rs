@@ -10,9 +10,9 @@ use crate::crew::Crew;
 use crate::evaluate::{Decision, PolicyBook};
 use crate::journal::{Cursor, Part};
 use crate::pg::FaultClass;
-use crate::quay::{Immutability, PolicyText, RepositoryId, TagId, UnixMillis};
+use crate::quay::{Immutability, PolicyText, RepositoryId, TagId};
 use crate::relations::{
-    Page, PagedTag, held_tags, mutable_tags, page_of_tags, repositories_of, server_clock,
+    Clocks, Page, PagedTag, held_tags, mutable_tags, page_of_tags, repositories_of,
 };
 use crate::report::harmless;
 use crate::retry::back_off;
@@ -142,6 +142,15 @@ impl Worker<'_> {
         }
         let first: Vec<TagId> = held.iter().take(NAMED).map(|(_, tag)| *tag).collect();
         let named = held_tags(&mut self.session, &first)?;
+        let clocks = Clocks::read(&mut self.session)?;
+        let nobody = named.iter().any(|held| held.holder.is_none());
+        if nobody && clocks.are_apart(self.options.clock_margin) {
+            return Err(PolicyError::ClocksDisagree {
+                rows: held.len() as u64,
+                clocks,
+                examples: named.iter().map(|held| harmless(&held.name)).collect(),
+            });
+        }
         let mut examples: Vec<String> = named
             .into_iter()
             .map(|held| {
@@ -221,7 +230,7 @@ impl Worker<'_> {
         let mut stretch = Stretch::default();
         loop {
             self.beat_if_due()?;
-            let now = UnixMillis(server_clock(&mut self.session)?.timestamp_millis());
+            let now = Clocks::read(&mut self.session)?.ended_by_both(self.options.clock_margin);
             let (page, limit) = self.paged(|worker, limit| {
                 let page = Page {
                     repository,
@@ -269,7 +278,7 @@ impl Worker<'_> {
         repository: RepositoryId,
         after: Option<&(String, TagId)>,
     ) -> Result<Option<Vec<PagedTag>>, PolicyError> {
-        let now = UnixMillis(server_clock(&mut self.session)?.timestamp_millis());
+        let now = Clocks::read(&mut self.session)?.ended_by_both(self.options.clock_margin);
         let after = after.map(|(name, id)| (name.as_str(), *id));
         // An operation that is recovered may be in a database of any encoding.
         let narrowing = book

@@ -34,7 +34,7 @@ pub use blocks::{
     tells_first_characters,
 };
 pub use census::{Selection, add_sources, census, registry_of, unreadable_names};
-pub use clock::server_clock;
+pub use clock::{Clocks, server_clock};
 pub use evidence::{accounts, accounts_by};
 pub use few::{
     Repositories, largest_repository_of_tags, prefer_indexes, ranges_of_few_immutable_tags,

@@ -1,11 +1,15 @@
-//! Whose clock says that a worker lives: the server's own, and only in recovery that of what it replays.
+//! Whose clock counts: the server's own says whether a worker lives, and only in recovery that of what it replays; and
+//! where this host's clock and the server's are far apart, nothing is begun, and what depends on them is left alone.
+
+use std::path::Path;
 
 use quay_doctor::sandbox::StopMode;
 
 use super::cut::{Bystander, CREATE, age_heartbeat, killed_before};
 use super::failover::pair;
-use super::scene::{MATCHING, SMALL, Scene, policy};
-use crate::program::run_on;
+use super::scene::{GLOBEX, MATCHING, SMALL, Scene, policy};
+use crate::program::{Ended, ended, run_on};
+use testkit::skipped;
 
 /// Issue 17, case 1. The time of the last replayed transaction stands still from the promotion on: a heartbeat that is
 /// newer than it never aged.
@@ -45,5 +49,107 @@ fn a_heartbeat_from_the_future_is_no_sign_of_life() {
     age_heartbeat(&url, "-1 h");
     scene.run(&["check"]).expect_status(1);
     scene.run(&["recover"]).expect_status(0);
+    scene.check();
+}
+
+/// Where libfaketime is, which makes a program believe in another time.
+fn libfaketime() -> Option<String> {
+    let stated = std::env::var("QUAY_DOCTOR_FAKETIME").ok();
+    let places = [
+        "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+        "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+        "/usr/lib64/faketime/libfaketime.so.1",
+    ];
+    let mut places = stated.into_iter().chain(places.map(str::to_owned));
+    let found = places.find(|place| Path::new(place).exists());
+    if found.is_none() {
+        skipped("there is no libfaketime on this machine");
+    }
+    found
+}
+
+/// Runs the program on a host whose clock is off by so much.
+fn run_off_by(scene: &Scene, library: &str, offset: &str, args: &[&str]) -> Ended {
+    let mut command = scene.command(args);
+    command
+        .env("LD_PRELOAD", library)
+        .env("FAKETIME", offset)
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("DONT_FAKE_MONOTONIC", "1");
+    ended(&mut command)
+}
+
+/// Issue 17, case 6: a creation ended with 0, and matching tags that expire within 40 days stayed mutable.
+#[test]
+fn nothing_is_begun_on_a_host_whose_clock_is_far_from_the_servers() {
+    let Some(library) = libfaketime() else { return };
+    let scene = Scene::small();
+    // Something to fix, too.
+    scene.sql("UPDATE tag SET immutable = false WHERE name = 'v5.1'");
+    let before = scene.state();
+    let update = [
+        "update",
+        GLOBEX,
+        "--pattern",
+        "w.*",
+        "--unmatched-tags",
+        "keep",
+    ];
+    let delete = ["delete", GLOBEX, "--tags", "release"];
+    let fix = vec!["fix", "--apply", "--immutable-tags-can-expire", "false"];
+    for offset in ["+40d", "-40d"] {
+        for args in [
+            policy(&CREATE),
+            policy(&update),
+            policy(&delete),
+            fix.clone(),
+        ] {
+            let refused = run_off_by(&scene, &library, offset, &args).expect_status(2);
+            for said in ["this host's clock says", "the server's", "apart"] {
+                assert!(refused.stderr.contains(said), "{args:?}: {refused:?}");
+            }
+        }
+    }
+    assert_eq!(scene.state(), before);
+    assert_eq!(scene.count("SELECT count(*) FROM quay_doctor.operation"), 0);
+    let near = run_off_by(&scene, &library, "+20", &policy(&CREATE));
+    near.expect_status(0);
+}
+
+/// v2.1 and v2.2 expire in 30 days: on a host that is 40 days ahead that seems to be past, and was not written back.
+#[test]
+fn a_recovery_leaves_what_depends_on_the_clock_and_names_it() {
+    let Some(library) = libfaketime() else { return };
+    let scene = Scene::small();
+    let before = scene.state();
+    killed_before(&scene.db.url(), "web", &CREATE);
+    age_heartbeat(&scene.db.url(), "40 s");
+    let left = run_off_by(&scene, &library, "+40d", &["recover"]).expect_status(3);
+    for said in ["acme/shop:v2.1", "acme/shop:v2.2", "this host's clock says"] {
+        assert!(left.stdout.contains(said), "{left:?}");
+    }
+    age_heartbeat(&scene.db.url(), "40 s");
+    scene.run(&["recover"]).expect_status(0);
+    assert_eq!(scene.state(), before);
+}
+
+/// v4.1 in web expires in 10 days.
+#[test]
+fn a_creation_that_is_finished_by_a_host_whose_clock_is_off_leaves_what_depends_on_it() {
+    let Some(library) = libfaketime() else { return };
+    let scene = Scene::small();
+    killed_before(&scene.db.url(), "web", &CREATE);
+    age_heartbeat(&scene.db.url(), "40 s");
+    let resume = ["recover", "--resume"];
+    let left = run_off_by(&scene, &library, "+40d", &resume).expect_status(3);
+    assert!(left.stdout.contains("acme/web:v4.1"), "{left:?}");
+    let phase = scene.text("SELECT phase FROM quay_doctor.operation");
+    assert_eq!(phase, "sweeping");
+    age_heartbeat(&scene.db.url(), "40 s");
+    scene.run(&["recover"]).expect_status(0);
+    assert_eq!(
+        scene.count("SELECT tags_changed FROM quay_doctor.operation"),
+        MATCHING
+    );
     scene.check();
 }

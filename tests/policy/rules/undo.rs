@@ -1,6 +1,6 @@
 //! Rules 8 and 9: what is taken back, and what is left alone.
 
-use testkit::moments::{BEFORE_ACTIVATION, BEFORE_RELEASE};
+use testkit::moments::{AFTER_BEGIN, BEFORE_ACTIVATION};
 
 use super::{CREATE, held, immutable, immutable_in, insert, log_push, take_off};
 use crate::mutant::rule;
@@ -221,7 +221,7 @@ fn rule_9_two_deletions_at_once_do_not_take_each_other_for_a_reason_to_keep() {
     let (first, second) = (uuid("v.*"), uuid("v2.*"));
     let (hold, run) = held(
         &scene,
-        BEFORE_RELEASE,
+        AFTER_BEGIN,
         &["delete", &first, "--tags", "release"],
     );
     scene

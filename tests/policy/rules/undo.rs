@@ -15,7 +15,7 @@ fn rule_8_what_an_unaware_quay_pushed_under_the_pending_policy_is_released_only_
         (None, true, false),
     ] {
         let scene = Scene::small();
-        let (_, run) = held(&scene, BEFORE_ACTIVATION, &CREATE);
+        let (_hold, run) = held(&scene, BEFORE_ACTIVATION, &CREATE);
         let mut quay = scene.session();
         insert(&mut quay, "shop", "v99", true);
         // Old by its clock, new by its id: times lie.
@@ -41,7 +41,7 @@ fn rule_8_what_an_unaware_quay_pushed_under_the_pending_policy_is_released_only_
 fn rule_8_a_roll_back_looks_at_what_was_pushed_since_the_beginning() {
     rule("pushed-since", |on| {
         let scene = Scene::small();
-        let (_, run) = held(&scene, BEFORE_ACTIVATION, &CREATE);
+        let (_hold, run) = held(&scene, BEFORE_ACTIVATION, &CREATE);
         let mut quay = scene.session();
         insert(&mut quay, "shop", "v99", true);
         log_push(&mut quay, "v99");

@@ -257,7 +257,7 @@ fn rows_held_when_a_release_was_cut_off_are_released_by_recover() {
         .expect("a lock");
     // The row is skipped, the cursor passes it, and then the worker dies.
     let args = policy(&["delete", GLOBEX, "--tags", "release"]);
-    let (_, run) = scene.held(AFTER_COMMIT.nth(2), &args);
+    let (_hold, run) = scene.held(AFTER_COMMIT.nth(2), &args);
     run.kill();
     other.run("ROLLBACK").expect("the end");
     scene.bury();

@@ -183,7 +183,7 @@ impl Scene {
     /// Starts the program, and kills it at a moment; the server has noticed, and its heartbeat is old.
     #[track_caller]
     pub fn killed(&self, at: Moment, args: &[&str]) {
-        let (_, run) = self.held(at, args);
+        let (_hold, run) = self.held(at, args);
         run.kill();
         self.bury();
     }

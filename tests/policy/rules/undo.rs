@@ -1,6 +1,6 @@
 //! Rules 8 and 9: what is taken back, and what is left alone.
 
-use testkit::moments::{BEFORE_ACTIVATION, BEFORE_RELEASE};
+use testkit::moments::{AFTER_BEGIN, BEFORE_ACTIVATION};
 
 use super::{CREATE, held, immutable, immutable_in, insert, log_push, take_off};
 use crate::mutant::rule;
@@ -15,7 +15,7 @@ fn rule_8_what_an_unaware_quay_pushed_under_the_pending_policy_is_released_only_
         (None, true, false),
     ] {
         let scene = Scene::small();
-        let (_, run) = held(&scene, BEFORE_ACTIVATION, &CREATE);
+        let (_hold, run) = held(&scene, BEFORE_ACTIVATION, &CREATE);
         let mut quay = scene.session();
         insert(&mut quay, "shop", "v99", true);
         // Old by its clock, new by its id: times lie.
@@ -41,7 +41,7 @@ fn rule_8_what_an_unaware_quay_pushed_under_the_pending_policy_is_released_only_
 fn rule_8_a_roll_back_looks_at_what_was_pushed_since_the_beginning() {
     rule("pushed-since", |on| {
         let scene = Scene::small();
-        let (_, run) = held(&scene, BEFORE_ACTIVATION, &CREATE);
+        let (_hold, run) = held(&scene, BEFORE_ACTIVATION, &CREATE);
         let mut quay = scene.session();
         insert(&mut quay, "shop", "v99", true);
         log_push(&mut quay, "v99");
@@ -221,7 +221,7 @@ fn rule_9_two_deletions_at_once_do_not_take_each_other_for_a_reason_to_keep() {
     let (first, second) = (uuid("v.*"), uuid("v2.*"));
     let (hold, run) = held(
         &scene,
-        BEFORE_RELEASE,
+        AFTER_BEGIN,
         &["delete", &first, "--tags", "release"],
     );
     scene

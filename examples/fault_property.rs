@@ -6,7 +6,7 @@
 //! has one, its clean-up into [`clean_up`]; the rest stays as it is.
 //!
 //! ```console
-//! cargo run --features testkit --example fault_property
+//! cargo run --example fault_property
 //! ```
 
 use std::error::Error;

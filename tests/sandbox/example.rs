@@ -23,7 +23,8 @@ fn the_example_of_a_fault_property_gets_through_to_a_run_that_nothing_cuts() {
     }
     let output = cargo
         .args(line.split(' '))
-        .args(["--quiet", "--locked", "--offline"])
+        // What the other tests are built with: nothing is compiled twice.
+        .args(["--profile", "test", "--quiet", "--locked", "--offline"])
         .current_dir(root())
         .output()
         .expect("cargo starts");

@@ -75,7 +75,7 @@ fn an_operation_at_work_and_one_that_was_interrupted_show_in_the_list() {
         "--strategy",
         "phased",
     ]);
-    let (_hold, run) = scene.held(testkit::moments::BEFORE_ACTIVATION, &args);
+    let (_hold, run) = scene.held(testkit::moments::AFTER_COMMIT, &args);
     let listed = |state: &str| {
         let json = scene
             .policy(&["list", "--state", state])

@@ -26,4 +26,5 @@ mod program;
 mod remedies;
 mod sandbox;
 mod scale;
+mod settings;
 mod watch;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::batch::{BatchOutcome, in_transaction};
 use super::error::Rest;
-use super::run::{ATTEMPTS, Site, add, back_off, begin_in, go_on, passes, repository};
+use super::run::{ATTEMPTS, Site, add, again, back_off, begin_in, go_on, repository};
 use super::{ApplyError, ApplyOptions, policies};
 use crate::correction::Planned;
 use crate::ground::Memory;
@@ -31,7 +31,7 @@ pub(super) fn all_or_nothing(
     let mut attempts = 0;
     loop {
         match attempt(session, rules, options, schema, corrections, reached) {
-            Err(error) if may_pass(&error) && attempts < ATTEMPTS => {
+            Err(error) if may_pass(&error, attempts) => {
                 attempts += 1;
                 sleep(back_off(attempts));
             }
@@ -48,8 +48,9 @@ pub(super) fn all_or_nothing(
     }
 }
 
-fn may_pass(error: &ApplyError) -> bool {
-    passes(error) || matches!(error, ApplyError::NotAll { held, changed: 0, .. } if *held > 0)
+fn may_pass(error: &ApplyError, attempts: u32) -> bool {
+    let held = matches!(error, ApplyError::NotAll { held, changed: 0, .. } if *held > 0);
+    again(error, attempts) || held && attempts < ATTEMPTS
 }
 
 fn attempt(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::batch::{BatchOutcome, carry_out};
 use super::pace::{Pace, Took};
 use super::run::{
-    ATTEMPTS, Site, add, back_off, go_on, open_for_hand, passes, read_ahead, repository,
+    ATTEMPTS, Site, add, again, back_off, go_on, open_for_hand, read_ahead, repository,
     too_much_at_once,
 };
 use super::{ApplyError, policies};
@@ -220,7 +220,7 @@ impl<'a, 'p> Share<'a, 'p> {
                     self.sum.totals.skipped += 1;
                     next += 1;
                 }
-                Err(error) if passes(&error) && attempts < ATTEMPTS => {
+                Err(error) if again(&error, attempts) => {
                     attempts += 1;
                     sleep(back_off(attempts));
                 }

@@ -3,7 +3,7 @@
 use std::thread::sleep;
 
 use super::ApplyError;
-use super::run::{ATTEMPTS, Site, back_off, passes};
+use super::run::{Site, again, back_off};
 use crate::correction::{Correction, Planned};
 use crate::evaluate::{
     Activity, Evaluator, Moment, Namespace, PolicyBook, PolicyRow, PolicySubject, Registry,
@@ -29,7 +29,7 @@ pub(super) fn correct(
     let mut attempts = 0;
     loop {
         match attempt(session, site, planned) {
-            Err(error) if passes(&error) && attempts < ATTEMPTS => {
+            Err(error) if again(&error, attempts) => {
                 attempts += 1;
                 sleep(back_off(attempts));
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::ApplyError;
-use super::run::{ATTEMPTS, back_off, go_on, open, passes};
+use super::run::{again, back_off, go_on, open};
 use crate::config::ConnectionSettings;
 use crate::journal::{JournalError, SchemaState};
 use crate::pg::{ReadSession, WriteSession};
@@ -143,7 +143,7 @@ impl Work<'_> {
                     attempts = 0;
                     go_on((self.reached)(self.sum.tag_changes))?;
                 }
-                Err(error) if passes(&error) && attempts < ATTEMPTS => {
+                Err(error) if again(&error, attempts) => {
                     attempts += 1;
                     sleep(back_off(attempts));
                 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::ApplyError;
 use crate::config::ConnectionSettings;
 use crate::journal::{JournalError, SchemaState, record_scan};
-use crate::pg::WriteSession;
+use crate::pg::{Purpose, WriteSession};
 
 /// Writes a scan down.
 ///
@@ -18,7 +18,7 @@ pub fn record(
     complete: bool,
     report: &Value,
 ) -> Result<(), ApplyError> {
-    let mut session = WriteSession::open(settings)?;
+    let mut session = WriteSession::open_for(settings, Purpose::Batches)?;
     if !SchemaState::read(&mut session)?.has_journal() {
         return Err(JournalError::Absent.into());
     }

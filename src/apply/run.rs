@@ -17,17 +17,10 @@ use crate::journal::{
     FixRun, FixTotals, JournalError, Part, Phase, SchemaState, become_hand, begin_fix,
     database_identity, hold_liveness,
 };
-use crate::pg::{FaultClass, Statements, WriteSession, WriteTransaction};
+use crate::pg::{FaultClass, Purpose, Statements, WriteSession, WriteTransaction};
 use crate::quay::{RepositoryId, RunId};
 use crate::relations::PolicySchema;
 use crate::rules::Catalogue;
-
-/// Limits on everything: no statement, no wait and no idle transaction is for ever. Pages of the
-/// journal are read in the order of an index, never by sorting all that is left: a bitmap has no
-/// order, and a page that costs four times a sequential one makes the sort look cheap.
-const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '2s'; \
-     SET enable_bitmapscan = off; SET random_page_cost = 1.1; \
-     SET idle_in_transaction_session_timeout = '60s'; SET plan_cache_mode = force_custom_plan";
 
 /// How often a batch is tried again after a lock time-out, a deadlock or a serialisation failure,
 /// and rows that somebody else holds are looked at again.
@@ -60,8 +53,7 @@ pub(super) fn open(
     settings: &ConnectionSettings,
 ) -> Result<(WriteSession, SchemaState), ApplyError> {
     let settings = settings.with_answer_limit(AnswerLimit::OF_BATCHES);
-    let mut session = WriteSession::open(&settings)?;
-    session.run(SESSION)?;
+    let mut session = WriteSession::open_for(&settings, Purpose::Batches)?;
     let schema = SchemaState::read(&mut session)?;
     if !schema.has_journal() {
         return Err(JournalError::Absent.into());
@@ -108,6 +100,7 @@ pub fn apply(
 ) -> Result<Applied, ApplyError> {
     only_as_large_as_it_may_be(plan, options)?;
     let (mut session, schema) = open(settings)?;
+    session.only_in_utf8()?;
     if let Some(origin) = &options.origin {
         only_here(&mut session, origin)?;
     }
@@ -280,12 +273,18 @@ pub(super) fn too_much_at_once(error: &ApplyError) -> bool {
     error.fault() == Some(FaultClass::StatementTimeout) || error.is_duplicate_key()
 }
 
-/// Whether the same batch may go through a little later.
-pub(super) fn passes(error: &ApplyError) -> bool {
-    matches!(
-        error.fault(),
-        Some(FaultClass::LockTimeout | FaultClass::Retryable)
-    )
+/// How often a batch is tried again that somebody cancelled, perhaps by mistake. Whoever does it again
+/// and again wants the run to end.
+const CANCELLED: u32 = 2;
+
+/// Whether a batch is tried again that has failed so often before.
+pub(super) fn again(error: &ApplyError, attempts: u32) -> bool {
+    let most = match error.fault() {
+        Some(FaultClass::Cancelled) => CANCELLED,
+        Some(FaultClass::LockTimeout | FaultClass::Retryable) => ATTEMPTS,
+        _ => 0,
+    };
+    attempts < most
 }
 
 /// 50 ms, doubled with each attempt, up to two seconds, with jitter: two that were in each other's

@@ -9,7 +9,7 @@ use super::carry::wait_for;
 use super::guard::Guard;
 use super::pace::{Pace, Took};
 use super::restore::restore;
-use super::run::{back_off, go_on, open_for_hand, passes, read_ahead, too_much_at_once};
+use super::run::{ATTEMPTS, again, back_off, go_on, open_for_hand, read_ahead, too_much_at_once};
 use super::undo::{TakenBack, Undone};
 use super::{ApplyError, ApplyOptions, PastExpiry};
 use crate::config::ConnectionSettings;
@@ -26,8 +26,6 @@ use crate::relations::{PolicySchema, RowLock, tags_by_id};
 
 /// Rows of the journal that are read at once.
 const PAGE: u32 = 5_000;
-/// Attempts at a batch that others are in the way of.
-const ATTEMPTS: u32 = 6;
 
 /// What a batch works with.
 #[derive(Clone, Copy)]
@@ -172,7 +170,7 @@ impl<'a> Share<'a> {
                     entry,
                     &change,
                 ) {
-                    Err(error) if passes(&error) && attempts < ATTEMPTS => {
+                    Err(error) if again(&error, attempts) => {
                         attempts += 1;
                         std::thread::sleep(back_off(attempts));
                     }
@@ -225,7 +223,7 @@ impl<'a> Share<'a> {
                         .refuse(what, "another row of its name has the expiry that it had");
                     next += 1;
                 }
-                Err(error) if passes(&error) && attempts < ATTEMPTS => {
+                Err(error) if again(&error, attempts) => {
                     attempts += 1;
                     std::thread::sleep(back_off(attempts));
                 }

@@ -9,7 +9,7 @@ use super::holders::Holders;
 use super::notice::{Notice, Sink};
 use super::scene::OwnSchema;
 use super::script::{Step, Subject};
-use super::session::{self, Patience};
+use super::session::Patience;
 use crate::journal::{IndexValidity, SchemaState, active_index_definition, active_index_name};
 use crate::pg::{PgError, WriteSession};
 use crate::quay::PolicyTable;
@@ -122,7 +122,7 @@ fn create(
     let Some(create) = step.statements.first() else {
         return Ok(());
     };
-    if let Err(source) = run_unhurried(session, create, patience.index) {
+    if let Err(source) = session.run_unhurried(create, patience.index) {
         clear_up(session, known, table, patience.index.min(CLEAR_UP));
         return Err(MigrateError::IndexNotBuilt { index, source });
     }
@@ -182,19 +182,7 @@ fn drop_index(
     at_most: Duration,
 ) -> Result<(), MigrateError> {
     for statement in drop_statements(known, table)? {
-        run_unhurried(session, &statement, at_most)?;
+        session.run_unhurried(&statement, at_most)?;
     }
     Ok(())
-}
-
-/// One statement outside a transaction, bounded by time and by nothing else.
-fn run_unhurried(
-    session: &mut WriteSession,
-    statement: &str,
-    at_most: Duration,
-) -> Result<(), PgError> {
-    session::limit_index_work(session, at_most)?;
-    let ran = session.run(statement);
-    let restored = session::limit_statements(session);
-    ran.and(restored)
 }

@@ -17,12 +17,6 @@ pub enum MigrateError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Database(#[from] PgError),
-    /// The server is a standby.
-    #[error("this server is a standby: it accepts no writes")]
-    #[diagnostic(help(
-        "connect to the primary; with several hosts in the URL, add target_session_attrs=read-write"
-    ))]
-    Standby,
     /// The database is not Quay's.
     #[error("this is not Quay's database: there is no table {}", missing.join(", "))]
     #[diagnostic(help(
@@ -278,8 +272,7 @@ impl MigrateError {
     /// Whether the set-up is wrong or the work is not finished.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Standby
-            | Self::NotQuay { .. }
+            Self::NotQuay { .. }
             | Self::BeforePolicies { .. }
             | Self::UnknownTables { .. }
             | Self::Privileges { .. }

@@ -7,10 +7,10 @@ use super::decide::{self, Ascent};
 use super::notice::{Notice, Sink};
 use super::scene::{self, OwnSchema, Scene};
 use super::script::Subject;
-use super::session::{BOUNDED, Patience, milliseconds};
+use super::session::{BOUNDED, Patience};
 use super::{MigrateError, concurrent, history, transactional, up, verify};
 use crate::config::ConnectionSettings;
-use crate::pg::ReadSession;
+use crate::pg::{ReadSession, milliseconds};
 
 /// What `up` would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,7 +55,7 @@ pub fn plan(
     let target = up::valid(target)?;
     let mut session = ReadSession::open(settings)?;
     let mut snapshot = session.snapshot()?;
-    snapshot.run(BOUNDED)?;
+    snapshot.limit_statements(BOUNDED)?;
     let scene = Scene::read_whole(&mut snapshot)?;
     let due = up::due(&scene, target);
     let mut plan = Plan {

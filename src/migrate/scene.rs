@@ -118,14 +118,6 @@ fn own_schema(db: &mut impl Statements) -> Result<OwnSchema, PgError> {
     })
 }
 
-/// Refuses a standby.
-pub(super) fn refuse_standby(db: &mut impl Statements) -> Result<(), MigrateError> {
-    match is_standby(db)? {
-        true => Err(MigrateError::Standby),
-        false => Ok(()),
-    }
-}
-
 /// Whether the server is a standby.
 pub(super) fn is_standby(db: &mut impl Statements) -> Result<bool, PgError> {
     Ok(db

@@ -1,11 +1,11 @@
-//! A migrator's session: its limits, set in the session itself, and the one-migrator lock.
+//! A migrator's session and the one-migrator lock.
 
 use std::time::Duration;
 
 use super::notice::Sink;
-use super::{MigrateError, lock, scene};
+use super::{MigrateError, lock};
 use crate::config::ConnectionSettings;
-use crate::pg::{FaultClass, PgError, Statements, WriteSession};
+use crate::pg::{FaultClass, PgError, Purpose, Statements, WriteSession};
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +28,6 @@ impl Default for Patience {
     }
 }
 
-/// The longest that a statement of ours runs, outside index builds.
-const STATEMENT: Duration = Duration::from_secs(30);
-
-/// The longest that a statement of ours waits for a lock, where it does wait: on our own tables.
-const LOCK: Duration = Duration::from_secs(5);
-
-/// The longest that a transaction of ours stands open with nothing to do.
-const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(30);
-
 /// Set at the head of the transaction that locks Quay's tables: whatever happens to us in it,
 /// Quay's queries get their tables back within seconds.
 pub(super) const BRIEFLY: [&str; 2] = [
@@ -44,8 +35,11 @@ pub(super) const BRIEFLY: [&str; 2] = [
     "SET LOCAL idle_in_transaction_session_timeout = '5s';",
 ];
 
-/// Set at the head of a snapshot that only looks.
-pub(super) const BOUNDED: &str = "SET LOCAL statement_timeout = '30s'";
+/// The time that [`BRIEFLY`] gives a statement.
+pub(super) const BRIEF: Duration = Duration::from_secs(5);
+
+/// The longest that a statement of a snapshot runs that only looks.
+pub(super) const BOUNDED: Duration = Duration::from_secs(30);
 
 /// Opens a session that is the only migrator, on a server that accepts writes.
 pub(super) fn open(
@@ -53,35 +47,11 @@ pub(super) fn open(
     patience: &Patience,
     notices: Sink<'_>,
 ) -> Result<WriteSession, MigrateError> {
-    let mut session = WriteSession::open(settings)?;
-    scene::refuse_standby(&mut session)?;
+    let mut session = WriteSession::open_for(settings, Purpose::Migrating)?;
     set(&mut session, "application_name", "quay-doctor migrate")?;
-    set(&mut session, "client_min_messages", "warning")?;
-    set(
-        &mut session,
-        "idle_in_transaction_session_timeout",
-        &milliseconds(IDLE_IN_TRANSACTION),
-    )?;
-    limit_statements(&mut session)?;
     notice_a_dead_client(&mut session)?;
     lock::take(&mut session, patience.migrator, notices)?;
     Ok(session)
-}
-
-/// The limits of every statement that is no concurrent index build.
-pub(super) fn limit_statements(session: &mut WriteSession) -> Result<(), PgError> {
-    set(session, "statement_timeout", &milliseconds(STATEMENT))?;
-    set(session, "lock_timeout", &milliseconds(LOCK))
-}
-
-/// The limits of a concurrent build or drop: time alone. A lock_timeout would leave an INVALID
-/// index behind at the first long transaction.
-pub(super) fn limit_index_work(
-    session: &mut WriteSession,
-    at_most: Duration,
-) -> Result<(), PgError> {
-    set(session, "statement_timeout", &milliseconds(at_most))?;
-    set(session, "lock_timeout", "0")
 }
 
 /// Lets the server end a build whose client has died, instead of going on to hold the lock. The
@@ -96,21 +66,4 @@ fn notice_a_dead_client(session: &mut WriteSession) -> Result<(), PgError> {
 fn set(session: &mut WriteSession, name: &str, value: &str) -> Result<(), PgError> {
     session.query_one("SELECT set_config($1, $2, false)", &[&name, &value])?;
     Ok(())
-}
-
-/// A duration as a time-out setting. At least one: 0 would mean no limit.
-pub(super) fn milliseconds(duration: Duration) -> String {
-    duration.as_millis().clamp(1, i32::MAX as u128).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_duration_becomes_the_setting_that_means_no_limit_or_one_that_is_refused() {
-        assert_eq!(milliseconds(Duration::ZERO), "1");
-        assert_eq!(milliseconds(Duration::from_secs(2)), "2000");
-        assert_eq!(milliseconds(Duration::MAX), i32::MAX.to_string());
-    }
 }

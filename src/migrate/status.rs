@@ -94,7 +94,7 @@ impl Status {
 pub fn status(settings: &ConnectionSettings) -> Result<Status, MigrateError> {
     let mut session = ReadSession::open(settings)?;
     let mut snapshot = session.snapshot()?;
-    snapshot.run(BOUNDED)?;
+    snapshot.limit_statements(BOUNDED)?;
     let scene = Scene::read_whole(&mut snapshot)?;
     let server = match scene::is_standby(&mut snapshot)? {
         true => ServerRole::Standby,

@@ -9,7 +9,7 @@ use super::holders::Holders;
 use super::notice::{Notice, Sink};
 use super::scene::Scene;
 use super::script::Subject;
-use super::session::{BRIEFLY, Patience};
+use super::session::{BRIEF, BRIEFLY, Patience};
 use super::{MigrateError, history};
 use crate::pg::{FaultClass, PgError, WriteSession};
 
@@ -60,7 +60,7 @@ pub(super) fn apply(
         let mut text = composed.statements.join("\n");
         text.push('\n');
         text.push_str(record);
-        let mut transaction = session.begin()?;
+        let mut transaction = session.begin()?.within(BRIEF);
         transaction.run(&text)?;
         transaction.commit()?;
         Ok(composed.remarks)

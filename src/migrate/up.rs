@@ -58,6 +58,7 @@ fn ascend(
 ) -> Result<(), MigrateError> {
     let target = valid(target)?;
     let mut session = session::open(settings, patience, notices)?;
+    session.only_in_utf8()?;
     let scene = Scene::read_whole(&mut session)?;
     report.from = scene.history.version();
     report.to = report.from;

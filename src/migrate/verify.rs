@@ -60,7 +60,7 @@ impl fmt::Display for Difference {
 pub fn verify(settings: &ConnectionSettings) -> Result<Verification, MigrateError> {
     let mut session = ReadSession::open(settings)?;
     let mut snapshot = session.snapshot()?;
-    snapshot.run(BOUNDED)?;
+    snapshot.limit_statements(BOUNDED)?;
     differences(&mut snapshot)
 }
 

@@ -1,7 +1,7 @@
 //! Opening a connection: servers in turn, TLS, the kind of session that was asked for.
 //!
 //! The role's own `search_path` is kept: Quay finds its tables by it, and so must we. What could
-//! make a query of ours silently mean something else is pinned for every session instead.
+//! make a query of ours silently mean something else is pinned for every session instead (`profile`).
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
@@ -13,26 +13,24 @@ use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use rustls::pki_types::ServerName;
 
 use super::handshake::{Handshake, Progress, Protection};
+use super::profile::{self, Known, Purpose};
 use super::refusal::{Next, Refusal};
 use super::{PgError, pooler, tls};
 use crate::config::{
     ChannelBinding, ConnectionSettings, Host, HostOrder, Target, TargetSession, TlsMode, TlsStart,
 };
 
-/// Rows that a policy of row-level security hides would make a check come out clean: with `off`
-/// the server refuses such a query instead. The second keeps a `\` in a text what it is. Without the
-/// third a planner that has no statistics of the journal yet compiles short statements of ours, for
-/// 60 to 100 ms each under a batch's locks.
-const PIN_SESSION: &str =
-    "SET row_security = off; SET standard_conforming_strings = on; SET jit = off";
-
 /// How many addresses of one name are tried.
 const MOST_ADDRESSES: usize = 16;
 
+/// An open connection, and what is known of it.
+pub(super) type Opened = (Client, Known);
+
 /// Opens a connection.
-pub(super) fn open(settings: &ConnectionSettings) -> Result<Client, PgError> {
+pub(super) fn open(settings: &ConnectionSettings, purpose: Purpose) -> Result<Opened, PgError> {
     let opening = Opening {
         settings,
+        purpose,
         ways: ways(settings)?,
     };
     match settings.target_session {
@@ -92,6 +90,7 @@ fn ways(settings: &ConnectionSettings) -> Result<Ways, PgError> {
 /// One attempt to get a session, over all servers.
 struct Opening<'s> {
     settings: &'s ConnectionSettings,
+    purpose: Purpose,
     ways: Ways,
 }
 
@@ -100,13 +99,13 @@ pub(super) type Refusals = Vec<(Target, Refusal)>;
 
 impl Opening<'_> {
     /// Tries every server once.
-    fn round(&self, wanted: TargetSession) -> Result<Client, Refusals> {
+    fn round(&self, wanted: TargetSession) -> Result<Opened, Refusals> {
         let mut refusals = Refusals::new();
         let mut targets: Vec<_> = self.settings.targets.iter().collect();
         self.shuffle(&mut targets);
         for target in targets {
             let refusal = match self.try_target(target, wanted) {
-                Ok(client) => return Ok(client),
+                Ok(opened) => return Ok(opened),
                 Err(refusal) => refusal,
             };
             tracing::debug!(server = %target, reason = %refusal.sentence, "no session");
@@ -125,7 +124,7 @@ impl Opening<'_> {
         }
     }
 
-    fn try_target(&self, target: &Target, wanted: TargetSession) -> Result<Client, Refusal> {
+    fn try_target(&self, target: &Target, wanted: TargetSession) -> Result<Opened, Refusal> {
         let (name, given) = match &target.host {
             Host::Socket(folder) => return self.try_socket(target, folder, wanted),
             Host::Network { name, address } => (name, *address),
@@ -138,7 +137,7 @@ impl Opening<'_> {
         let mut last = None;
         for address in addresses.into_iter().take(MOST_ADDRESSES) {
             match self.try_address(target, name, address, wanted) {
-                Ok(client) => return Ok(client),
+                Ok(opened) => return Ok(opened),
                 Err(refusal) if refusal.next == Next::Address => last = Some(refusal),
                 Err(refusal) => return Err(refusal),
             }
@@ -154,7 +153,7 @@ impl Opening<'_> {
         name: &str,
         address: IpAddr,
         wanted: TargetSession,
-    ) -> Result<Client, Refusal> {
+    ) -> Result<Opened, Refusal> {
         let mut config = self.driver_config(target);
         // The driver gets no name: it would take one that begins with a slash for a socket.
         config.host(&address.to_string()).hostaddr(address);
@@ -190,7 +189,7 @@ impl Opening<'_> {
                 .map_err(|error| Refusal::of_driver(&error, target))
                 .and_then(|mut client| {
                     pooler::refuse_shared(&mut client, target, progress.backend(), limit, again)?;
-                    prepare(client, target, wanted)
+                    prepare(client, target, wanted, self.purpose)
                 });
             let encrypted = progress.is_encrypted();
             if opened.is_ok() {
@@ -200,7 +199,7 @@ impl Opening<'_> {
             opened.map_err(|refusal| (refusal, encrypted))
         };
         let (first, encrypted) = match attempt(&self.ways.first) {
-            Ok(client) => return Ok(client),
+            Ok(opened) => return Ok(opened),
             Err(refused) => refused,
         };
         match &self.ways.second {
@@ -242,12 +241,12 @@ impl Opening<'_> {
         target: &Target,
         folder: &Path,
         wanted: TargetSession,
-    ) -> Result<Client, Refusal> {
+    ) -> Result<Opened, Refusal> {
         let mut config = self.driver_config(target);
         config.host_path(folder).ssl_mode(SslMode::Disable);
         let (sender, receiver) = mpsc::sync_channel(1);
         let owned = target.clone();
-        let limit = self.settings.connect_timeout;
+        let (limit, purpose) = (self.settings.connect_timeout, self.purpose);
         let open = move || {
             let again = {
                 let config = config.clone();
@@ -258,7 +257,7 @@ impl Opening<'_> {
                 .map_err(|error| Refusal::of_driver(&error, &owned))
                 .and_then(|mut client| {
                     pooler::refuse_shared(&mut client, &owned, None, limit, again)?;
-                    prepare(client, &owned, wanted)
+                    prepare(client, &owned, wanted, purpose)
                 });
             // Nobody waits any more: the session ends with the thread.
             let _ = sender.send(opened);
@@ -267,11 +266,11 @@ impl Opening<'_> {
             .name("pg-connect".into())
             .spawn(open)
             .map_err(|error| Refusal::no_thread(&error))?;
-        let client = receiver
+        let opened = receiver
             .recv_timeout(limit.unwrap_or(Duration::MAX))
             .unwrap_or_else(|_| Err(Refusal::timed_out()))?;
         tracing::debug!(server = %target, encrypted = false, "session opened");
-        Ok(client)
+        Ok(opened)
     }
 
     /// What is the same for every address.
@@ -328,13 +327,18 @@ fn look_up(name: &str, port: u16) -> std::io::Result<Vec<IpAddr>> {
 }
 
 /// Looks whether the session is of the kind that was asked for, and pins its settings.
-fn prepare(mut client: Client, target: &Target, wanted: TargetSession) -> Result<Client, Refusal> {
+fn prepare(
+    mut client: Client,
+    target: &Target,
+    wanted: TargetSession,
+    purpose: Purpose,
+) -> Result<Opened, Refusal> {
     let of_driver = |error: postgres::Error| Refusal::of_driver(&error, target);
     if let Some(refusal) = mismatch(&mut client, wanted).map_err(of_driver)? {
         return Err(refusal);
     }
-    client.batch_execute(PIN_SESSION).map_err(of_driver)?;
-    Ok(client)
+    let known = profile::apply(&mut client, target, purpose)?;
+    Ok((client, known))
 }
 
 fn mismatch(

@@ -8,7 +8,9 @@ use thiserror::Error;
 
 use super::answer::Unanswered;
 use super::connect::Refusals;
+use super::profile::{Known, set_by};
 use super::refusal::Next;
+use super::timed::Ran;
 use crate::config::ConnectionSettings;
 
 /// How many servers a complaint lists.
@@ -45,6 +47,30 @@ pub enum PgError {
         #[help]
         help: Box<str>,
     },
+    /// The session can only read, and one that writes was wanted.
+    #[error("database {database} accepts no writes: {why}")]
+    NoWrites {
+        /// The database that was asked for.
+        database: Box<str>,
+        /// A standby, or who has set what.
+        why: Box<str>,
+        /// What to do.
+        #[help]
+        help: &'static str,
+    },
+    /// The database's encoding is not the one that Quay needs, and something is to begin in it.
+    #[error(
+        "the encoding of database {database} is {encoding}, and nothing is begun in one that is not UTF8"
+    )]
+    #[diagnostic(help(
+        "names are compared by their characters, as Quay does, and this server counts them otherwise or does not have them all; nothing was changed. `check`, `recover`, `fix undo` and `migrate down` go on working"
+    ))]
+    Encoding {
+        /// The database.
+        database: Box<str>,
+        /// Its encoding.
+        encoding: Box<str>,
+    },
     /// A file that TLS needs cannot be used: a matter of configuration, found before connecting.
     #[error("{what} {} cannot be used: {reason}", file.display())]
     TlsFile {
@@ -63,6 +89,8 @@ pub enum PgError {
     Statement {
         /// The driver's account.
         driver: postgres::Error,
+        /// What it means.
+        class: FaultClass,
         /// What to do, where there is something.
         #[help]
         help: Option<String>,
@@ -84,6 +112,8 @@ pub enum FaultClass {
     LockTimeout,
     /// The statement ran longer than it may.
     StatementTimeout,
+    /// Somebody cancelled the statement before its time was up.
+    Cancelled,
     /// A deadlock or a serialisation failure: the transaction may be tried again.
     Retryable,
     /// A standby cancelled the query because of replay.
@@ -148,7 +178,13 @@ impl PgError {
 
     /// Whether the configuration is at fault and nothing was read: exit status 2, not 3.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::TlsFile { .. } | Self::Unfit { .. })
+        matches!(
+            self,
+            Self::TlsFile { .. }
+                | Self::Unfit { .. }
+                | Self::NoWrites { .. }
+                | Self::Encoding { .. }
+        )
     }
 
     /// The five characters of SQLSTATE, where the server gave one.
@@ -156,7 +192,11 @@ impl PgError {
         match self {
             Self::Connect { sqlstate, .. } => sqlstate.as_deref(),
             Self::Statement { driver, .. } => driver.code().map(SqlState::code),
-            Self::TlsFile { .. } | Self::Unfit { .. } | Self::Copy { .. } => None,
+            Self::NoWrites { .. } => Some("25006"),
+            Self::TlsFile { .. }
+            | Self::Unfit { .. }
+            | Self::Encoding { .. }
+            | Self::Copy { .. } => None,
         }
     }
 
@@ -164,14 +204,58 @@ impl PgError {
     pub fn class(&self) -> FaultClass {
         match self {
             Self::Connect { .. } | Self::Copy { .. } => FaultClass::Connection,
-            Self::TlsFile { .. } | Self::Unfit { .. } => FaultClass::Other,
-            Self::Statement { driver, .. } => classify(driver),
+            Self::TlsFile { .. } | Self::Unfit { .. } | Self::Encoding { .. } => FaultClass::Other,
+            Self::NoWrites { .. } => FaultClass::ReadOnly,
+            Self::Statement { class, .. } => *class,
         }
     }
 
     /// Whether the server said nothing for longer than it may, and may yet be at it.
     pub fn is_unanswered(&self) -> bool {
         matches!(self, Self::Statement { driver, .. } if is_unanswered(driver))
+    }
+
+    /// A statement failed.
+    pub(super) fn statement(driver: postgres::Error, ran: Ran) -> Self {
+        let class = classify(&driver, ran);
+        let help = if is_unanswered(&driver) {
+            Some(UNANSWERED_HELP.to_owned())
+        } else {
+            statement_help(class)
+        };
+        Self::Statement {
+            driver,
+            class,
+            help,
+        }
+    }
+
+    /// The session cannot write: its server is in recovery, or somebody has set it to read-only.
+    pub(super) fn no_writes(settings: &ConnectionSettings, known: &Known) -> Option<Self> {
+        let (why, help) = match &known.read_only_by {
+            _ if known.in_recovery => (
+                "this server is a standby".to_owned(),
+                "connect to the primary; with several hosts in the URL, add target_session_attrs=read-write",
+            ),
+            Some(source) => (
+                format!(
+                    "default_transaction_read_only is on, set {}",
+                    set_by(source)
+                ),
+                "somebody has frozen writes on purpose, and nothing was changed: run the same command once it is off again",
+            ),
+            None => return None,
+        };
+        Some(Self::NoWrites {
+            database: settings.database.as_str().into(),
+            why: why.into(),
+            help,
+        })
+    }
+
+    /// Whether a text that was sent has a character that the database's encoding has not.
+    pub fn is_unrepresentable(&self) -> bool {
+        self.sqlstate() == Some("22P05")
     }
 
     /// A stream to the server broke.
@@ -181,18 +265,18 @@ impl PgError {
 }
 
 impl From<postgres::Error> for PgError {
+    /// What no statement of a session is to blame for: a column that cannot be read as it should be.
     fn from(driver: postgres::Error) -> Self {
-        let help = if is_unanswered(&driver) {
-            Some(UNANSWERED_HELP.to_owned())
-        } else {
-            statement_help(classify(&driver))
+        let ran = Ran {
+            to_its_limit: false,
+            in_recovery: false,
         };
-        Self::Statement { driver, help }
+        Self::statement(driver, ran)
     }
 }
 
-/// The class of a driver error, by SQLSTATE (PostgreSQL's Appendix A).
-fn classify(error: &postgres::Error) -> FaultClass {
+/// The class of a driver error.
+fn classify(error: &postgres::Error, ran: Ran) -> FaultClass {
     let Some(code) = error.code() else {
         // No SQLSTATE: the stream ended, or the answer could not be decoded.
         return if error.is_closed() || std::error::Error::source(error).is_some_and(is_io) {
@@ -201,17 +285,26 @@ fn classify(error: &postgres::Error) -> FaultClass {
             FaultClass::Other
         };
     };
-    match code.code() {
+    class_of(code.code(), ran)
+}
+
+/// The class of an SQLSTATE (PostgreSQL's Appendix A), by how the statement ran.
+fn class_of(sqlstate: &str, ran: Ran) -> FaultClass {
+    match sqlstate {
         "55P03" => FaultClass::LockTimeout,
-        "57014" if says(error, "statement timeout") => FaultClass::StatementTimeout,
-        "57014" if says(error, "lock timeout") => FaultClass::LockTimeout,
-        "40001" if says(error, "conflict with recovery") => FaultClass::RecoveryConflict,
+        "57014" if ran.to_its_limit => FaultClass::StatementTimeout,
+        "57014" => FaultClass::Cancelled,
+        // A standby has no writers, so that it is its replay that is in the way.
+        "40001" | "40P01" if ran.in_recovery => FaultClass::RecoveryConflict,
         "40001" | "40P01" => FaultClass::Retryable,
         "42501" => FaultClass::Privilege,
         "42P01" | "42703" | "3F000" | "42883" => FaultClass::MissingObject,
         "25006" => FaultClass::ReadOnly,
-        // Connection exceptions, shutdowns, too many connections, idle-session time-outs.
-        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300" => FaultClass::Connection,
+        // Shutdowns; idle_session_timeout, idle_in_transaction_session_timeout and transaction_timeout,
+        // each of which ends the session; too many connections.
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04" | "53300" => {
+            FaultClass::Connection
+        }
         code if code.starts_with("08") => FaultClass::Connection,
         _ => FaultClass::Other,
     }
@@ -244,13 +337,6 @@ fn is_io(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<std::io::Error>()
 }
 
-/// Whether the server's message, always the untranslated one where `lc_messages` is C, says so.
-fn says(error: &postgres::Error, words: &str) -> bool {
-    error
-        .as_db_error()
-        .is_some_and(|answer| answer.message().contains(words))
-}
-
 fn statement_help(class: FaultClass) -> Option<String> {
     let help = match class {
         FaultClass::Connection => "the connection was lost: run the same command again",
@@ -259,6 +345,9 @@ fn statement_help(class: FaultClass) -> Option<String> {
         }
         FaultClass::StatementTimeout => {
             "the statement ran into statement_timeout: raise it for this role"
+        }
+        FaultClass::Cancelled => {
+            "somebody cancelled the statement (pg_cancel_backend): run the same command again"
         }
         FaultClass::Retryable => {
             "two transactions were in each other's way: run the same command again"
@@ -274,4 +363,33 @@ fn statement_help(class: FaultClass) -> Option<String> {
         FaultClass::Other => return None,
     };
     Some(help.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_told_by_its_sqlstate_and_how_the_statement_ran_and_never_by_its_message() {
+        let ran = |to_its_limit, in_recovery| Ran {
+            to_its_limit,
+            in_recovery,
+        };
+        for (sqlstate, ran, class) in [
+            ("57014", ran(true, false), FaultClass::StatementTimeout),
+            ("57014", ran(false, false), FaultClass::Cancelled),
+            ("55P03", ran(true, false), FaultClass::LockTimeout),
+            ("40001", ran(false, true), FaultClass::RecoveryConflict),
+            ("40P01", ran(false, true), FaultClass::RecoveryConflict),
+            ("40001", ran(false, false), FaultClass::Retryable),
+            ("40P01", ran(true, false), FaultClass::Retryable),
+            ("25P03", ran(false, false), FaultClass::Connection),
+            ("25P04", ran(true, false), FaultClass::Connection),
+            ("57P05", ran(false, false), FaultClass::Connection),
+            ("25006", ran(false, false), FaultClass::ReadOnly),
+            ("XX000", ran(true, false), FaultClass::Other),
+        ] {
+            assert_eq!(class_of(sqlstate, ran), class, "{sqlstate} {ran:?}");
+        }
+    }
 }

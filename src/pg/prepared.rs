@@ -7,6 +7,7 @@ use postgres::types::ToSql;
 use postgres::{GenericClient, Row, Statement};
 
 use super::PgError;
+use super::timed::Timed;
 
 /// How many are kept; then all are forgotten. The texts of one operation are some dozens.
 const KEPT: usize = 256;
@@ -19,6 +20,7 @@ impl Prepared {
     fn statement(
         &mut self,
         client: &mut impl GenericClient,
+        timed: Timed,
         sql: &str,
     ) -> Result<Statement, PgError> {
         if let Some(statement) = self.0.get(sql) {
@@ -27,7 +29,7 @@ impl Prepared {
         if self.0.len() >= KEPT {
             self.0.clear();
         }
-        let statement = client.prepare(sql)?;
+        let statement = timed.run(|| client.prepare(sql))?;
         self.0.insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
@@ -35,40 +37,44 @@ impl Prepared {
     pub(super) fn query(
         &mut self,
         client: &mut impl GenericClient,
+        timed: Timed,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, PgError> {
-        let statement = self.statement(client, sql)?;
-        Ok(client.query(&statement, params)?)
+        let statement = self.statement(client, timed, sql)?;
+        timed.run(|| client.query(&statement, params))
     }
 
     pub(super) fn query_one(
         &mut self,
         client: &mut impl GenericClient,
+        timed: Timed,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, PgError> {
-        let statement = self.statement(client, sql)?;
-        Ok(client.query_one(&statement, params)?)
+        let statement = self.statement(client, timed, sql)?;
+        timed.run(|| client.query_one(&statement, params))
     }
 
     pub(super) fn query_opt(
         &mut self,
         client: &mut impl GenericClient,
+        timed: Timed,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, PgError> {
-        let statement = self.statement(client, sql)?;
-        Ok(client.query_opt(&statement, params)?)
+        let statement = self.statement(client, timed, sql)?;
+        timed.run(|| client.query_opt(&statement, params))
     }
 
     pub(super) fn execute(
         &mut self,
         client: &mut impl GenericClient,
+        timed: Timed,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, PgError> {
-        let statement = self.statement(client, sql)?;
-        Ok(client.execute(&statement, params)?)
+        let statement = self.statement(client, timed, sql)?;
+        timed.run(|| client.execute(&statement, params))
     }
 }

@@ -97,6 +97,17 @@ impl Refusal {
         )
     }
 
+    /// A setting that only an administrator can change makes statements mean something else.
+    pub fn unsafe_setting(name: &str, value: &str, why: &str, good: &str) -> Self {
+        Self::new(
+            Next::Never,
+            format!("{name} is {value}: {why}"),
+            format!(
+                "nothing was read or changed; set {name} to {good} for this role and database (ALTER ROLE ... RESET {name}), or use another role"
+            ),
+        )
+    }
+
     /// What the driver reports.
     pub fn of_driver(error: &postgres::Error, target: &Target) -> Self {
         if let Some(answer) = error.as_db_error() {

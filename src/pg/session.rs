@@ -3,6 +3,9 @@
 use postgres::types::ToSql;
 use postgres::{Client, Row};
 
+use super::profile::Database;
+use super::profile::Purpose;
+use super::timed::Timed;
 use super::{PgError, ReadSnapshot, SnapshotName, connect};
 use crate::config::ConnectionSettings;
 
@@ -32,7 +35,7 @@ pub trait Statements {
     ) -> Result<Option<Row>, PgError>;
 }
 
-/// Implements [`Statements`] for a type with a field that speaks to the driver.
+/// Implements [`Statements`] for a type with a field that speaks to the driver, and `timed`.
 macro_rules! statements {
     ($type:ty, $field:ident) => {
         impl $crate::pg::Statements for $type {
@@ -41,7 +44,7 @@ macro_rules! statements {
                 sql: &str,
                 params: &[&(dyn ::postgres::types::ToSql + Sync)],
             ) -> Result<Vec<::postgres::Row>, $crate::pg::PgError> {
-                Ok(self.$field.query(sql, params)?)
+                self.timed.run(|| self.$field.query(sql, params))
             }
 
             fn query_one(
@@ -49,7 +52,7 @@ macro_rules! statements {
                 sql: &str,
                 params: &[&(dyn ::postgres::types::ToSql + Sync)],
             ) -> Result<::postgres::Row, $crate::pg::PgError> {
-                Ok(self.$field.query_one(sql, params)?)
+                self.timed.run(|| self.$field.query_one(sql, params))
             }
 
             fn query_opt(
@@ -57,7 +60,7 @@ macro_rules! statements {
                 sql: &str,
                 params: &[&(dyn ::postgres::types::ToSql + Sync)],
             ) -> Result<Option<::postgres::Row>, $crate::pg::PgError> {
-                Ok(self.$field.query_opt(sql, params)?)
+                self.timed.run(|| self.$field.query_opt(sql, params))
             }
         }
     };
@@ -67,6 +70,8 @@ pub(super) use statements;
 /// A session whose every transaction is read-only, by the server's word and not by ours alone.
 pub struct ReadSession {
     client: Client,
+    timed: Timed,
+    database: Database,
 }
 
 statements!(ReadSession, client);
@@ -77,9 +82,20 @@ impl ReadSession {
     /// # Errors
     /// [`PgError`] where no server answers, or refuses.
     pub fn open(settings: &ConnectionSettings) -> Result<Self, PgError> {
-        let mut client = connect::open(settings)?;
-        client.batch_execute("SET default_transaction_read_only = on")?;
-        Ok(Self { client })
+        let (client, known) = connect::open(settings, Purpose::Reading)?;
+        Ok(Self {
+            client,
+            timed: Timed::new(&known),
+            database: Database::of(settings, known),
+        })
+    }
+
+    /// Refuses a database in which nothing may be begun, since its encoding is not UTF8.
+    ///
+    /// # Errors
+    /// [`PgError::Encoding`].
+    pub fn only_in_utf8(&self) -> Result<(), PgError> {
+        self.database.only_in_utf8()
     }
 
     /// Begins a snapshot: everything read through it is of one moment.
@@ -87,7 +103,7 @@ impl ReadSession {
     /// # Errors
     /// [`PgError`] where the transaction cannot begin.
     pub fn snapshot(&mut self) -> Result<ReadSnapshot<'_>, PgError> {
-        ReadSnapshot::begin(&mut self.client)
+        ReadSnapshot::begin(&mut self.client, self.timed)
     }
 
     /// Begins a snapshot of the moment that another session has exported.
@@ -95,7 +111,7 @@ impl ReadSession {
     /// # Errors
     /// [`PgError`] where the other's snapshot is gone.
     pub fn snapshot_as(&mut self, name: &SnapshotName) -> Result<ReadSnapshot<'_>, PgError> {
-        ReadSnapshot::begin_as(&mut self.client, name)
+        ReadSnapshot::begin_as(&mut self.client, self.timed, name)
     }
 }
 

@@ -9,7 +9,7 @@ use super::load::can_be_seen;
 use super::outcome::{Ended, Outcome};
 use super::safeguard::point;
 use super::target::{Target, target_of_scope};
-use super::worker::{Watcher, Worker, back_off, open, standby};
+use super::worker::{CANCELLED, Watcher, Worker, back_off, open, standby};
 use super::{OnFault, PolicyError, PolicyOptions};
 use crate::config::ConnectionSettings;
 use crate::journal::{
@@ -55,6 +55,7 @@ pub(super) fn carry_out(
     let mut once = || {
         // A server that cannot be reached at all is said at once.
         let mut opened = open(settings)?;
+        opened.0.only_in_utf8()?;
         can_be_seen(&mut opened.0, options)?;
         let begun = begin(settings, options, watcher, &mut opened, &mut first)?;
         match begun {
@@ -86,7 +87,7 @@ fn begin(
 ) -> Result<First, PolicyError> {
     let fence = Uuid::new_v4();
     let since = Instant::now();
-    let mut attempt = 0;
+    let (mut attempt, mut cancelled) = (0, 0);
     loop {
         let error = match first(opened, fence, watcher) {
             Ok(First::Left(left)) => match take(&mut opened.0, left, options) {
@@ -101,6 +102,10 @@ fn begin(
             PolicyError::Refused { .. } | PolicyError::Live { .. } => attempt > 0,
             // It ended, or somebody took it over, between the look and the lock.
             PolicyError::Journal(JournalError::Fenced(_)) => true,
+            error if error.is_cancelled() => {
+                cancelled += 1;
+                cancelled <= CANCELLED
+            }
             error => error.is_connection() || error.passes(),
         };
         if !again {
@@ -125,7 +130,9 @@ fn begin(
                     *opened = fresh;
                     break;
                 }
-                Err(error) if error.is_connection() || standby(&error) => last = error,
+                Err(error) if error.is_connection() => last = error,
+                // Whether the operation has begun is not known of a server that is not yet promoted.
+                Err(error) if standby(&error) => {}
                 Err(error) => return Err(error),
             }
         }

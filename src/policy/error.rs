@@ -174,6 +174,11 @@ impl PolicyError {
         self.fault() == Some(FaultClass::Connection) || matches!(self, Self::LivenessLost(_))
     }
 
+    /// Whether somebody cancelled a statement.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.fault() == Some(FaultClass::Cancelled)
+    }
+
     /// Whether the same transaction may go through a little later.
     pub(super) fn passes(&self) -> bool {
         matches!(

@@ -18,22 +18,20 @@ use crate::journal::{
     JournalError, Part, Phase, PolicyOperation, SchemaState, Step, Sums, add_to, advance,
     end_hands, heartbeat, hold_liveness, liveness_held, operation,
 };
-use crate::pg::{FaultClass, WriteSession, WriteTransaction};
+use crate::pg::{FaultClass, Purpose, WriteSession, WriteTransaction};
 use crate::quay::RepositoryId;
 use crate::relations::PolicySchema;
 
-/// Limits on everything: no statement, no wait and no idle transaction is for ever, and a dead peer
-/// is noticed in seconds (a peer that lives and says nothing: [`AnswerLimit`]). A shorter statement_timeout of the role's own stays: batches that run into
-/// it are split. Pages are read in the order of an index, never by sorting all that is left: a bitmap
-/// has no order, and a page that costs four times a sequential one makes the sort look cheap.
-const SESSION: &str = "SET lock_timeout = '2s'; \
-     SET enable_bitmapscan = off; SET random_page_cost = 1.1; \
-     SET idle_in_transaction_session_timeout = '60s'; \
-     SET plan_cache_mode = force_custom_plan; \
-     SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
-     SET tcp_keepalives_count = 3; SET tcp_user_timeout = '20s'; \
-     SELECT set_config('statement_timeout', '30s', false) FROM pg_settings \
-     WHERE name = 'statement_timeout' AND setting::bigint NOT BETWEEN 1 AND 30000";
+/// How often a statement is tried again that somebody cancelled.
+pub(super) const CANCELLED: u32 = 2;
+
+/// How often statements were cancelled since the last batch that committed.
+#[derive(Default)]
+struct Cancelled {
+    /// The phase, and its batches so far.
+    at: Option<(Phase, u64)>,
+    times: u32,
+}
 
 /// Whoever watches an operation.
 pub trait Watcher {
@@ -68,6 +66,7 @@ pub(super) struct Worker<'a> {
     pub(super) jobs: usize,
     /// Why it turns back, where it does.
     cause: Option<Box<PolicyError>>,
+    cancelled: Cancelled,
     pub(super) settings: &'a ConnectionSettings,
     begun: Instant,
 }
@@ -77,8 +76,7 @@ pub(super) fn open(
     settings: &ConnectionSettings,
 ) -> Result<(WriteSession, PolicySchema), PolicyError> {
     let settings = settings.with_answer_limit(AnswerLimit::OF_BATCHES);
-    let mut session = WriteSession::open(&settings)?;
-    session.run(SESSION)?;
+    let mut session = WriteSession::open_for(&settings, Purpose::Batches)?;
     let schema = SchemaState::read(&mut session)?;
     ready(&schema)?;
     Ok((session, PolicySchema::from(&schema)))
@@ -110,6 +108,7 @@ impl<'a> Worker<'a> {
             again: false,
             jobs: options.jobs,
             cause: None,
+            cancelled: Cancelled::default(),
             settings,
             begun: Instant::now(),
         };
@@ -185,7 +184,8 @@ impl<'a> Worker<'a> {
             | PolicyError::NeverBegun(_)
             | PolicyError::PushedMeanwhile { .. }
             | PolicyError::Journal(JournalError::Fenced(_))) => Err(error),
-            error if error.is_connection() => match self.options.on_fault {
+            // Writes that are frozen in the middle are waited for like a failover.
+            error if error.is_connection() || standby(&error) => match self.options.on_fault {
                 OnFault::Stop => Err(self.left(error)),
                 OnFault::Resume => self.reconnect(error),
                 OnFault::RollBack => {
@@ -202,11 +202,36 @@ impl<'a> Worker<'a> {
             {
                 Err(self.left(error))
             }
+            error if error.is_cancelled() => self.after_cancellation(error),
             error if before_activation && self.options.on_fault != OnFault::Stop => {
                 self.turn_back(error)
             }
             error => Err(self.left(error)),
         }
+    }
+
+    /// Somebody cancelled a statement, perhaps by mistake: it is tried again. Whoever does it again and again
+    /// wants the operation to end; it is left as it is, and can be resumed.
+    fn after_cancellation(&mut self, error: PolicyError) -> Result<(), PolicyError> {
+        let at = (self.operation.phase, self.operation.sums.batches);
+        if self.cancelled.at != Some(at) {
+            self.cancelled = Cancelled {
+                at: Some(at),
+                times: 0,
+            };
+        }
+        self.cancelled.times += 1;
+        if self.cancelled.times > CANCELLED {
+            return Err(self.left(error));
+        }
+        sleep(back_off(self.cancelled.times));
+        let id = self.operation.id;
+        let row = operation(&mut self.session, id)?.ok_or(PolicyError::NeverBegun(id))?;
+        if row.fence != self.operation.fence {
+            return Err(JournalError::Fenced(id).into());
+        }
+        self.go_on_from(row);
+        Ok(())
     }
 
     fn left(&self, cause: PolicyError) -> PolicyError {
@@ -219,10 +244,14 @@ impl<'a> Worker<'a> {
     fn turn_back(&mut self, cause: PolicyError) -> Result<(), PolicyError> {
         let error = cause.to_string();
         self.cause = Some(Box::new(cause));
-        match self.begin_undo(&error) {
-            Ok(()) => Ok(()),
-            Err(error) if error.is_connection() => self.reconnect(error),
-            Err(error) => Err(self.left(error)),
+        let mut cancelled = 0;
+        loop {
+            match self.begin_undo(&error) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_connection() => return self.reconnect(error),
+                Err(error) if error.is_cancelled() && cancelled < CANCELLED => cancelled += 1,
+                Err(error) => return Err(self.left(error)),
+            }
         }
     }
 

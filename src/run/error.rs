@@ -122,6 +122,16 @@ impl RunError {
         self.pg().is_some_and(PgError::is_unanswered)
     }
 
+    /// Whether the database, or the role, is not one to work in, so that nothing was begun.
+    pub(super) fn is_of_the_database(&self) -> bool {
+        match self {
+            Self::Policy(PolicyError::Pg(error))
+            | Self::Apply(ApplyError::Pg(error))
+            | Self::Pg(error) => error.is_configuration(),
+            _ => false,
+        }
+    }
+
     /// Whether usage or configuration is wrong, so that the same command cannot ever succeed;
     /// otherwise the answer is not known, or the work not finished.
     pub fn is_usage(&self) -> bool {

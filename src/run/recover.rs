@@ -57,7 +57,7 @@ pub fn unfinished(settings: &ConnectionSettings) -> Result<Vec<Found>, RunError>
 /// from it.
 ///
 /// # Errors
-/// [`RunError`] where they cannot even be listed.
+/// [`RunError`] where they cannot even be listed, or nothing at all can be recovered in this database.
 pub fn recover(
     settings: &ConnectionSettings,
     request: &RecoverRequest,
@@ -70,7 +70,13 @@ pub fn recover(
             continue;
         }
         let kind = found.operation.kind;
-        recovered.push(by_kind(settings, (id, kind), request, watcher));
+        match by_kind(settings, (id, kind), request, watcher) {
+            // What is wrong with the database or the role is wrong for every operation.
+            Recovered::Left(_, error) if recovered.is_empty() && error.is_of_the_database() => {
+                return Err(error);
+            }
+            one => recovered.push(one),
+        }
     }
     Ok(recovered)
 }

@@ -30,19 +30,14 @@ pub fn rows(
     query: &RowQuery,
     mut take: impl FnMut(Value),
 ) -> Result<QueryEnded, ScanError> {
-    let millis = u32::try_from(query.time_limit.as_millis()).unwrap_or(u32::MAX >> 1);
-    snapshot.run("SAVEPOINT rule")?;
-    let ended = snapshot
-        .run(&format!("SET LOCAL statement_timeout = {}", millis.max(1)))
-        .and_then(|()| stream(snapshot, query, &mut take));
-    let failed = match ended {
-        Ok(ended) => ended,
-        Err(error) if is_the_querys_own(&error) => QueryEnded::Failed(reason(&error)),
-        Err(error) => return Err(error.into()),
-    };
-    // Takes the time limit back, too.
-    snapshot.run("ROLLBACK TO rule")?;
-    Ok(failed)
+    let ended = snapshot.attempt(query.time_limit, |snapshot| {
+        stream(snapshot, query, &mut take)
+    })?;
+    match ended {
+        Ok(ended) => Ok(ended),
+        Err(error) if is_the_querys_own(&error) => Ok(QueryEnded::Failed(reason(&error))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn stream(
@@ -74,6 +69,7 @@ fn is_the_querys_own(error: &PgError) -> bool {
         FaultClass::Connection | FaultClass::RecoveryConflict | FaultClass::Retryable => false,
         FaultClass::LockTimeout
         | FaultClass::StatementTimeout
+        | FaultClass::Cancelled
         | FaultClass::Privilege
         | FaultClass::MissingObject
         | FaultClass::ReadOnly

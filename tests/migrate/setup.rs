@@ -253,7 +253,7 @@ fn a_server_set_to_read_only_is_told_from_a_broken_one() {
     stage
         .migrate(&["up"])
         .exits(2)
-        .complains_of(&["read-only", "accepts no writes"]);
+        .complains_of(&["default_transaction_read_only is on", "accepts no writes"]);
     assert_eq!(stage.value("SELECT to_regnamespace('quay_doctor')"), "NULL");
 }
 

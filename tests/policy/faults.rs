@@ -200,21 +200,6 @@ fn one_row_that_times_out_rolls_everything_back() {
 }
 
 #[test]
-fn a_statement_that_is_cancelled_rolls_everything_back() {
-    let scene = Scene::of(MANY);
-    let before = scene.state();
-    slow_rows(&scene, 0.05);
-    let run = scene.start(&[], &policy(&CREATE));
-    scene.wait_for("SELECT count(*) FROM quay_doctor.tag_change");
-    scene.wait_for(
-        "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event = 'PgSleep'",
-    );
-    run.end().expect_status(3);
-    assert_eq!(scene.state(), before);
-}
-
-#[test]
 fn a_row_that_somebody_holds_is_come_back_for_and_waited_for_with_nothing_locked() {
     let scene = Scene::small();
     let mut other = scene.session();

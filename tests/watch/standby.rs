@@ -42,7 +42,7 @@ fn a_standby_is_watched_and_its_promotion_is_followed() {
         ", a standby",
         "this is a standby: a worker's life is judged by its heartbeat alone",
         "The last scan could not be recorded",
-        "read-only transaction",
+        "accepts no writes: this server is a standby",
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }

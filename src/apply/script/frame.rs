@@ -7,6 +7,7 @@ use super::{Printed, Site};
 use crate::correction::DatabaseIdentity;
 use crate::ground::JournalKept;
 use crate::journal::LIVENESS_CLASS;
+use crate::pg::{Purpose, as_script};
 
 /// How the script names its run; a variable of psql's.
 pub(super) const RUN: &str = ":run";
@@ -27,11 +28,10 @@ pub(super) fn head(
 \set ON_ERROR_STOP on
 \set QUIET on
 \set skipped 0
-SET client_encoding = 'UTF8';
-SET statement_timeout = '30s';
-SET lock_timeout = '2s';
-SET idle_in_transaction_session_timeout = '60s';
-"
+-- What a statement here means, and how long it may take, whatever the role has set.
+{profile}
+",
+        profile = as_script(Purpose::Batches),
     )?;
     only_here(out, here)?;
     match site.journal {

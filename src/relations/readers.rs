@@ -1,6 +1,6 @@
 //! Who may still be deciding by policies as they were: transactions that have read a policy table.
 
-use crate::pg::{Columns, PgError, Statements};
+use crate::pg::{Columns, PgError, READS_ONLY, Statements};
 
 /// A transaction that holds a lock on a policy table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +11,9 @@ pub struct PolicyReader {
     pub pid: Option<i32>,
 }
 
-/// Every transaction of this database but ours that holds a lock on either policy table. Taken
-/// from pg_locks, which every role sees whole: in pg_stat_activity the columns of others are NULL
+/// Every transaction of this database but ours that holds a lock on either policy table; those that only
+/// read for us (a check, a plan) never write by what they have read, and are left out. They are known by their
+/// transaction, since a pooler may give their backend to Quay as soon as it ends. Taken from pg_locks, which every role sees whole: in pg_stat_activity the columns of others are NULL
 /// for a role without pg_read_all_stats, and a wait for nobody would be over at once.
 ///
 /// # Errors
@@ -20,16 +21,26 @@ pub struct PolicyReader {
 pub fn policy_readers(pg: &mut impl Statements) -> Result<Vec<PolicyReader>, PgError> {
     pg.query(
         r"
+        WITH here AS MATERIALIZED (
+            SELECT * FROM pg_locks
+            WHERE granted
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        ), only_read AS MATERIALIZED (
+            SELECT virtualtransaction FROM here
+            WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1
+                AND classid::bigint = ($1::bigint >> 32) & 4294967295
+                AND objid::bigint = $1::bigint & 4294967295
+        )
         SELECT DISTINCT virtualtransaction, pid
-        FROM pg_locks
-        WHERE locktype = 'relation' AND granted
-            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        FROM here
+        WHERE locktype = 'relation'
             AND relation IN ('repositoryimmutabilitypolicy'::regclass,
                              'namespaceimmutabilitypolicy'::regclass)
             AND pid IS DISTINCT FROM pg_backend_pid()
+            AND virtualtransaction NOT IN (SELECT virtualtransaction FROM only_read)
         ORDER BY 1
         ",
-        &[],
+        &[&READS_ONLY],
     )?
     .iter()
     .map(|row| {

@@ -3,6 +3,7 @@
 mod hostile;
 mod isolation;
 mod read_only;
+mod readers;
 mod time_outs;
 
 use crate::policy::scene::{SMALL, Scene};

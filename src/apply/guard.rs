@@ -87,7 +87,8 @@ impl<'a> Guard<'a> {
         rows: &HashMap<TagId, TagRow>,
         changes: &[TagChange],
     ) -> Result<Vec<TagRow>, ApplyError> {
-        let written = write_tags_and_read(tx, changes)?;
+        let name = |tag| rows.get(&tag).map_or(0, |row| row.name.len());
+        let written = write_tags_and_read(tx, changes, name)?;
         let mut entries: Vec<MarkedChange> = Vec::new();
         let of = |change: &TagChange| self.ground.entry(rows.get(&change.tag)?, change);
         match self.options.audit {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// Bounds on a batch: one row always goes, and no batch grows beyond what memory likes.
+/// Bounds on a batch: one row always goes, and what is returned of its rows under the lock stays small.
 const FEWEST: usize = 1;
-const MOST: usize = 5_000;
+const MOST: usize = 2_000;
 const FIRST: usize = 200;
 
 /// The size of the next batch, learnt from the last.

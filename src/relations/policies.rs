@@ -2,12 +2,16 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
+use super::tags::MOST_BYTES;
 use crate::evaluate::{Activity, PolicyRow};
 use crate::journal::SchemaState;
 use crate::pg::{Columns, PgError, Row, Statements, WriteTransaction};
 use crate::quay::{
     NamespaceId, PolicyRowId, PolicyTable, PolicyText, PolicyUuid, RepositoryId, Scope,
 };
+
+/// What a policy's row takes in an answer beside its text.
+const POLICY_BYTES: i32 = 120;
 
 /// Which columns the policy tables have beyond Quay's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,14 +70,28 @@ pub(super) fn policies_locked(
         if ids.as_ref().is_some_and(Vec::is_empty) {
             continue;
         }
-        for row in pg.query(&select(table, schema, lock), &[&ids])? {
-            rows.push(policy_row(table, &row)?);
+        let sql = select(table, schema, lock);
+        let mut after = None;
+        loop {
+            let some = pg.query(&sql, &[&ids, &after])?;
+            after = None;
+            for row in &some {
+                let policy = policy_row(table, row)?;
+                if row.read(7)? {
+                    after = Some(policy.id.0);
+                }
+                rows.push(policy);
+            }
+            if after.is_none() {
+                break;
+            }
         }
     }
     Ok(rows)
 }
 
-/// The statement's shape depends on the table and its columns only; every value is a parameter.
+/// The statement's shape depends on the table and its columns only; every value is a parameter. Rows that make an
+/// answer too large are left for the next, which begins after the last that says so.
 fn select(table: PolicyTable, schema: PolicySchema, lock: &str) -> String {
     let active = if schema.active { "active" } else { "true" };
     let created = if schema.created_date {
@@ -83,10 +101,21 @@ fn select(table: PolicyTable, schema: PolicySchema, lock: &str) -> String {
     };
     let (name, scope) = (table.name(), table.scope_column());
     format!(
-        "SELECT id, uuid, {scope}, namespace_id, policy, {active}, {created} \
-         FROM {name} \
-         WHERE $1::int[] IS NULL OR {scope} = ANY ($1) \
-         ORDER BY id {lock}"
+        "WITH had AS MATERIALIZED ( \
+             SELECT id, uuid, {scope} AS scope_id, namespace_id, policy, {active} AS active, \
+                 {created} AS created \
+             FROM {name} \
+             WHERE ($1::int[] IS NULL OR {scope} = ANY ($1)) AND ($2::int IS NULL OR id > $2) \
+             ORDER BY id {lock} \
+         ), sized AS ( \
+             SELECT *, octet_length(policy) + {POLICY_BYTES} AS own, \
+                 sum(octet_length(policy) + {POLICY_BYTES}) OVER (ORDER BY id) AS size \
+             FROM had \
+         ) \
+         SELECT id, uuid, scope_id, namespace_id, policy, active, created, size > {MOST_BYTES} \
+         FROM sized \
+         WHERE size - own <= {MOST_BYTES} \
+         ORDER BY id"
     )
 }
 

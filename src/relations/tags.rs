@@ -54,6 +54,16 @@ pub fn tag_row(row: &Row) -> Result<TagRow, PgError> {
     })
 }
 
+/// The most that one answer holds of rows' texts and of what surrounds them. A server that cannot get rid of an
+/// answer, since its client is frozen, is not idle: no time-out of its own ends it, and it keeps its
+/// locks. So what is read under a lock fits into what the connection itself takes.
+pub(super) const MOST_BYTES: i32 = 48 * 1024;
+/// What a tag's row takes in an answer beside its name.
+const TAG_BYTES: i32 = 80;
+
+/// Rows that fit into an answer with names of usual lengths.
+const USUALLY_FIT: usize = 400;
+
 /// The rows with these ids, in id order; fewer where rows are gone, or held by somebody else.
 ///
 /// # Errors
@@ -63,15 +73,40 @@ pub fn tags_by_id(
     ids: &[TagId],
     lock: RowLock,
 ) -> Result<Vec<TagRow>, PgError> {
-    let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
+    let mut ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
+    ids.sort_unstable();
     let lock = lock.clause();
-    pg.query(
-        &format!("SELECT {TAG_COLUMNS} FROM tag WHERE id = ANY ($1) ORDER BY id {lock}"),
-        &[&ids],
-    )?
-    .iter()
-    .map(tag_row)
-    .collect()
+    // All that are asked for are locked; those that make an answer too large are asked for again.
+    let sql = format!(
+        r"
+        WITH had AS MATERIALIZED (
+            SELECT {TAG_COLUMNS} FROM tag WHERE id = ANY ($1) ORDER BY id {lock}
+        ), sized AS (
+            SELECT *, sum(octet_length(name) + {TAG_BYTES}) OVER (ORDER BY id) AS size FROM had
+        )
+        SELECT {TAG_COLUMNS}, size > {MOST_BYTES}
+        FROM sized
+        WHERE size - octet_length(name) - {TAG_BYTES} <= {MOST_BYTES}
+        ORDER BY id
+        "
+    );
+    let mut rows = Vec::with_capacity(ids.len());
+    for some in ids.chunks(USUALLY_FIT) {
+        let mut left = some;
+        while !left.is_empty() {
+            let mut cut_off = None;
+            for row in &pg.query(&sql, &[&left])? {
+                let tag = tag_row(row)?;
+                if row.read(8)? {
+                    cut_off = Some(tag.id.0);
+                }
+                rows.push(tag);
+            }
+            let done = cut_off.map_or(left.len(), |last| left.partition_point(|id| *id <= last));
+            left = &left[done..];
+        }
+    }
+    Ok(rows)
 }
 
 /// The rows of one name in a repository: alive ones and those that ended last, at most `limit`.
@@ -159,38 +194,62 @@ pub fn write_tags(tx: &mut WriteTransaction<'_>, changes: &[TagChange]) -> Resul
     )
 }
 
-/// The same, in the order of the changes; the rows as they are then.
+/// The same; the rows as they are then. `name` tells the bytes of a tag's name, so that no answer is too large.
 ///
 /// # Errors
 /// [`PgError`] where the statement fails.
 pub fn write_tags_and_read(
     tx: &mut WriteTransaction<'_>,
     changes: &[TagChange],
+    name: impl Fn(TagId) -> usize,
 ) -> Result<Vec<TagRow>, PgError> {
-    let ids: Vec<i32> = changes.iter().map(|c| c.tag.0).collect();
-    let immutable: Vec<bool> = changes
-        .iter()
-        .map(|c| c.after.immutability.as_column())
-        .collect();
-    let ends: Vec<Option<i64>> = changes
-        .iter()
-        .map(|c| c.after.expiry.0.map(|end| end.0))
-        .collect();
-    tx.query(
-        r"
-        UPDATE tag
-        SET immutable = change.immutable, lifetime_end_ms = change.lifetime_end_ms
-        FROM unnest($1::int[], $2::bool[], $3::bigint[])
-            AS change (id, immutable, lifetime_end_ms)
-        WHERE tag.id = change.id
-        RETURNING tag.id, tag.repository_id, tag.name, tag.manifest_id, tag.lifetime_start_ms,
-            tag.lifetime_end_ms, tag.immutable, tag.hidden
-        ",
-        &[&ids, &immutable, &ends],
-    )?
-    .iter()
-    .map(tag_row)
-    .collect()
+    let mut rows = Vec::with_capacity(changes.len());
+    for some in fitting(changes, |change| name(change.tag)) {
+        let ids: Vec<i32> = some.iter().map(|c| c.tag.0).collect();
+        let immutable: Vec<bool> = some
+            .iter()
+            .map(|c| c.after.immutability.as_column())
+            .collect();
+        let ends: Vec<Option<i64>> = some
+            .iter()
+            .map(|c| c.after.expiry.0.map(|end| end.0))
+            .collect();
+        let written = tx.query(
+            r"
+            UPDATE tag
+            SET immutable = change.immutable, lifetime_end_ms = change.lifetime_end_ms
+            FROM unnest($1::int[], $2::bool[], $3::bigint[])
+                AS change (id, immutable, lifetime_end_ms)
+            WHERE tag.id = change.id
+            RETURNING tag.id, tag.repository_id, tag.name, tag.manifest_id, tag.lifetime_start_ms,
+                tag.lifetime_end_ms, tag.immutable, tag.hidden
+            ",
+            &[&ids, &immutable, &ends],
+        )?;
+        for row in &written {
+            rows.push(tag_row(row)?);
+        }
+    }
+    Ok(rows)
+}
+
+/// Cuts items into runs whose rows fit into one answer, each of one item at least.
+fn fitting<T>(items: &[T], name: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let most = usize::try_from(MOST_BYTES).unwrap_or(usize::MAX);
+    let beside = usize::try_from(TAG_BYTES).unwrap_or(0);
+    let (mut runs, mut begin, mut size) = (Vec::new(), 0, 0);
+    for (index, item) in items.iter().enumerate() {
+        let more = name(item) + beside;
+        if size + more > most && index > begin {
+            runs.push(&items[begin..index]);
+            (begin, size) = (index, 0);
+        }
+        size += more;
+    }
+    if begin < items.len() {
+        runs.push(&items[begin..]);
+    }
+    runs
 }
 
 /// Whether somebody waits for the lock of [`lock_repository`]. pg_locks shows a 64-bit key as two
@@ -242,4 +301,26 @@ pub fn lock_repository_limiting_waits(
         &[&retarget_lock_key(id), &format!("{}ms", limit.as_millis())],
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitting;
+
+    #[test]
+    fn what_is_written_together_fits_into_one_answer() {
+        for (names, runs) in [
+            (vec![], vec![]),
+            (vec![20; 400], vec![400]),
+            (vec![20; 1_000], vec![491, 491, 18]),
+            (vec![1_020; 100], vec![44, 44, 12]),
+            (vec![100_000, 1, 100_000], vec![1, 1, 1]),
+        ] {
+            let found: Vec<usize> = fitting(&names, |size: &usize| *size)
+                .iter()
+                .map(|run| run.len())
+                .collect();
+            assert_eq!(found, runs);
+        }
+    }
 }

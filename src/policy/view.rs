@@ -158,6 +158,7 @@ pub fn preview(
 ) -> Result<Preflight, PolicyError> {
     let text = validate(new)?.to_text();
     let mut session = ReadSession::open(settings)?;
+    session.only_in_utf8()?;
     let mut snapshot = session.snapshot()?;
     let target = find(&mut snapshot, pick)?;
     let impact = impact(&mut snapshot, &target, &text)?;

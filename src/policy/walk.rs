@@ -21,9 +21,9 @@ const PAGE: u32 = 5_000;
 const STRETCH: usize = 250_000;
 /// Rows that a sweep takes all at once.
 const FEW: u32 = 20_000;
-/// Bounds on a batch: one row always goes.
+/// Bounds on a batch: one row always goes, and what is returned of its rows under the lock stays small.
 const FEWEST: usize = 1;
-const MOST: usize = 5_000;
+const MOST: usize = 2_000;
 const FIRST: usize = 200;
 /// Attempts at a batch that others are in the way of, and rounds over rows that others hold.
 const ATTEMPTS: u32 = 8;
@@ -214,7 +214,10 @@ impl Worker<'_> {
     ) -> Result<Option<Vec<PagedTag>>, PolicyError> {
         let now = UnixMillis(server_clock(&mut self.session)?.timestamp_millis());
         let after = after.map(|(name, id)| (name.as_str(), *id));
-        let narrowing = book.narrowing();
+        // An operation that is recovered may be in a database of any encoding.
+        let narrowing = book
+            .narrowing()
+            .filter(|_| self.session.counts_characters());
         let session = &mut self.session;
         Ok(mutable_tags(
             session, repository, after, now, narrowing, FEW,

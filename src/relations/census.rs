@@ -1,5 +1,6 @@
 //! Namespaces and repositories: names, and who governs what.
 
+use super::scope::named;
 use crate::evaluate::{Namespace, Registry, Repository, Source};
 use crate::pg::{Columns, PgError, Statements};
 use crate::quay::{NamespaceId, RepositoryId};
@@ -19,21 +20,24 @@ pub struct Selection {
 /// [`PgError`] where the server does not answer with rows.
 pub fn census(pg: &mut impl Statements, selection: &Selection) -> Result<Registry, PgError> {
     let mut registry = Registry::default();
-    let namespaces = pg.query(
+    let namespaces = named(pg.query(
         r#"
         SELECT id, username
         FROM "user"
         WHERE NOT robot AND ($1::text IS NULL OR username = $1)
         "#,
         &[&selection.namespace],
-    )?;
+    ))?;
+    if selection.namespace.is_some() && namespaces.is_empty() {
+        return Ok(registry);
+    }
     for row in namespaces {
         let name = row.read(1)?;
         registry
             .namespaces
             .insert(NamespaceId(row.read(0)?), Namespace { name });
     }
-    let repositories = pg.query(
+    let repositories = named(pg.query(
         r#"
         SELECT r.id, r.namespace_user_id, r.name, r.state
         FROM repository r
@@ -41,7 +45,7 @@ pub fn census(pg: &mut impl Statements, selection: &Selection) -> Result<Registr
         WHERE ($1::text IS NULL OR u.username = $1) AND ($2::text IS NULL OR r.name = $2)
         "#,
         &[&selection.namespace, &selection.repository],
-    )?;
+    ))?;
     for row in repositories {
         let repository = Repository {
             namespace: row.read::<Option<i32>>(1)?.map(NamespaceId),
@@ -119,4 +123,42 @@ pub fn registry_of(pg: &mut impl Statements, id: RepositoryId) -> Result<Registr
         }
     }
     Ok(registry)
+}
+
+/// A name that is no UTF-8, in a database that takes any bytes.
+const UNREADABLE: &str = r#"(name COLLATE "C" !~ '^(?:[\x01-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})*$')"#;
+
+/// Rows whose names cannot be read, at most `limit`: in SQL_ASCII a name is any bytes. None where the database
+/// has an encoding, since the server then knows every character.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer with rows.
+pub fn unreadable_names(pg: &mut impl Statements, limit: u32) -> Result<Vec<String>, PgError> {
+    let row = pg.query_one(
+        "SELECT current_setting('server_encoding') = 'SQL_ASCII'",
+        &[],
+    )?;
+    if !row.read::<bool>(0)? {
+        return Ok(Vec::new());
+    }
+    pg.query(
+        &format!(
+            r#"
+            WITH named (what, id, name) AS (
+                SELECT 'tag', id, name FROM tag
+                UNION ALL SELECT 'repository', id, name FROM repository
+                UNION ALL SELECT 'namespace', id, username FROM "user"
+            )
+            SELECT format('%s %s (%s)', what, id, encode(convert_to(name, 'SQL_ASCII'), 'escape'))
+            FROM named
+            WHERE {UNREADABLE}
+            ORDER BY what, id
+            LIMIT $1
+            "#
+        ),
+        &[&i64::from(limit)],
+    )?
+    .iter()
+    .map(|row| row.read(0))
+    .collect()
 }

@@ -29,7 +29,7 @@ pub use blocks::{
     Handed, LARGEST_MARKED, Pages, TagsAt, marked_tags_named, tag_pages, tags_of_pages,
     tells_first_characters,
 };
-pub use census::{Selection, add_sources, census, registry_of};
+pub use census::{Selection, add_sources, census, registry_of, unreadable_names};
 pub use clock::server_clock;
 pub use evidence::{accounts, accounts_by};
 pub use few::{

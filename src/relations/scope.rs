@@ -25,7 +25,7 @@ pub fn namespace_by_name(
     pg: &mut impl Statements,
     name: &str,
 ) -> Result<Option<NamespaceRow>, PgError> {
-    let row = pg.query_opt(
+    let row = named(pg.query_opt(
         r#"
         SELECT u.id, u.enabled, u.robot,
             EXISTS (SELECT FROM orgmirrorconfig m WHERE m.organization_id = u.id)
@@ -33,7 +33,7 @@ pub fn namespace_by_name(
         WHERE u.username = $1
         "#,
         &[&name],
-    )?;
+    ))?;
     row.map(|row| {
         Ok(NamespaceRow {
             id: NamespaceId(row.read(0)?),
@@ -63,11 +63,20 @@ pub fn repository_by_name(
     namespace: NamespaceId,
     name: &str,
 ) -> Result<Option<RepositoryId>, PgError> {
-    let row = pg.query_opt(
+    let row = named(pg.query_opt(
         "SELECT id FROM repository WHERE namespace_user_id = $1 AND name = $2 AND state <> 3",
         &[&namespace.0, &name],
-    )?;
+    ))?;
     row.map(|row| row.read(0).map(RepositoryId)).transpose()
+}
+
+/// What was found by a name; nothing where the database's encoding has no such characters, since nothing in it
+/// can have that name.
+pub(super) fn named<T: Default>(found: Result<T, PgError>) -> Result<T, PgError> {
+    match found {
+        Err(error) if error.is_unrepresentable() => Ok(T::default()),
+        found => found,
+    }
 }
 
 /// The repositories of a scope, by id.

@@ -43,6 +43,15 @@ pub enum ScanError {
         /// The name.
         name: String,
     },
+    /// Names in a database without an encoding are no text.
+    #[error("names that are no UTF-8 cannot be read, and what holds of them is not known: {}", rows.join(", "))]
+    #[diagnostic(help(
+        "the database's encoding is SQL_ASCII, which takes any bytes; Quay cannot read these rows either: rename or delete them"
+    ))]
+    Unreadable {
+        /// The first of them.
+        rows: Vec<String>,
+    },
     /// The journal could not be read.
     #[error(transparent)]
     #[diagnostic(transparent)]

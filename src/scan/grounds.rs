@@ -14,7 +14,7 @@ use crate::pg::{Columns, Statements};
 use crate::quay::{PolicyTable, PolicyUuid};
 use crate::relations::{
     AuditLog, PoliciesOf, PolicySchema, Selection, add_sources, audit_log, census, policies,
-    server_clock,
+    server_clock, unreadable_names,
 };
 
 /// What the database says of itself.
@@ -59,6 +59,10 @@ impl Grounds {
     pub fn read(pg: &mut impl Statements, selection: &Selection) -> Result<Self, ScanError> {
         let schema = SchemaState::read(pg)?;
         can_be_judged(&schema)?;
+        let rows = unreadable_names(pg, UNREADABLE_LISTED)?;
+        if !rows.is_empty() {
+            return Err(ScanError::Unreadable { rows });
+        }
         let now = server_clock(pg)?;
         let mut registry = census(pg, selection)?;
         known(selection, &registry)?;
@@ -116,6 +120,9 @@ impl Grounds {
         self.standings.get(uuid).cloned().unwrap_or_default()
     }
 }
+
+/// How many rows with unreadable names are listed.
+const UNREADABLE_LISTED: u32 = 10;
 
 fn can_be_judged(schema: &SchemaState) -> Result<(), ScanError> {
     match &schema.quay {

@@ -1,5 +1,6 @@
 //! What a session does never depends on what a server, a database, a role or the environment has set.
 
+mod encodings;
 mod frozen;
 mod hostile;
 mod isolation;

@@ -149,7 +149,7 @@ pub fn is_small(
         return Ok(false);
     }
     let row = pg.query_one(
-        "SELECT count(*) FROM (SELECT FROM tag WHERE repository_id = ANY ($1) LIMIT $2) AS some",
+        "SELECT count(*) FROM (SELECT FROM tag WHERE repository_id = ANY ($1) LIMIT $2) AS found",
         &[&ids, &(i64::from(rows) + 1)],
     )?;
     Ok(row.read::<i64>(0)? <= i64::from(rows))

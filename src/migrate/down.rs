@@ -186,7 +186,7 @@ fn drop_columns(session: &mut WriteSession, known: &Embedded) -> Result<Dropped,
             Descent::Keep(remark) => dropped.remarks.extend(remark),
         }
     }
-    let mut transaction = session.begin()?;
+    let mut transaction = session.begin()?.within(session::BRIEF);
     transaction.run(&session::BRIEFLY.join("\n"))?;
     transaction.run(&locks.join("\n"))?;
     refusal::refuse_while_in_use(&mut transaction, &state)?;

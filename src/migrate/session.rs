@@ -35,6 +35,9 @@ pub(super) const BRIEFLY: [&str; 2] = [
     "SET LOCAL idle_in_transaction_session_timeout = '5s';",
 ];
 
+/// The time that [`BRIEFLY`] gives a statement.
+pub(super) const BRIEF: Duration = Duration::from_secs(5);
+
 /// The longest that a statement of a snapshot runs that only looks.
 pub(super) const BOUNDED: Duration = Duration::from_secs(30);
 

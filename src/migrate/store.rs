@@ -10,6 +10,7 @@ use refinery::{Migration, Runner, Target};
 use super::MigrateError;
 use super::catalogue::{Embedded, MIGRATIONS};
 use super::history;
+use super::session::BRIEF;
 use crate::pg::WriteSession;
 
 /// Runs a migration's statements and writes its history row, in one transaction.
@@ -52,5 +53,5 @@ fn start(
         .set_target(target)
         .set_grouped(true);
     runner.set_migration_table_name(history::TABLE);
-    Ok(session.migrate(&runner)?)
+    Ok(session.migrate(&runner, BRIEF)?)
 }

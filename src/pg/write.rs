@@ -142,14 +142,15 @@ impl WriteSession {
     }
 
     /// Lets refinery's runner work over this session, by refinery's own driver for it: a migration
-    /// and its history row are one transaction, where the runner groups them.
+    /// and its history row are one transaction, where the runner groups them. Its statements limit themselves to
+    /// `most`: what is cancelled after so long has timed out.
     ///
     /// # Errors
     /// [`PgError`] where a statement fails, or the history is not as the runner expects.
-    pub fn migrate(&mut self, runner: &refinery::Runner) -> Result<(), PgError> {
+    pub fn migrate(&mut self, runner: &refinery::Runner, most: Duration) -> Result<(), PgError> {
         let begun = Instant::now();
         let ran = runner.run(&mut self.client);
-        ran.map_err(|error| PgError::migration(error, self.timed.since(begun)))?;
+        ran.map_err(|error| PgError::migration(error, self.timed.within(most).since(begun)))?;
         Ok(())
     }
 }
@@ -176,6 +177,15 @@ impl WriteTransaction<'_> {
     pub fn execute(&mut self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, PgError> {
         self.prepared
             .execute(&mut self.transaction, self.timed, sql, params)
+    }
+
+    /// The same transaction where its text limits its statements itself (`SET LOCAL`): what is cancelled after so
+    /// long has timed out.
+    pub fn within(self, most: Duration) -> Self {
+        Self {
+            timed: self.timed.within(most),
+            ..self
+        }
     }
 
     /// Runs a text of statements without parameters.

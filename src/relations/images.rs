@@ -41,55 +41,55 @@ pub fn last_changes(
     pg: &mut impl Statements,
     tags: &[TagId],
 ) -> Result<HashMap<TagId, LastChange>, PgError> {
-    if tags.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let ids: Vec<i32> = tags.iter().map(|id| id.0).collect();
-    let rows = pg.query(
-        r"
-        SELECT t.id, t.repository_id, last.id, last.operation_id, last.immutable_before,
-            last.immutable_after, last.lifetime_end_ms_before, last.lifetime_end_ms_after,
-            last.is_current,
-            ARRAY(
-                SELECT c.id
-                FROM quay_doctor.tag_change c
-                WHERE last.is_current AND c.tag_id = t.id AND c.id < last.id
-                    AND c.undone_at IS NULL AND c.xmin = t.xmin
-            )
-        FROM unnest($1::int[]) AS asked (id)
-        JOIN tag t ON t.id = asked.id
-        CROSS JOIN LATERAL (
-            SELECT c.*, c.xmin = t.xmin AS is_current
-            FROM quay_doctor.tag_change c
-            WHERE c.tag_id = asked.id AND c.undone_at IS NULL
-            ORDER BY c.xmin = t.xmin DESC, c.id DESC
-            LIMIT 1
-        ) last
-        ",
-        &[&ids],
-    )?;
-    let mut changes = HashMap::with_capacity(rows.len());
-    for row in &rows {
-        let tag = TagId(row.read(0)?);
-        let image = |immutable: usize, end: usize| -> Result<TagImage, PgError> {
-            Ok(TagImage {
-                immutability: Immutability::from_column(row.read(immutable)?),
-                expiry: Expiry(row.read::<Option<i64>>(end)?.map(UnixMillis)),
-            })
-        };
-        let last = LastChange {
-            entry: row.read(2)?,
-            operation: OperationId(row.read(3)?),
-            change: TagChange {
-                tag,
-                repository: RepositoryId(row.read(1)?),
-                before: image(4, 6)?,
-                after: image(5, 7)?,
-            },
-            is_current: row.read(8)?,
-            beneath: row.read(9)?,
-        };
-        changes.insert(tag, last);
+    let mut changes = HashMap::with_capacity(tags.len());
+    for some in tags.chunks(FIT) {
+        let ids: Vec<i32> = some.iter().map(|id| id.0).collect();
+        for row in &pg.query(LAST_CHANGES, &[&ids])? {
+            let tag = TagId(row.read(0)?);
+            let image = |immutable: usize, end: usize| -> Result<TagImage, PgError> {
+                Ok(TagImage {
+                    immutability: Immutability::from_column(row.read(immutable)?),
+                    expiry: Expiry(row.read::<Option<i64>>(end)?.map(UnixMillis)),
+                })
+            };
+            let last = LastChange {
+                entry: row.read(2)?,
+                operation: OperationId(row.read(3)?),
+                change: TagChange {
+                    tag,
+                    repository: RepositoryId(row.read(1)?),
+                    before: image(4, 6)?,
+                    after: image(5, 7)?,
+                },
+                is_current: row.read(8)?,
+                beneath: row.read(9)?,
+            };
+            changes.insert(tag, last);
+        }
     }
     Ok(changes)
 }
+
+/// Rows that fit into one answer: it is had under Quay's lock, and a client that is frozen does not take more.
+const FIT: usize = 300;
+
+const LAST_CHANGES: &str = r"
+    SELECT t.id, t.repository_id, last.id, last.operation_id, last.immutable_before,
+        last.immutable_after, last.lifetime_end_ms_before, last.lifetime_end_ms_after,
+        last.is_current,
+        ARRAY(
+            SELECT c.id
+            FROM quay_doctor.tag_change c
+            WHERE last.is_current AND c.tag_id = t.id AND c.id < last.id
+                AND c.undone_at IS NULL AND c.xmin = t.xmin
+        )
+    FROM unnest($1::int[]) AS asked (id)
+    JOIN tag t ON t.id = asked.id
+    CROSS JOIN LATERAL (
+        SELECT c.*, c.xmin = t.xmin AS is_current
+        FROM quay_doctor.tag_change c
+        WHERE c.tag_id = asked.id AND c.undone_at IS NULL
+        ORDER BY c.xmin = t.xmin DESC, c.id DESC
+        LIMIT 1
+    ) last
+";

@@ -5,6 +5,7 @@
 //! enough to do, and whoever fails ends the work of all. Nothing here knows a database.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -189,6 +190,15 @@ impl<T> Crew<T> {
     /// Whether the work was ended.
     pub fn is_ended(&self) -> bool {
         self.lock().stage == Stage::Ended
+    }
+
+    /// Whether a hand's work goes on.
+    pub fn go_on(&self) -> ControlFlow<()> {
+        if self.is_ended() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     /// Remembers that somebody waited for what the lead holds.

@@ -105,24 +105,11 @@ pub struct Ground {
 impl Ground {
     /// Takes the batch's locks, each in a statement of its own and before anything is read: both
     /// policy tables where protection is taken away, then Quay's lock on the repository. Then
-    /// reads policies, operations and clock as they are now.
+    /// reads policies, operations and clock as they are now; what does not change between batches is remembered.
     ///
     /// # Errors
     /// [`JournalError`], of class lock time-out where somebody is in the way for too long.
     pub fn enter(
-        tx: &mut WriteTransaction<'_>,
-        repository: RepositoryId,
-        protection: Protection,
-        schema: PolicySchema,
-    ) -> Result<Self, JournalError> {
-        Self::enter_with(tx, repository, protection, schema, &mut Memory::default())
-    }
-
-    /// The same for a run of many batches, which remembers what does not change between them.
-    ///
-    /// # Errors
-    /// [`JournalError`], of class lock time-out where somebody is in the way for too long.
-    pub fn enter_with(
         tx: &mut WriteTransaction<'_>,
         repository: RepositoryId,
         protection: Protection,
@@ -177,26 +164,12 @@ impl Ground {
         UnixMillis(self.now.timestamp_millis())
     }
 
-    /// The evidence about rows; an operation is no evidence for itself.
+    /// The evidence about rows of one repository, by users' acts that are remembered from batch to batch; an
+    /// operation is no evidence for itself.
     ///
     /// # Errors
     /// [`JournalError`] where a row cannot be understood or the server does not answer.
     pub fn accounts(
-        &self,
-        pg: &mut impl Streams,
-        rows: &[TagRow],
-        ours: OperationId,
-    ) -> Result<HashMap<TagId, Account>, JournalError> {
-        let journal = self.journal == JournalKept::Kept;
-        accounts(pg, &self.registry, rows, &self.others(ours), journal)
-    }
-
-    /// The same by users' acts that are remembered from batch to batch. All rows are of one
-    /// repository.
-    ///
-    /// # Errors
-    /// [`JournalError`] where a row cannot be understood or the server does not answer.
-    pub fn accounts_by(
         &self,
         pg: &mut impl Streams,
         rows: &[TagRow],

@@ -28,6 +28,7 @@ pub mod retry;
 
 // floor 4: what reads and writes
 pub mod apply;
+pub mod batch;
 pub mod migrate;
 pub mod policy;
 pub mod sandbox;
@@ -42,6 +43,7 @@ pub mod watch;
 
 // The front page: what the program is built from.
 pub use apply::{ApplyOptions, AuditDetail, FixStrategy, PastExpiry, PlanOrigin};
+pub use batch::Limits;
 pub use config::{
     ConfigError, ConnectionSettings, DatabaseChoice, DatabaseOptions, Environment, Feature,
     FeatureFlags, Given, Layers, Origin, QuayConfig, QuayFeatures, Secret, Shown, key,

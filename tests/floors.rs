@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Every room of the library and its floor. On one floor a room may use those that stand before it
 /// in `NEIGHBOURS`, and no others.
-const FLOORS: [(&str, u32); 24] = [
+const FLOORS: [(&str, u32); 25] = [
     ("pattern", 0),
     ("quay", 0),
     ("config", 1),
@@ -21,6 +21,7 @@ const FLOORS: [(&str, u32); 24] = [
     ("relations", 3),
     ("retry", 3),
     ("apply", 4),
+    ("batch", 4),
     ("migrate", 4),
     ("policy", 4),
     ("sandbox", 4),
@@ -33,8 +34,8 @@ const FLOORS: [(&str, u32); 24] = [
 ];
 
 /// Who may use whom on one floor: pure engines build on each other's nouns, the database's rooms
-/// on each other's tables. The engines of floor 4 never know each other.
-const NEIGHBOURS: [(&str, &str); 13] = [
+/// on each other's tables. Whatever changes tags does it by the loop in `batch`.
+const NEIGHBOURS: [(&str, &str); 15] = [
     ("quay", "pattern"),
     ("correction", "evaluate"),
     ("report", "evaluate"),
@@ -48,6 +49,8 @@ const NEIGHBOURS: [(&str, &str); 13] = [
     ("ground", "journal"),
     ("ground", "relations"),
     ("rules", "config"),
+    ("apply", "batch"),
+    ("policy", "batch"),
 ];
 
 /// Rooms of the program that may open a session that can write; the test kit and the tests may, too.

@@ -9,6 +9,7 @@ use super::batch::{BatchOutcome, in_transaction};
 use super::error::Rest;
 use super::run::{ATTEMPTS, Site, add, again, begin_in, go_on, repository};
 use super::{ApplyError, ApplyOptions, policies};
+use crate::batch::BatchError as _;
 use crate::correction::Planned;
 use crate::ground::Memory;
 use crate::journal::{FixRun, Part, Phase, liveness_held, record_policy_change};

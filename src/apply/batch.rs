@@ -1,12 +1,13 @@
 //! One batch of corrections in one repository.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::guard::Guard;
-use super::run::Site;
+use super::run::{Site, add};
 use super::{ApplyError, PastExpiry};
 use crate::actions::released;
+use crate::batch::{Changed, Yielding, in_slices};
 use crate::correction::{Correction, Planned};
 use crate::evaluate::{Registry, Stated, TagRow};
 use crate::ground::{Memory, Protection};
@@ -29,8 +30,6 @@ pub(super) struct BatchOutcome {
     pub(super) exceptions: Exceptions,
     /// Tags that were skipped since somebody else holds them, each with its holder; the first of them.
     pub(super) named: Vec<String>,
-    /// How long it took until the locks were held and the policies known.
-    pub(super) entering: Duration,
 }
 
 /// What becomes of one correction, now that its row is locked.
@@ -41,17 +40,26 @@ enum Step {
     Held,
 }
 
-/// Carries a batch out, in a transaction of its own.
+/// Carries a batch out, or its first corrections where somebody waits for the repository, in a transaction of its own.
 pub(super) fn carry_out(
     session: &mut WriteSession,
     site: &Site<'_>,
-    memory: &mut Memory,
+    (memory, yielding): (&mut Memory, &mut Yielding),
     repository: RepositoryId,
     planned: &[Planned],
-) -> Result<BatchOutcome, ApplyError> {
+) -> Result<(BatchOutcome, Changed<Planned>), ApplyError> {
     let begun = Instant::now();
     let mut tx = session.begin()?;
-    let mut outcome = in_transaction(&mut tx, site, memory, repository, planned)?;
+    let guard = enter(&mut tx, site, memory, repository, planned)?;
+    let entering = begun.elapsed();
+    let mut outcome = BatchOutcome::default();
+    let sliced = in_slices(&mut tx, repository, yielding, planned, |tx, slice| {
+        let more = correct(tx, site, &guard, memory, repository, slice)?;
+        add(&mut outcome.totals, &more.totals);
+        outcome.held.extend(more.held);
+        outcome.exceptions.append(more.exceptions);
+        Ok::<(), ApplyError>(())
+    })?;
     if !liveness_held(&mut tx, site.run.id, site.part)? {
         return Err(ApplyError::LivenessLost(site.run.id));
     }
@@ -60,10 +68,15 @@ pub(super) fn carry_out(
     totals.longest_batch_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     site.run.advance(&mut tx, Phase::Applying, totals)?;
     tx.commit()?;
-    Ok(outcome)
+    let changed = Changed {
+        rows: sliced.rows,
+        held: std::mem::take(&mut outcome.held),
+        entering,
+    };
+    Ok((outcome, changed))
 }
 
-/// Locks, looks again, journals, changes and judges the rows once more; whoever calls it commits.
+/// Carries corrections out in a transaction that is already open; whoever calls it commits.
 pub(super) fn in_transaction(
     tx: &mut WriteTransaction<'_>,
     site: &Site<'_>,
@@ -71,13 +84,24 @@ pub(super) fn in_transaction(
     repository: RepositoryId,
     planned: &[Planned],
 ) -> Result<BatchOutcome, ApplyError> {
+    let guard = enter(tx, site, memory, repository, planned)?;
+    correct(tx, site, &guard, memory, repository, planned)
+}
+
+/// Takes the locks that corrections of a repository need.
+fn enter<'a>(
+    tx: &mut WriteTransaction<'_>,
+    site: &Site<'a>,
+    memory: &mut Memory,
+    repository: RepositoryId,
+    planned: &[Planned],
+) -> Result<Guard<'a>, ApplyError> {
     let protection = if planned.iter().any(|p| p.correction.takes_protection_away()) {
         Protection::TakenAway
     } else {
         Protection::OnlyGiven
     };
-    let begun = Instant::now();
-    let guard = Guard::enter(
+    Guard::enter(
         tx,
         repository,
         protection,
@@ -85,11 +109,19 @@ pub(super) fn in_transaction(
         site.run,
         site.options,
         memory,
-    )?;
-    let mut outcome = BatchOutcome {
-        entering: begun.elapsed(),
-        ..BatchOutcome::default()
-    };
+    )
+}
+
+/// Looks again, journals, changes and judges the rows once more, under the repository's locks.
+fn correct(
+    tx: &mut WriteTransaction<'_>,
+    site: &Site<'_>,
+    guard: &Guard<'_>,
+    memory: &mut Memory,
+    repository: RepositoryId,
+    planned: &[Planned],
+) -> Result<BatchOutcome, ApplyError> {
+    let mut outcome = BatchOutcome::default();
     let ids: Vec<TagId> = planned
         .iter()
         .filter_map(|p| p.correction.tag().map(|tag| tag.id()))

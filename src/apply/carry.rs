@@ -1,17 +1,15 @@
 //! The corrections of a plan carried out, repository by repository, by a run's lead and its hands.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::thread::sleep;
 use std::time::Duration;
 
 use super::batch::{BatchOutcome, carry_out};
-use super::pace::{Pace, Took};
 use super::run::{
-    ATTEMPTS, NAMED, Site, add, again, go_on, named, open_for_hand, passes, read_ahead, repository,
-    too_much_at_once,
+    ATTEMPTS, NAMED, PATIENCE, Site, add, go_on, named, open_for_hand, read_ahead, repository,
 };
 use super::{ApplyError, policies};
+use crate::batch::{Action, BatchSize, Changed, Throttle, Yielding, change_rows, come_back};
 use crate::config::ConnectionSettings;
 use crate::correction::{Planned, TagTarget};
 use crate::crew::{AtWork, Crew, Failed, together};
@@ -19,7 +17,7 @@ use crate::ground::Memory;
 use crate::journal::{Part, backend};
 use crate::pg::WriteSession;
 use crate::quay::{RepositoryId, TagId};
-use crate::retry::back_off;
+use crate::relations::registry_of;
 
 /// How often a lead that is done looks whether its hands are.
 const POLL: Duration = Duration::from_millis(20);
@@ -54,31 +52,27 @@ pub(super) fn carry_all_out(
             ..site
         };
         let mut told = 0;
-        let mut share = Share::new(&mut session, site, &crew);
-        share.all(&mut |done| {
-            // A round counts rows that others hold, and the next takes them off again.
-            crew.add(done.saturating_sub(told));
-            told = told.max(done);
-            if crew.is_ended() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })?;
+        let mut reached = |done: u64| {
+            crew.add(done - told);
+            told = done;
+            crew.go_on()
+        };
+        let mut share = Share::new(&mut session, site, &crew, &mut reached);
+        share.all()?;
         Ok(share.sum)
     };
     let mut done = 0;
     let (led, by_hands) = together(&crew, hands, hand, |at_work| {
-        let mut share = Share::new(session, site, &crew);
-        share.all(&mut |own| {
-            if crew.is_ended() {
-                return ControlFlow::Break(());
-            }
-            reached(own + crew.by_hands())
-        })?;
+        let mut own_reached = |own: u64| match crew.go_on() {
+            ControlFlow::Break(()) => ControlFlow::Break(()),
+            ControlFlow::Continue(()) => reached(own + crew.by_hands()),
+        };
+        let mut share = Share::new(session, site, &crew, &mut own_reached);
+        share.all()?;
         done = share.done;
+        let sum = share.sum;
         wait_for(at_work, &mut || reached(done + crew.by_hands()))?;
-        Ok(share.sum)
+        Ok(sum)
     });
     let mut sum = led.map_err(Failed::into_error)?;
     for more in by_hands {
@@ -112,24 +106,35 @@ pub(super) fn wait_for(
 }
 
 /// What one session of a run does.
-struct Share<'a, 'p> {
+struct Share<'a, 'p, 'r> {
     session: &'a mut WriteSession,
     site: Site<'a>,
     crew: &'a Chunks<'p>,
-    pace: Pace,
+    reached: &'a mut Reached<'r>,
+    size: BatchSize,
+    throttle: Throttle,
+    yielding: Yielding,
     memory: Memory,
     sum: BatchOutcome,
     /// Corrections that it has dealt with.
     done: u64,
 }
 
-impl<'a, 'p> Share<'a, 'p> {
-    fn new(session: &'a mut WriteSession, site: Site<'a>, crew: &'a Chunks<'p>) -> Self {
+impl<'a, 'p, 'r> Share<'a, 'p, 'r> {
+    fn new(
+        session: &'a mut WriteSession,
+        site: Site<'a>,
+        crew: &'a Chunks<'p>,
+        reached: &'a mut Reached<'r>,
+    ) -> Self {
         Self {
             session,
             site,
             crew,
-            pace: Pace::new(site.options.batch_time),
+            reached,
+            size: BatchSize::new(site.options.batch_time),
+            throttle: Throttle::new(site.options.limits, site.run.id),
+            yielding: Yielding::default(),
             memory: Memory::default(),
             sum: BatchOutcome::default(),
             done: 0,
@@ -143,108 +148,86 @@ impl<'a, 'p> Share<'a, 'p> {
         }
     }
 
-    /// Carries out one chunk after the other, until none is left.
-    fn all(&mut self, reached: &mut Reached<'_>) -> Result<(), ApplyError> {
+    /// Carries out one chunk after the other, until none is left; then comes back for what somebody held.
+    fn all(&mut self) -> Result<(), ApplyError> {
+        let mut held = Vec::new();
         while let Some(chunk) = self.next() {
-            let Some(repository) = chunk.first().and_then(repository) else {
-                continue;
-            };
             if self.site.part == Part::Lead {
                 self.crew.dealt(chunk.len() as u64);
             }
-            read_ahead(self.session, &mut self.memory, repository, self.site.schema)?;
-            self.repository(repository, chunk, reached)?;
+            held.extend(change_rows(self, PATIENCE, chunk)?);
         }
-        Ok(())
-    }
-
-    /// All rounds over a repository's corrections, until nobody holds a row of them.
-    fn repository(
-        &mut self,
-        repository: RepositoryId,
-        chunk: &[Planned],
-        reached: &mut Reached<'_>,
-    ) -> Result<(), ApplyError> {
-        let mut rest = Cow::Borrowed(chunk);
-        let mut rounds = 0;
-        while !rest.is_empty() {
-            let held = self.one_round(repository, &rest, reached)?;
-            self.done += (rest.len() - held.len()) as u64;
-            go_on(reached(self.done))?;
-            rounds += 1;
-            if rounds > ATTEMPTS {
-                self.skip_held(&held)?;
-                break;
-            }
-            if !held.is_empty() {
-                sleep(back_off(rounds));
-            }
-            rest = Cow::Owned(held);
-        }
-        Ok(())
+        let held = come_back(self, ATTEMPTS, held)?;
+        self.skip_held(&held)
     }
 
     /// Somebody does not let go of these rows: they are skipped and named, and the next run finds them again.
     fn skip_held(&mut self, held: &[Planned]) -> Result<(), ApplyError> {
         self.sum.totals.skipped += held.len() as u64;
-        let room = NAMED.saturating_sub(self.sum.named.len());
         let tags = held.iter().filter_map(|planned| planned.correction.tag());
-        let first: Vec<TagId> = tags.map(TagTarget::id).take(room).collect();
+        let first: Vec<TagId> = tags.map(TagTarget::id).take(NAMED).collect();
         self.sum.named.extend(named(self.session, &first)?);
-        Ok(())
+        self.reached_by(held.len())
     }
 
-    /// One round over a repository's corrections; those whose rows somebody else holds.
-    fn one_round(
+    fn reached_by(&mut self, more: usize) -> Result<(), ApplyError> {
+        self.done += more as u64;
+        go_on((self.reached)(self.done))
+    }
+}
+
+impl Action for Share<'_, '_, '_> {
+    type Row = Planned;
+    type Error = ApplyError;
+
+    fn repository(row: &Planned) -> RepositoryId {
+        // A chunk has tags alone; their repositories are known.
+        repository(row).unwrap_or(RepositoryId(0))
+    }
+
+    fn prepare(&mut self, repository: RepositoryId) -> Result<(), ApplyError> {
+        read_ahead(self.session, &mut self.memory, repository, self.site.schema)
+    }
+
+    fn go_on(&mut self) -> Result<(), ApplyError> {
+        go_on((self.reached)(self.done))
+    }
+
+    fn change(
         &mut self,
         repository: RepositoryId,
-        planned: &[Planned],
-        reached: &mut Reached<'_>,
-    ) -> Result<Vec<Planned>, ApplyError> {
-        let mut held = Vec::new();
-        let mut next = 0;
-        let mut attempts = 0;
-        while next < planned.len() {
-            let batch = &planned[next..planned.len().min(next + self.pace.rows())];
-            match carry_out(
-                self.session,
-                &self.site,
-                &mut self.memory,
-                repository,
-                batch,
-            ) {
-                Ok(outcome) => {
-                    let took = Took {
-                        entering: outcome.entering,
-                        whole: Duration::from_millis(outcome.totals.longest_batch_ms),
-                    };
-                    self.pace.learn(batch.len(), took);
-                    next += batch.len();
-                    attempts = 0;
-                    add(&mut self.sum.totals, &outcome.totals);
-                    self.sum.exceptions.append(outcome.exceptions);
-                    held.extend(outcome.held);
-                    go_on(reached(self.done + next as u64))?;
-                }
-                Err(error) if too_much_at_once(&error) && batch.len() > 1 => self.pace.halve(),
-                Err(error) if error.is_duplicate_key() => {
-                    // One row, and its expiry is another row's of the same name: left as it is.
-                    self.sum.totals.skipped += 1;
-                    next += 1;
-                }
-                Err(error) if again(&error, attempts) => {
-                    attempts += 1;
-                    sleep(back_off(attempts));
-                }
-                // Somebody does not let go of the repository.
-                Err(error) if passes(&error) => {
-                    tracing::warn!(%repository, %error, "corrections are skipped");
-                    self.skip_held(&planned[next..])?;
-                    return Ok(held);
-                }
-                Err(error) => return Err(error),
-            }
+        rows: &[Planned],
+        _last: bool,
+    ) -> Result<Changed<Planned>, ApplyError> {
+        let (memory, yielding) = (&mut self.memory, &mut self.yielding);
+        let (outcome, changed) = carry_out(
+            self.session,
+            &self.site,
+            (memory, yielding),
+            repository,
+            rows,
+        )?;
+        add(&mut self.sum.totals, &outcome.totals);
+        self.sum.exceptions.append(outcome.exceptions);
+        self.done += (changed.rows - changed.held.len()) as u64;
+        Ok(changed)
+    }
+
+    fn leave(&mut self, row: &Planned) -> Result<(), ApplyError> {
+        self.sum.totals.skipped += 1;
+        if let Some(target) = row.correction.tag() {
+            let registry = registry_of(self.session, target.repository())?;
+            let duplicates = &mut self.sum.exceptions.duplicates;
+            duplicates.add(&registry, &target.subject.row);
         }
-        Ok(held)
+        self.reached_by(1)
+    }
+
+    fn size(&mut self) -> &mut BatchSize {
+        &mut self.size
+    }
+
+    fn throttle(&mut self) -> (&mut Throttle, &mut WriteSession) {
+        (&mut self.throttle, self.session)
     }
 }

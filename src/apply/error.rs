@@ -5,6 +5,7 @@ use std::fmt;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::batch::{BatchError, ThrottleError};
 use crate::correction::PlanFileError;
 use crate::journal::JournalError;
 use crate::pg::{FaultClass, PgError};
@@ -112,6 +113,10 @@ pub enum ApplyError {
     #[error("the script could not be written")]
     #[diagnostic(help("nothing has been changed"))]
     Unwritten(#[from] std::io::Error),
+    /// The limits that were set.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Throttle(#[from] ThrottleError),
     /// The journal.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -156,6 +161,7 @@ impl ApplyError {
         match self {
             Self::Pg(error) | Self::Journal(JournalError::Pg(error)) => error.is_configuration(),
             Self::ExpiryNotStated { .. }
+            | Self::Throttle(ThrottleError::NotVisible)
             | Self::ClocksApart(_)
             | Self::NotAtomic { .. }
             | Self::TooMany { .. }
@@ -167,22 +173,20 @@ impl ApplyError {
         }
     }
 
-    /// The class of the database's failure, where it is one.
-    pub(super) fn fault(&self) -> Option<FaultClass> {
+    fn pg(&self) -> Option<&PgError> {
         match self {
-            Self::Pg(error) | Self::Journal(JournalError::Pg(error)) => Some(error.class()),
+            Self::Pg(error) | Self::Journal(JournalError::Pg(error)) => Some(error),
             _ => None,
         }
     }
+}
 
-    /// Whether a row's new expiry is one that another row of its name has
-    /// (`tag_repository_id_name_lifetime_end_ms` is unique).
-    pub(super) fn is_duplicate_key(&self) -> bool {
-        match self {
-            Self::Pg(error) | Self::Journal(JournalError::Pg(error)) => {
-                error.sqlstate() == Some("23505")
-            }
-            _ => false,
-        }
+impl BatchError for ApplyError {
+    fn fault(&self) -> Option<FaultClass> {
+        self.pg().map(PgError::class)
+    }
+
+    fn is_duplicate_key(&self) -> bool {
+        self.pg().and_then(PgError::sqlstate) == Some("23505")
     }
 }

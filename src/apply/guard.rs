@@ -31,7 +31,7 @@ impl<'a> Guard<'a> {
         options: &'a ApplyOptions,
         memory: &mut Memory,
     ) -> Result<Self, ApplyError> {
-        let ground = Ground::enter_with(tx, repository, protection, schema, memory)?;
+        let ground = Ground::enter(tx, repository, protection, schema, memory)?;
         let moment = Moment {
             now: ground.now,
             stale_after: options.stale_after,
@@ -59,7 +59,7 @@ impl<'a> Guard<'a> {
         rows: &[TagRow],
         memory: &mut Memory,
     ) -> Result<HashMap<TagId, Account>, ApplyError> {
-        Ok(self.ground.accounts_by(tx, rows, self.run.id, memory)?)
+        Ok(self.ground.accounts(tx, rows, self.run.id, memory)?)
     }
 
     /// The names of the repository and its namespace.

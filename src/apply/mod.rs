@@ -10,7 +10,6 @@ mod carry;
 mod error;
 mod guard;
 mod options;
-mod pace;
 mod policies;
 mod prune;
 mod record;

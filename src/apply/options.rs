@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::batch::Limits;
 use crate::correction::{DatabaseIdentity, PlanDigest};
 use crate::crew::Jobs;
 use crate::evaluate::Features;
@@ -78,6 +79,8 @@ pub struct ApplyOptions {
     pub batch_time: Duration,
     /// How many sessions change tags at the same time, each in other repositories.
     pub jobs: Jobs,
+    /// What slows the work down.
+    pub limits: Limits,
     /// How far clocks may be apart.
     pub clock_margin: Duration,
     /// How long an operation of the run waits for transactions that still read the policies as they
@@ -104,6 +107,7 @@ impl ApplyOptions {
             past_expiry: PastExpiry::default(),
             batch_time: Duration::from_millis(50),
             jobs: Jobs::default(),
+            limits: Limits::default(),
             clock_margin: Duration::from_secs(60),
             settle_timeout: Duration::from_secs(30),
             max_changes: 10_000,

@@ -8,6 +8,7 @@ use super::atomic::all_or_nothing;
 use super::carry::carry_all_out;
 use super::error::Rest;
 use super::{ApplyError, ApplyOptions, FixStrategy, PlanOrigin};
+use crate::batch::{BatchError as _, Patience, refuse_invisible};
 use crate::config::{AnswerLimit, ConnectionSettings};
 use crate::correction::{Plan, PlanFileError, Planned};
 use crate::crew::Crew;
@@ -16,7 +17,7 @@ use crate::journal::{
     FixRun, FixTotals, JournalError, Part, Phase, SchemaState, become_hand, begin_fix,
     database_identity, hold_liveness,
 };
-use crate::pg::{FaultClass, Purpose, Statements, WriteSession, WriteTransaction};
+use crate::pg::{Purpose, Statements, WriteSession, WriteTransaction};
 use crate::quay::{RepositoryId, RunId, TagId};
 use crate::relations::{Clocks, PolicySchema, held_tags};
 use crate::report::Exceptions;
@@ -25,6 +26,12 @@ use crate::rules::Catalogue;
 /// How often a batch is tried again after a lock time-out, a deadlock or a serialisation failure,
 /// and rows that somebody else holds are looked at again.
 pub(super) const ATTEMPTS: u32 = 6;
+
+/// The same for the loop, which comes back for rows that others hold.
+pub(super) const PATIENCE: Patience = Patience {
+    in_the_way: ATTEMPTS,
+    cancelled: 2,
+};
 
 /// What a batch works with.
 #[derive(Clone, Copy)]
@@ -117,6 +124,7 @@ pub fn apply(
     only_as_large_as_it_may_be(plan, options)?;
     let (mut session, schema) = open(settings)?;
     session.only_in_utf8()?;
+    refuse_invisible::<ApplyError>(&mut session, &options.limits)?;
     if let Some(origin) = &options.origin {
         only_here(&mut session, origin)?;
     }
@@ -290,29 +298,12 @@ pub(super) fn repository(planned: &Planned) -> Option<RepositoryId> {
     planned.correction.tag().map(|tag| tag.repository())
 }
 
-/// Whether fewer rows may go through where more did not.
-pub(super) fn too_much_at_once(error: &ApplyError) -> bool {
-    error.fault() == Some(FaultClass::StatementTimeout) || error.is_duplicate_key()
-}
-
-/// How often a batch is tried again that somebody cancelled, perhaps by mistake. Whoever does it again
-/// and again wants the run to end.
-const CANCELLED: u32 = 2;
-
-/// Whether the same batch may go through a little later.
-pub(super) fn passes(error: &ApplyError) -> bool {
-    matches!(
-        error.fault(),
-        Some(FaultClass::LockTimeout | FaultClass::Retryable)
-    )
-}
-
 /// Whether a batch is tried again that has failed so often before.
 pub(super) fn again(error: &ApplyError, attempts: u32) -> bool {
-    let most = match error.fault() {
-        Some(FaultClass::Cancelled) => CANCELLED,
-        _ if passes(error) => ATTEMPTS,
-        _ => 0,
+    let most = match error.is_cancelled() {
+        true => PATIENCE.cancelled,
+        false if error.passes() => ATTEMPTS,
+        false => 0,
     };
     attempts < most
 }

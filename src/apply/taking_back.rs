@@ -1,23 +1,25 @@
 //! What a run changed, taken back row by row, where a row is still as the run left it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use backon::BlockingRetryable as _;
 
 use super::batch::held;
 use super::carry::wait_for;
 use super::guard::Guard;
-use super::pace::{Pace, Took};
 use super::restore::restore;
 use super::run::{
-    ATTEMPTS, NAMED, again, again_each_time, go_on, named, open_for_hand, read_ahead,
-    too_much_at_once,
+    ATTEMPTS, NAMED, PATIENCE, again_each_time, go_on, named, open_for_hand, read_ahead,
 };
 use super::undo::{TakenBack, Undone};
 use super::{ApplyError, ApplyOptions, PastExpiry};
 use crate::actions::{Held, taken_back};
+use crate::batch::{
+    Action, BatchError as _, BatchSize, Changed, Throttle, Yielding, change_rows, come_back,
+    in_slices,
+};
 use crate::config::ConnectionSettings;
 use crate::crew::{Crew, Failed, together};
 use crate::evaluate::TagRow;
@@ -26,11 +28,11 @@ use crate::journal::{
     FixRun, FixTotals, Part, PartOf, Phase, TagChange, backend, carry_images, changed_policies,
     changed_tags, is_worth_parting, liveness_held, mark_undone, record_tag_changes,
 };
-use crate::pg::WriteSession;
+use crate::pg::{WriteSession, WriteTransaction};
 use crate::quay::{RepositoryId, TagId};
 use crate::relations::{PolicySchema, RowLock, last_changes, tags_by_id};
 use crate::report::Exceptions;
-use crate::retry::{attempts, back_off};
+use crate::retry::attempts;
 
 /// Rows of the journal that are read at once.
 const PAGE: u32 = 5_000;
@@ -57,7 +59,8 @@ pub(super) fn take_all_back(
     conducted: TakenBack,
     reached: &mut Reached<'_>,
 ) -> Result<Undone, ApplyError> {
-    let mut before = Share::new(session, site);
+    let mut to_its_end = |_| ControlFlow::Continue(());
+    let mut before = Share::new(session, site, &mut to_its_end);
     before.outcome.conducted(conducted);
     // A tag that was released because its policy was not there is judged by nobody meanwhile.
     before.policies()?;
@@ -69,36 +72,36 @@ pub(super) fn take_all_back(
         let Some(mut session) = open_for_hand(settings, site.run.id, &crew) else {
             return Ok(Undone::nothing(site.run.id));
         };
-        let part = Part::HandOf(lead);
-        let mut share = Share::new(&mut session, UndoSite { part, ..site });
+        let site = UndoSite {
+            part: Part::HandOf(lead),
+            ..site
+        };
         let mut told = 0;
+        let mut reached = |done: u64| {
+            crew.add(done - told);
+            told = done;
+            crew.go_on()
+        };
+        let mut share = Share::new(&mut session, site, &mut reached);
         while let Some(part) = crew.last() {
-            share.tags(part, &mut |done| {
-                crew.add(done - told);
-                told = done;
-                if crew.is_ended() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })?;
+            share.tags(part)?;
         }
         Ok(share.outcome)
     };
     let already = outcome.undone + outcome.refused;
     let (led, by_hands) = together(&crew, hands, hand, |at_work| {
-        let mut share = Share::new(session, site);
+        let mut own_reached = |own: u64| match crew.go_on() {
+            ControlFlow::Break(()) => ControlFlow::Break(()),
+            ControlFlow::Continue(()) => reached(already + own + crew.by_hands()),
+        };
+        let mut share = Share::new(session, site, &mut own_reached);
         while let Some(part) = crew.first() {
-            share.tags(part, &mut |done| {
-                if crew.is_ended() {
-                    return ControlFlow::Break(());
-                }
-                reached(already + done + crew.by_hands())
-            })?;
+            share.tags(part)?;
         }
-        let done = already + share.outcome.undone + share.outcome.refused;
+        let outcome = share.outcome;
+        let done = already + outcome.undone + outcome.refused;
         wait_for(at_work, &mut || reached(done + crew.by_hands()))?;
-        Ok(share.outcome)
+        Ok(outcome)
     });
     outcome.append(led.map_err(Failed::into_error)?);
     for more in by_hands {
@@ -120,43 +123,48 @@ fn shared_out(session: &mut WriteSession, site: &UndoSite<'_>) -> Result<Crew<Pa
 }
 
 /// What one session takes back.
-struct Share<'a> {
+struct Share<'a, 'r> {
     session: &'a mut WriteSession,
     site: UndoSite<'a>,
-    pace: Pace,
+    reached: &'a mut Reached<'r>,
+    size: BatchSize,
+    throttle: Throttle,
+    yielding: Yielding,
     memory: Memory,
     outcome: Undone,
+    /// Tags that somebody held in this round: their older changes wait for the newer ones.
+    waiting: HashSet<TagId>,
 }
 
 /// A change to take back, with its journal entry.
 type Entry = (i64, TagChange);
 
-/// What became of an attempt at a batch.
-enum Tried {
-    /// Somebody else holds these rows of it; nothing of it was done.
-    Held(HashSet<TagId>),
-    /// It was taken back, after so long until its locks were held and its policies known.
-    Done { entering: Duration },
-}
-
-impl<'a> Share<'a> {
-    fn new(session: &'a mut WriteSession, site: UndoSite<'a>) -> Self {
+impl<'a, 'r> Share<'a, 'r> {
+    fn new(
+        session: &'a mut WriteSession,
+        site: UndoSite<'a>,
+        reached: &'a mut Reached<'r>,
+    ) -> Self {
         Self {
             session,
             site,
-            pace: Pace::new(site.options.batch_time),
+            reached,
+            size: BatchSize::new(site.options.batch_time),
+            throttle: Throttle::new(site.options.limits, site.run.id),
+            yielding: Yielding::default(),
             memory: Memory::default(),
             outcome: Undone::nothing(site.run.id),
+            waiting: HashSet::new(),
         }
     }
 
     /// Takes a part of the tags back, newest change first, a repository's rows of a page together.
-    fn tags(&mut self, part: PartOf, reached: &mut Reached<'_>) -> Result<(), ApplyError> {
+    fn tags(&mut self, part: PartOf) -> Result<(), ApplyError> {
         let (mut cursor, mut limit) = (None, PAGE);
         loop {
             let read = changed_tags(self.session, self.site.run.id, part, cursor, limit);
             let mut page = match read.map_err(ApplyError::from) {
-                Err(error) if too_much_at_once(&error) && limit > 1 => {
+                Err(error) if error.is_too_much() && limit > 1 => {
                     limit /= 2;
                     continue;
                 }
@@ -167,11 +175,10 @@ impl<'a> Share<'a> {
             };
             cursor = Some(*last);
             page.sort_by_key(|(entry, change)| (change.repository, -*entry));
-            for chunk in page.chunk_by(|a, b| a.1.repository == b.1.repository) {
-                if let Some((_, change)) = chunk.first() {
-                    self.repository(change.repository, chunk, reached)?;
-                }
-            }
+            let held = change_rows(self, PATIENCE, &page)?;
+            // Before older changes of the same tags.
+            let held = come_back(self, ATTEMPTS, held)?;
+            self.refuse_held(&held)?;
         }
     }
 
@@ -194,56 +201,12 @@ impl<'a> Share<'a> {
         Ok(())
     }
 
-    fn repository(
+    /// Takes a batch back, or its first changes where somebody waits for the repository.
+    fn batch(
         &mut self,
-        id: RepositoryId,
+        repository: RepositoryId,
         entries: &[Entry],
-        reached: &mut Reached<'_>,
-    ) -> Result<(), ApplyError> {
-        read_ahead(self.session, &mut self.memory, id, self.site.schema)?;
-        let (mut next, mut attempts) = (0, 0);
-        while next < entries.len() {
-            let batch = &entries[next..entries.len().min(next + self.pace.rows())];
-            let begun = Instant::now();
-            match self.batch(id, batch) {
-                Ok(Tried::Held(_)) if attempts < ATTEMPTS => {
-                    attempts += 1;
-                    std::thread::sleep(back_off(attempts));
-                }
-                Ok(Tried::Held(held)) => {
-                    self.refuse_held(batch, &held)?;
-                    let free = batch.iter().filter(|(_, of)| !held.contains(&of.tag));
-                    let free: Vec<Entry> = free.copied().collect();
-                    next += batch.len();
-                    attempts = 0;
-                    self.repository(id, &free, reached)?;
-                }
-                Ok(Tried::Done { entering }) => {
-                    let whole = begun.elapsed();
-                    self.pace.learn(batch.len(), Took { entering, whole });
-                    next += batch.len();
-                    attempts = 0;
-                    go_on(reached(self.outcome.undone + self.outcome.refused))?;
-                }
-                Err(error) if too_much_at_once(&error) && batch.len() > 1 => self.pace.halve(),
-                Err(error) if error.is_duplicate_key() => {
-                    let what = format!("tag {}", batch[0].1.tag);
-                    self.outcome
-                        .refuse(what, "another row of its name has the expiry that it had");
-                    next += 1;
-                }
-                Err(error) if again(&error, attempts) => {
-                    attempts += 1;
-                    std::thread::sleep(back_off(attempts));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes a batch back.
-    fn batch(&mut self, repository: RepositoryId, entries: &[Entry]) -> Result<Tried, ApplyError> {
+    ) -> Result<Changed<Entry>, ApplyError> {
         let begun = Instant::now();
         let mut tx = self.session.begin()?;
         let takes_away = entries.iter().any(|(_, change)| {
@@ -264,94 +227,161 @@ impl<'a> Share<'a> {
             &mut self.memory,
         )?;
         let entering = begun.elapsed();
-        let ids: Vec<TagId> = entries.iter().map(|(_, change)| change.tag).collect();
-        let locked = tags_by_id(&mut tx, &ids, RowLock::SkipLocked)?;
-        let held = held(&mut tx, &ids, &locked)?;
-        if !held.is_empty() {
-            return Ok(Tried::Held(held));
+        let mut outcome = Undone::nothing(self.site.run.id);
+        let mut waiting = self.waiting.clone();
+        let (site, memory, yielding) = (self.site, &mut self.memory, &mut self.yielding);
+        let sliced = in_slices(&mut tx, repository, yielding, entries, |tx, slice| {
+            let free: Vec<Entry> = slice
+                .iter()
+                .filter(|(_, change)| !waiting.contains(&change.tag))
+                .copied()
+                .collect();
+            let held = take_back(tx, site, (&guard, memory), &free, &mut outcome)?;
+            waiting.extend(held);
+            Ok::<(), ApplyError>(())
+        })?;
+        if !liveness_held(&mut tx, site.run.id, site.part)? {
+            return Err(ApplyError::LivenessLost(site.run.id));
         }
-        let accounts = guard.accounts(&mut tx, &locked, &mut self.memory)?;
-        let rows: HashMap<TagId, TagRow> = locked.into_iter().map(|row| (row.id, row)).collect();
-        let last = last_changes(&mut tx, &ids)?;
-        let (mut changes, mut marks, mut refused) = (vec![], vec![], vec![]);
-        let mut images: Vec<(TagId, i64)> = Vec::new();
-        let mut exceptions = Exceptions::default();
-        for (entry, change) in entries {
-            let row = rows.get(&change.tag);
-            let last = last.get(&change.tag);
-            let held = row.map_or(NOT_HELD, |row| Held {
-                evident: guard.is_evident(row, &accounts),
-                covered: guard.is_covered(row),
-            });
-            let restore_past = self.site.options.past_expiry == PastExpiry::Restore;
-            let how = (guard.moment.millis(), restore_past);
-            let unclear = change
-                .before
-                .expiry
-                .0
-                .is_some_and(|end| guard.disagree_on(end));
-            if unclear && change.before.expiry != change.after.expiry {
-                refused.push((change.tag, CLOCKS_APART.to_owned()));
-                continue;
-            }
-            match taken_back((self.site.run.id, change), row, last, held, how) {
-                Ok((inverse, restored)) => {
-                    if let Some(row) = row {
-                        restored.tell(guard.registry(), row, &mut exceptions);
-                    }
-                    let current = last.filter(|last| last.is_current);
-                    let beneath = current.into_iter().flat_map(|last| &last.beneath);
-                    images.extend(beneath.map(|older| (change.tag, *older)));
-                    changes.push(inverse);
-                    marks.push((change.tag, *entry));
-                }
-                Err(why) => refused.push((change.tag, why.to_string())),
-            }
-        }
-        let written = guard.write_rows(&mut tx, &rows, &changes)?;
-        let marks: Vec<i64> = marks
-            .into_iter()
-            .filter(|(tag, _)| !written.refused.contains(tag))
-            .map(|(_, entry)| entry)
-            .collect();
-        mark_undone(&mut tx, self.site.run.id, &marks)?;
-        record_tag_changes(&mut tx, self.site.run.id, &written.altered())?;
-        images.retain(|(tag, _)| !written.refused.contains(tag));
-        carry_images(&mut tx, &images)?;
-        let not_written = |tag: &TagId| (*tag, NOT_WRITTEN.to_owned());
-        refused.extend(written.refused.iter().map(not_written));
-        if !liveness_held(&mut tx, self.site.run.id, self.site.part)? {
-            return Err(ApplyError::LivenessLost(self.site.run.id));
-        }
-        self.site
-            .run
+        site.run
             .advance(&mut tx, Phase::Undoing, &FixTotals::default())?;
         tx.commit()?;
-        self.outcome.undone += marks.len() as u64;
-        self.outcome.exceptions.append(exceptions);
-        self.outcome.batches += 1;
-        for (tag, why) in refused {
-            let name = rows.get(&tag).map_or("", |row| &row.name);
-            self.outcome
-                .refuse(format!("tag {tag} {name}").trim_end().to_owned(), &why);
-        }
-        Ok(Tried::Done { entering })
+        outcome.batches = 1;
+        self.outcome.append(outcome);
+        let dealt = entries[..sliced.rows].iter();
+        let held = dealt.filter(|(_, change)| waiting.contains(&change.tag));
+        let held = held.copied().collect();
+        self.waiting = waiting;
+        Ok(Changed {
+            rows: sliced.rows,
+            held,
+            entering,
+        })
     }
 
     /// Refuses the entries whose rows somebody does not let go of.
-    fn refuse_held(&mut self, batch: &[Entry], held: &HashSet<TagId>) -> Result<(), ApplyError> {
-        let mut tags: Vec<TagId> = held.iter().copied().collect();
-        tags.sort_unstable();
+    fn refuse_held(&mut self, held: &[Entry]) -> Result<(), ApplyError> {
+        let tags: BTreeSet<TagId> = held.iter().map(|(_, of)| of.tag).collect();
+        let tags: Vec<TagId> = tags.into_iter().collect();
         for named in named(self.session, &tags)? {
             self.outcome.refuse(named, "it can be taken back later");
         }
-        let of_held = |(_, of): &&Entry| held.contains(&of.tag);
-        let entries = batch.iter().filter(of_held).count();
-        for _ in tags.len().min(NAMED)..entries {
+        for _ in tags.len().min(NAMED)..held.len() {
             self.outcome
                 .refuse("another of them".to_owned(), "somebody else holds it");
         }
         Ok(())
+    }
+}
+
+/// Takes entries back under their repository's locks, newest first; the tags of them that somebody else holds.
+fn take_back(
+    tx: &mut WriteTransaction<'_>,
+    site: UndoSite<'_>,
+    (guard, memory): (&Guard<'_>, &mut Memory),
+    entries: &[Entry],
+    outcome: &mut Undone,
+) -> Result<HashSet<TagId>, ApplyError> {
+    let ids: Vec<TagId> = entries.iter().map(|(_, change)| change.tag).collect();
+    let locked = tags_by_id(tx, &ids, RowLock::SkipLocked)?;
+    let held = held(tx, &ids, &locked)?;
+    let accounts = guard.accounts(tx, &locked, memory)?;
+    let rows: HashMap<TagId, TagRow> = locked.into_iter().map(|row| (row.id, row)).collect();
+    let last = last_changes(tx, &ids)?;
+    let (mut changes, mut marks, mut refused) = (vec![], vec![], vec![]);
+    let mut images: Vec<(TagId, i64)> = Vec::new();
+    let mut exceptions = Exceptions::default();
+    for (entry, change) in entries.iter().filter(|(_, of)| !held.contains(&of.tag)) {
+        let row = rows.get(&change.tag);
+        let last = last.get(&change.tag);
+        let protected = row.map_or(NOT_HELD, |row| Held {
+            evident: guard.is_evident(row, &accounts),
+            covered: guard.is_covered(row),
+        });
+        let restore_past = site.options.past_expiry == PastExpiry::Restore;
+        let how = (guard.moment.millis(), restore_past);
+        let unclear = change
+            .before
+            .expiry
+            .0
+            .is_some_and(|end| guard.disagree_on(end));
+        if unclear && change.before.expiry != change.after.expiry {
+            refused.push((change.tag, CLOCKS_APART.to_owned()));
+            continue;
+        }
+        match taken_back((site.run.id, change), row, last, protected, how) {
+            Ok((inverse, restored)) => {
+                if let Some(row) = row {
+                    restored.tell(guard.registry(), row, &mut exceptions);
+                }
+                let current = last.filter(|last| last.is_current);
+                let beneath = current.into_iter().flat_map(|last| &last.beneath);
+                images.extend(beneath.map(|older| (change.tag, *older)));
+                changes.push(inverse);
+                marks.push((change.tag, *entry));
+            }
+            Err(why) => refused.push((change.tag, why.to_string())),
+        }
+    }
+    let written = guard.write_rows(tx, &rows, &changes)?;
+    let marks: Vec<i64> = marks
+        .into_iter()
+        .filter(|(tag, _)| !written.refused.contains(tag))
+        .map(|(_, entry)| entry)
+        .collect();
+    mark_undone(tx, site.run.id, &marks)?;
+    record_tag_changes(tx, site.run.id, &written.altered())?;
+    images.retain(|(tag, _)| !written.refused.contains(tag));
+    carry_images(tx, &images)?;
+    let not_written = |tag: &TagId| (*tag, NOT_WRITTEN.to_owned());
+    refused.extend(written.refused.iter().map(not_written));
+    outcome.undone += marks.len() as u64;
+    outcome.exceptions.append(exceptions);
+    for (tag, why) in refused {
+        let name = rows.get(&tag).map_or("", |row| &row.name);
+        outcome.refuse(format!("tag {tag} {name}").trim_end().to_owned(), &why);
+    }
+    Ok(held)
+}
+
+impl Action for Share<'_, '_> {
+    type Row = Entry;
+    type Error = ApplyError;
+
+    fn repository(row: &Entry) -> RepositoryId {
+        row.1.repository
+    }
+
+    fn prepare(&mut self, repository: RepositoryId) -> Result<(), ApplyError> {
+        self.waiting.clear();
+        read_ahead(self.session, &mut self.memory, repository, self.site.schema)
+    }
+
+    fn go_on(&mut self) -> Result<(), ApplyError> {
+        go_on((self.reached)(self.outcome.undone + self.outcome.refused))
+    }
+
+    fn change(
+        &mut self,
+        repository: RepositoryId,
+        rows: &[Entry],
+        _last: bool,
+    ) -> Result<Changed<Entry>, ApplyError> {
+        self.batch(repository, rows)
+    }
+
+    fn leave(&mut self, (_, change): &Entry) -> Result<(), ApplyError> {
+        let why = "another row of its name has the expiry that it had";
+        self.outcome.refuse(format!("tag {}", change.tag), why);
+        Ok(())
+    }
+
+    fn size(&mut self) -> &mut BatchSize {
+        &mut self.size
+    }
+
+    fn throttle(&mut self) -> (&mut Throttle, &mut WriteSession) {
+        (&mut self.throttle, self.session)
     }
 }
 

@@ -7,6 +7,7 @@ use super::error::Rest;
 use super::run::{end, open};
 use super::taking_back::{UndoSite, take_all_back};
 use super::{ApplyError, ApplyOptions};
+use crate::batch::refuse_invisible;
 use crate::config::ConnectionSettings;
 use crate::journal::{
     FixRun, JournalError, LINGERING, Part, Phase, end_hands, fix_run, hold_liveness_within,
@@ -110,6 +111,7 @@ pub fn undo(
     reached: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Undone, ApplyError> {
     let (mut session, schema) = open(settings)?;
+    refuse_invisible::<ApplyError>(&mut session, &options.limits)?;
     let run = take_over(&mut session, id, options)?;
     let site = UndoSite {
         run: &run,

@@ -22,6 +22,7 @@ mod reference;
 mod rules;
 mod signals;
 mod tag;
+mod throttling;
 mod watch;
 
 use std::process::ExitCode;

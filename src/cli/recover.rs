@@ -79,6 +79,7 @@ fn as_a_run(policy: &PolicyOptions) -> ApplyOptions {
         PastExpiry::LeaveOut
     };
     apply.batch_time = policy.batch_time;
+    apply.limits = policy.limits;
     apply.jobs = policy.jobs;
     apply.clock_margin = policy.clock_margin;
     apply.settle_timeout = policy.settle_timeout;

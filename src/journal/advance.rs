@@ -98,7 +98,8 @@ pub fn add_to(
         UPDATE quay_doctor.operation
         SET tags_matched = tags_matched + $4, tags_changed = tags_changed + $5,
             expirations_cleared = expirations_cleared + $6, batches = batches + $7,
-            longest_batch_ms = greatest(longest_batch_ms, $8), heartbeat_at = clock_timestamp()
+            longest_batch_ms = greatest(longest_batch_ms, $8),
+            tags_skipped = tags_skipped + $9, heartbeat_at = clock_timestamp()
         WHERE id = $1 AND fence = $2 AND phase = $3
         ",
         &[
@@ -110,6 +111,7 @@ pub fn add_to(
             &signed(sums.expirations_cleared),
             &signed(sums.batches),
             &signed(sums.longest_batch_ms),
+            &signed(sums.skipped),
         ],
     )?;
     if added == 1 {

@@ -6,11 +6,11 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use super::cancelled::CANCELLED;
-use super::load::can_be_seen;
 use super::outcome::{Ended, Outcome};
 use super::target::{Target, target_of_scope};
 use super::worker::{Watcher, Worker, open, standby};
 use super::{OnFault, PolicyError, PolicyOptions, UndoRule};
+use crate::batch::{BatchError as _, refuse_invisible};
 use crate::config::ConnectionSettings;
 use crate::journal::{
     JournalError, LINGERING, Phase, PolicyOperation, end_hands, hold_liveness,
@@ -60,7 +60,7 @@ pub(super) fn carry_out(
         // A server that cannot be reached at all is said at once.
         let mut opened = open(settings)?;
         opened.0.only_in_utf8()?;
-        can_be_seen(&mut opened.0, options)?;
+        refuse_invisible::<PolicyError>(&mut opened.0, &options.limits)?;
         // What somebody takes back is not begun, and goes on as far as it can.
         if options.undo == UndoRule::ByItself {
             let clocks = Clocks::read(&mut opened.0)?;

@@ -3,6 +3,7 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::batch::{BatchError, ThrottleError};
 use crate::journal::JournalError;
 use crate::pg::{FaultClass, PgError};
 use crate::quay::{OperationId, PolicyUuid};
@@ -124,13 +125,6 @@ pub enum PolicyError {
         "a pooler in transaction mode does that: connect to the server itself, or to a pooler in session mode"
     ))]
     LivenessLost(OperationId),
-    /// The database stayed too busy for the limits that were set.
-    #[error("{what}, and that for ten minutes")]
-    #[diagnostic(help("`quay-doctor recover --resume` goes on at a quieter time"))]
-    Busy {
-        /// What was over its limit.
-        what: String,
-    },
     /// Somebody wants it to end.
     #[error("interrupted")]
     Interrupted,
@@ -159,6 +153,10 @@ pub enum PolicyError {
         #[source]
         cause: Box<PolicyError>,
     },
+    /// The limits that were set.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Throttle(#[from] ThrottleError),
     /// The journal.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -181,17 +179,10 @@ impl PolicyError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Refused { .. } | Self::ExpiryNotStated { .. } | Self::ClocksApart(_) => true,
+            Self::Throttle(ThrottleError::NotVisible) => true,
             Self::Journal(JournalError::Absent) => true,
             Self::Pg(error) => error.is_configuration(),
             _ => false,
-        }
-    }
-
-    /// The class of the database's failure, where it is one.
-    pub(super) fn fault(&self) -> Option<FaultClass> {
-        match self {
-            Self::Pg(error) | Self::Journal(JournalError::Pg(error)) => Some(error.class()),
-            _ => None,
         }
     }
 
@@ -200,22 +191,21 @@ impl PolicyError {
         self.fault() == Some(FaultClass::Connection) || matches!(self, Self::LivenessLost(_))
     }
 
-    /// Whether fewer rows may go through where more did not.
-    pub(super) fn is_too_much(&self) -> bool {
-        self.fault() == Some(FaultClass::StatementTimeout)
+    fn pg(&self) -> Option<&PgError> {
+        match self {
+            Self::Pg(error) | Self::Journal(JournalError::Pg(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl BatchError for PolicyError {
+    fn fault(&self) -> Option<FaultClass> {
+        self.pg().map(PgError::class)
     }
 
-    /// Whether somebody cancelled a statement.
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.fault() == Some(FaultClass::Cancelled)
-    }
-
-    /// Whether the same transaction may go through a little later.
-    pub(super) fn passes(&self) -> bool {
-        matches!(
-            self.fault(),
-            Some(FaultClass::LockTimeout | FaultClass::Retryable)
-        )
+    fn is_duplicate_key(&self) -> bool {
+        self.pg().and_then(PgError::sqlstate) == Some("23505")
     }
 }
 

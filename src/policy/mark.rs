@@ -4,18 +4,19 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::identity::clock_margin_ms;
-use super::walk::{Batch, Dealt, Work};
+use super::walk::{WalkedRow, Work};
 use super::worker::{Worker, not_written};
 use super::{PolicyError, PolicyOptions, own_row};
+use crate::batch::{BatchError as _, Changed, in_slices};
 use crate::evaluate::TagRow;
 use crate::journal::{
-    Part, PolicyOperation, Step, Sums, TagChange, TagImage, newest_changes, record_tag_changes,
+    Cursor, Part, PolicyOperation, Sums, TagChange, TagImage, newest_changes, record_tag_changes,
 };
 use crate::pg::{FaultClass, WriteTransaction};
 use crate::quay::{Expiry, Immutability, OperationId, RepositoryId, TagId, UnixMillis, is_alive};
 use crate::relations::{
-    Clocks, RowLock, TakenOff, is_wanted, lock_repository, lock_repository_limiting_waits,
-    mark_at_once, mark_plain, names_alive_twice, tags_by_id, write_tags,
+    Clocks, RowLock, TakenOff, lock_repository, lock_repository_limiting_waits, mark_at_once,
+    mark_plain, names_alive_twice, tags_by_id, write_tags,
 };
 
 /// How long a batch that locks nothing first waits for a lock: of a row that somebody took hold of
@@ -47,15 +48,18 @@ impl Worker<'_> {
     pub(super) fn mark_batch(
         &mut self,
         work: Work,
-        batch: &Batch<'_>,
-    ) -> Result<Dealt, PolicyError> {
-        match self.mark_batch_by(self.way, work, batch) {
+        repository: RepositoryId,
+        rows: &[WalkedRow],
+        end: Option<Cursor>,
+    ) -> Result<Changed<WalkedRow>, PolicyError> {
+        let tags: Vec<TagId> = rows.iter().map(|(_, tag)| *tag).collect();
+        match self.mark_batch_by(self.way, work, repository, &tags, end.clone()) {
             Err(error)
                 if self.way == Way::AtOnce && error.fault() == Some(FaultClass::LockTimeout) =>
             {
                 // Where that happens once it may happen in every batch.
                 self.way = Way::LockFirst;
-                self.mark_batch_by(self.way, work, batch)
+                self.mark_batch_by(self.way, work, repository, &tags, end)
             }
             other => other,
         }
@@ -65,57 +69,47 @@ impl Worker<'_> {
         &mut self,
         way: Way,
         work: Work,
-        batch: &Batch<'_>,
-    ) -> Result<Dealt, PolicyError> {
+        repository: RepositoryId,
+        tags: &[TagId],
+        end: Option<Cursor>,
+    ) -> Result<Changed<WalkedRow>, PolicyError> {
         let begun = Instant::now();
         let mut tx = self.session.begin()?;
         match way {
-            Way::AtOnce => lock_repository_limiting_waits(&mut tx, batch.repository, MOMENT)?,
-            Way::LockFirst => lock_repository(&mut tx, batch.repository)?,
+            Way::AtOnce => lock_repository_limiting_waits(&mut tx, repository, MOMENT)?,
+            Way::LockFirst => lock_repository(&mut tx, repository)?,
         }
-        let (mut marked, mut done, mut waited) = (Marked::default(), 0, false);
-        for slice in batch.tags.chunks(self.courtesy.slice(batch.tags.len())) {
-            marked.add(mark(
-                &mut tx,
-                &self.operation,
-                self.options,
-                (work, way),
-                slice,
-            )?);
-            done += slice.len();
-            waited = is_wanted(&mut tx, batch.repository)?;
-            if waited {
-                break;
-            }
-        }
+        let entering = begun.elapsed();
+        let mut marked = Marked::default();
+        let (operation, options) = (&self.operation, self.options);
+        let sliced = in_slices(
+            &mut tx,
+            repository,
+            &mut self.yielding,
+            tags,
+            |tx, slice| {
+                marked.add(mark(tx, operation, options, (work, way), slice)?);
+                Ok::<(), PolicyError>(())
+            },
+        )?;
         let refused = marked.refused;
-        let not_written = not_written(&mut tx, batch.repository, refused, Immutability::Mutable)?;
+        let not_written = not_written(&mut tx, repository, refused, Immutability::Mutable)?;
         // Last, since hands hold it one after the other.
         own_row::compare(&mut tx, &self.operation)?;
-        let whole = done == batch.tags.len();
+        let whole = sliced.rows == tags.len();
         let mut sums = marked.sums;
-        sums.batches = 1;
         sums.skipped = not_written.altered.count();
-        sums.longest_batch_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let step = Step {
-            phase: self.operation.phase,
-            cursor: batch
-                .cursor
-                .clone()
-                .filter(|_| whole)
-                .or_else(|| self.operation.cursor.clone()),
-            sums,
-            error: None,
-        };
-        Self::finish(self.part, &mut self.operation, tx, step)?;
+        let end = end.filter(|_| whole);
+        Self::finish_batch(self.part, &mut self.operation, tx, begun, end, sums)?;
         self.remember(not_written);
-        self.courtesy.learn(waited);
-        if waited && self.part == Part::Lead {
+        if sliced.wanted && self.part == Part::Lead {
             self.crew.somebody_waits();
         }
-        Ok(Dealt {
-            rows: done,
-            held: marked.held,
+        let held = marked.held.into_iter().map(|tag| (repository, tag));
+        Ok(Changed {
+            rows: sliced.rows,
+            held: held.collect(),
+            entering,
         })
     }
 }

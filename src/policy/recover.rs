@@ -3,11 +3,11 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::load::can_be_seen;
 use super::outcome::Outcome;
 use super::target::target_of_scope;
 use super::worker::{Watcher, Worker, open};
 use super::{PolicyError, PolicyOptions};
+use crate::batch::refuse_invisible;
 use crate::config::ConnectionSettings;
 use crate::evaluate::WorkerLife;
 use crate::journal::{
@@ -78,7 +78,7 @@ pub fn recover(
     watcher: &mut dyn Watcher,
 ) -> Result<Option<Outcome>, PolicyError> {
     let (mut session, schema) = open(settings)?;
-    can_be_seen(&mut session, options)?;
+    refuse_invisible::<PolicyError>(&mut session, &options.limits)?;
     let begun = Instant::now();
     loop {
         let life = life_of(&mut session, id)?;

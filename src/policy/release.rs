@@ -4,15 +4,18 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::identity::restores_past_expiry;
-use super::walk::{Batch, Dealt, Rounds, Work};
+use super::walk::{Rounds, WalkedRow, Work};
 use super::worker::{Worker, not_written};
-use super::{PolicyError, own_row};
+use super::{PolicyError, PolicyOptions, own_row};
 use crate::actions::released;
+use crate::batch::{Changed, in_slices};
 use crate::evaluate::{Account, Decision, Found, TagRow};
-use crate::ground::{Ground, Protection};
-use crate::journal::{Phase, PolicyOperation, Step, Sums, TagChange, TagImage, record_tag_changes};
+use crate::ground::{Ground, Memory, Protection};
+use crate::journal::{
+    Cursor, Phase, PolicyOperation, Sums, TagChange, TagImage, record_tag_changes,
+};
 use crate::pg::WriteTransaction;
-use crate::quay::{Immutability, PolicyText, TagId, UnixMillis, is_alive};
+use crate::quay::{Immutability, PolicyText, RepositoryId, TagId, UnixMillis, is_alive};
 use crate::relations::{
     MarkedChange, RowLock, Written, last_changes, tags_by_id, write_marked_changes, write_tags,
 };
@@ -50,88 +53,126 @@ impl Worker<'_> {
         self.done()
     }
 
-    /// Releases a batch.
-    pub(super) fn release_batch(&mut self, batch: &Batch<'_>) -> Result<Dealt, PolicyError> {
+    /// Releases a batch, or its first rows where somebody waits for the repository.
+    pub(super) fn release_batch(
+        &mut self,
+        repository: RepositoryId,
+        rows: &[WalkedRow],
+        end: Option<Cursor>,
+    ) -> Result<Changed<WalkedRow>, PolicyError> {
         let begun = Instant::now();
+        let tags: Vec<TagId> = rows.iter().map(|(_, tag)| *tag).collect();
+        let (taken_away, schema) = (Protection::TakenAway, self.schema);
         let mut tx = self.session.begin()?;
-        let ground = Ground::enter(
+        let ground = Ground::enter(&mut tx, repository, taken_away, schema, &mut self.memory)?;
+        let entering = begun.elapsed();
+        let mut released = Released::default();
+        let (operation, options, memory) = (&self.operation, self.options, &mut self.memory);
+        let sliced = in_slices(
             &mut tx,
-            batch.repository,
-            Protection::TakenAway,
-            self.schema,
+            repository,
+            &mut self.yielding,
+            &tags,
+            |tx, slice| {
+                released.add(release(tx, (&ground, memory), operation, options, slice)?);
+                Ok::<(), PolicyError>(())
+            },
         )?;
-        let (rows, mut held) = lock_rows(&mut tx, batch.tags)?;
-        let accounts = ground.accounts(&mut tx, &rows, self.operation.id)?;
-        let ids: Vec<TagId> = rows.iter().map(|row| row.id).collect();
-        let last = last_changes(&mut tx, &ids)?;
-        let now = ground.now_millis();
-        let mut exceptions = Exceptions::default();
-        let mut changes = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let immutable = row.immutability == Immutability::Immutable;
-            let known = last
-                .get(&row.id)
-                .and_then(|last| last.change.before.expiry.0);
-            let ends = [row.expiry.0, known];
-            let unclear =
-                |end: UnixMillis| ground.clocks.disagree_on(end, self.options.clock_margin);
-            if immutable && !row.hidden && ends.into_iter().flatten().any(unclear) {
-                held.push(row.id);
-                continue;
-            }
-            if !immutable
-                || !is_alive(row.hidden, row.expiry, now)
-                || is_held(&ground, row, &accounts)
-            {
-                continue;
-            }
-            let restore_past = restores_past_expiry(&self.operation, self.options);
-            let restored = released(row, last.get(&row.id), now, restore_past);
-            restored.tell(&ground.registry, row, &mut exceptions);
-            changes.push(TagChange {
-                tag: row.id,
-                repository: row.repository,
-                before: TagImage {
-                    immutability: row.immutability,
-                    expiry: row.expiry,
-                },
-                after: TagImage {
-                    immutability: Immutability::Mutable,
-                    expiry: restored.expiry,
-                },
-            });
-        }
-        let written = write(&mut tx, &self.operation, &ground, &rows, &changes)?;
-        record_tag_changes(&mut tx, self.operation.id, &written.changes)?;
-        let refused = written.refused.iter().copied();
-        let not_written = not_written(&mut tx, batch.repository, refused, Immutability::Immutable)?;
+        let refused = released.refused;
+        let not_written = not_written(&mut tx, repository, refused, Immutability::Immutable)?;
         own_row::compare(&mut tx, &self.operation)?;
-        let sums = Sums {
-            matched: rows.len() as u64,
-            changed: written.as_asked().count() as u64,
-            batches: 1,
-            skipped: not_written.altered.count(),
-            longest_batch_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            ..Sums::default()
-        };
-        let cursor = batch
-            .cursor
-            .clone()
-            .or_else(|| self.operation.cursor.clone());
-        let step = Step {
-            phase: self.operation.phase,
-            cursor,
-            sums,
-            error: None,
-        };
-        Self::finish(self.part, &mut self.operation, tx, step)?;
-        self.exceptions.append(exceptions);
+        let mut sums = released.sums;
+        sums.skipped = not_written.altered.count();
+        let end = end.filter(|_| sliced.rows == tags.len());
+        Self::finish_batch(self.part, &mut self.operation, tx, begun, end, sums)?;
+        self.exceptions.append(released.exceptions);
         self.remember(not_written);
-        Ok(Dealt {
-            rows: batch.tags.len(),
-            held,
+        let held = released.held.into_iter().map(|tag| (repository, tag));
+        Ok(Changed {
+            rows: sliced.rows,
+            held: held.collect(),
+            entering,
         })
     }
+}
+
+/// What became of rows that were to be released.
+#[derive(Default)]
+struct Released {
+    sums: Sums,
+    /// Rows that somebody else holds, or whose end lies between two clocks.
+    held: Vec<TagId>,
+    /// Rows that are not as asked: a trigger swallowed the change, or altered it.
+    refused: Vec<TagId>,
+    exceptions: Exceptions,
+}
+
+impl Released {
+    fn add(&mut self, more: Self) {
+        self.sums.matched += more.sums.matched;
+        self.sums.changed += more.sums.changed;
+        self.held.extend(more.held);
+        self.refused.extend(more.refused);
+        self.exceptions.append(more.exceptions);
+    }
+}
+
+/// Releases rows of a repository whose locks are held, where nothing that is there now makes them immutable.
+fn release(
+    tx: &mut WriteTransaction<'_>,
+    (ground, memory): (&Ground, &mut Memory),
+    operation: &PolicyOperation,
+    options: &PolicyOptions,
+    tags: &[TagId],
+) -> Result<Released, PolicyError> {
+    let (rows, mut held) = lock_rows(tx, tags)?;
+    let accounts = ground.accounts(tx, &rows, operation.id, memory)?;
+    let ids: Vec<TagId> = rows.iter().map(|row| row.id).collect();
+    let last = last_changes(tx, &ids)?;
+    let now = ground.now_millis();
+    let mut exceptions = Exceptions::default();
+    let mut changes = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let immutable = row.immutability == Immutability::Immutable;
+        let last = last.get(&row.id);
+        let known = last.and_then(|last| last.change.before.expiry.0);
+        let ends = [row.expiry.0, known];
+        let unclear = |end: UnixMillis| ground.clocks.disagree_on(end, options.clock_margin);
+        if immutable && !row.hidden && ends.into_iter().flatten().any(unclear) {
+            held.push(row.id);
+            continue;
+        }
+        if !immutable || !is_alive(row.hidden, row.expiry, now) || is_held(ground, row, &accounts) {
+            continue;
+        }
+        let restore_past = restores_past_expiry(operation, options);
+        let restored = released(row, last, now, restore_past);
+        restored.tell(&ground.registry, row, &mut exceptions);
+        changes.push(TagChange {
+            tag: row.id,
+            repository: row.repository,
+            before: TagImage {
+                immutability: row.immutability,
+                expiry: row.expiry,
+            },
+            after: TagImage {
+                immutability: Immutability::Mutable,
+                expiry: restored.expiry,
+            },
+        });
+    }
+    let written = write(tx, operation, ground, &rows, &changes)?;
+    record_tag_changes(tx, operation.id, &written.changes)?;
+    Ok(Released {
+        sums: Sums {
+            matched: rows.len() as u64,
+            changed: written.as_asked().count() as u64,
+            ..Sums::default()
+        },
+        held,
+        refused: written.refused.into_iter().collect(),
+        exceptions,
+    })
 }
 
 /// Writes rows and, where that is wanted, a marked audit entry for each that was written; what became

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::batch::Limits;
 use crate::crew::Jobs;
 use crate::evaluate::Features;
 use crate::journal::{Identity, TagsChoice};
@@ -123,10 +124,8 @@ pub struct PolicyOptions {
     pub reconnect_for: Duration,
     /// Write an expiry back even where it has passed.
     pub restore_past_expiry: bool,
-    /// How far the slowest standby may be behind before the work waits.
-    pub max_lag: Option<Duration>,
-    /// How many other sessions may be active before the work waits.
-    pub max_active: Option<u32>,
+    /// What slows the work down.
+    pub limits: Limits,
     /// The fix run that conducts it: `fix undo` takes both back.
     pub parent: Option<RunId>,
     /// What keeps a mark from being taken back.
@@ -149,8 +148,7 @@ impl PolicyOptions {
             settle_timeout: Duration::from_secs(30),
             reconnect_for: Duration::from_secs(120),
             restore_past_expiry: false,
-            max_lag: None,
-            max_active: None,
+            limits: Limits::default(),
             parent: None,
             undo: UndoRule::ByItself,
         }

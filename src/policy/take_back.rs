@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::change::activate_after;
-use super::load::can_be_seen;
 use super::recover::{How, recover};
 use super::target::target_of_scope;
 use super::worker::{Watcher, Worker, open};
 use super::{PolicyError, PolicyOptions, UndoRule};
+use crate::batch::refuse_invisible;
 use crate::config::ConnectionSettings;
 use crate::evaluate::Activity;
 use crate::journal::{
@@ -42,7 +42,7 @@ pub fn take_back(
         ..options.clone()
     };
     let (mut session, schema) = open(settings)?;
-    can_be_seen(&mut session, options)?;
+    refuse_invisible::<PolicyError>(&mut session, &options.limits)?;
     let Some(mut row) = operation(&mut session, id)? else {
         return Err(PolicyError::NeverBegun(id));
     };

@@ -1,32 +1,26 @@
 //! The walk over a scope: page by page, batch by batch, to the last row that somebody else holds.
 
 use std::sync::Arc;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use super::PolicyError;
 use super::worker::Worker;
+use crate::batch::{Action, BatchSize, Changed, Patience, Throttle, change_rows, come_back};
 use crate::crew::Crew;
 use crate::evaluate::{Decision, PolicyBook};
 use crate::journal::{Cursor, Part};
-use crate::pg::FaultClass;
+use crate::pg::{FaultClass, WriteSession};
 use crate::quay::{Immutability, PolicyText, RepositoryId, TagId};
 use crate::relations::{
     Clocks, Page, PagedTag, held_tags, mutable_tags, page_of_tags, repositories_of,
 };
 use crate::report::harmless;
-use crate::retry::back_off;
 
 /// Rows that are read, and matched by name, before any lock is taken.
 pub(super) const PAGE: u32 = 5_000;
-/// Matching rows that are gathered before they are taken in batches, in id order: 4 bytes each.
+/// Matching rows that are gathered before they are taken in batches, in id order: 8 bytes each.
 const STRETCH: usize = 250_000;
 /// Rows that a sweep takes all at once.
 const FEW: u32 = 20_000;
-/// Bounds on a batch: one row always goes, and what is returned of its rows under the lock stays small.
-const FEWEST: usize = 1;
-const MOST: usize = 2_000;
-pub(super) const FIRST: usize = 200;
 /// Attempts at a step that others are in the way of.
 pub(super) const ATTEMPTS: u32 = 8;
 /// Rows that others hold and that are named.
@@ -49,17 +43,23 @@ impl Rounds {
         }
     }
 
-    /// Attempts at a batch that others are in the way of, before its rows are as good as held.
-    fn attempts(self) -> u32 {
-        match self {
-            Self::Few => 2,
-            Self::All => 4,
+    /// How often a batch is tried. What is cancelled is tried again phase by phase.
+    fn patience(self) -> Patience {
+        Patience {
+            in_the_way: match self {
+                Self::Few => 2,
+                Self::All => 4,
+            },
+            cancelled: 0,
         }
     }
 }
 
+/// A row that a walk changes.
+pub(super) type WalkedRow = (RepositoryId, TagId);
+
 /// Rows that somebody else holds.
-pub(super) type HeldRows = Vec<(RepositoryId, TagId)>;
+pub(super) type HeldRows = Vec<WalkedRow>;
 
 /// What a batch does with its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,22 +75,6 @@ pub(super) enum Work {
     Release,
 }
 
-/// Rows of one repository that a batch is about.
-pub(super) struct Batch<'a> {
-    pub(super) repository: RepositoryId,
-    pub(super) tags: &'a [TagId],
-    /// Where the walk is when they are done; none where they are done out of turn.
-    pub(super) cursor: Option<Cursor>,
-}
-
-/// What a batch has dealt with.
-pub(super) struct Dealt {
-    /// So many of its first rows.
-    pub(super) rows: usize,
-    /// Those of them that somebody else holds.
-    pub(super) held: Vec<TagId>,
-}
-
 /// Rows of a repository that lie together by name, and are changed in id order.
 ///
 /// They are read by name, since that is an index's order and so a cursor's; and changed by id,
@@ -99,7 +83,7 @@ pub(super) struct Dealt {
 /// whole cost where names lie in random order (docs/benchmarks.md).
 #[derive(Default)]
 struct Stretch {
-    tags: Vec<TagId>,
+    tags: Vec<WalkedRow>,
     /// The last of them by name.
     end: Option<(String, TagId)>,
 }
@@ -186,7 +170,8 @@ impl Worker<'_> {
                 .map(|cursor| (cursor.name.clone(), cursor.tag));
             self.walk_repository(work, &book, repository, start, &mut held)?;
         }
-        self.go_back_for(work, held)
+        let rounds = self.rounds.number();
+        come_back(&mut Pass::over(self, work), rounds, held)
     }
 
     fn next(&self) -> Option<RepositoryId> {
@@ -224,8 +209,8 @@ impl Worker<'_> {
             && let Some(left) = self.few_left(book, repository, after.as_ref())?
         {
             self.dealt(left.len());
-            let mut stretch = self.stretch(book, repository, left)?;
-            return self.in_batches(work, repository, &mut stretch, held);
+            let stretch = self.stretch(book, repository, left)?;
+            return self.in_batches(work, repository, stretch, held);
         }
         let mut stretch = Stretch::default();
         loop {
@@ -252,8 +237,8 @@ impl Worker<'_> {
             stretch.append(self.stretch(book, repository, page.tags)?);
             after = page.next;
             if after.is_none() || stretch.tags.len() >= STRETCH {
-                let mut gathered = std::mem::take(&mut stretch);
-                self.in_batches(work, repository, &mut gathered, held)?;
+                let gathered = std::mem::take(&mut stretch);
+                self.in_batches(work, repository, gathered, held)?;
             }
             if after.is_none() {
                 return Ok(());
@@ -312,142 +297,101 @@ impl Worker<'_> {
                     ));
                 }
             }
-            stretch.tags.push(id);
+            stretch.tags.push((repository, id));
             stretch.end = Some((name, id));
         }
         Ok(stretch)
     }
 
-    /// Sizes follow the measured time, and a batch that was too much is split.
     fn in_batches(
         &mut self,
         work: Work,
         repository: RepositoryId,
-        stretch: &mut Stretch,
+        mut stretch: Stretch,
         held: &mut HeldRows,
     ) -> Result<(), PolicyError> {
-        let (mut next, mut attempts) = (0, 0);
         stretch.tags.sort_unstable();
-        while next < stretch.tags.len() {
-            if self.part != Part::Lead {
-                self.crew.stand_aside();
-            }
-            if self.ends() {
-                return Err(PolicyError::Interrupted);
-            }
-            self.wait_for_calm()?;
-            self.beat_if_due()?;
-            let end = stretch.tags.len().min(next + self.rows);
-            let batch = &stretch.tags[next..end];
-            self.tried = batch.len();
-            // Names before the end of the stretch are done when all of it is.
-            let done = stretch.end.as_ref().filter(|_| end == stretch.tags.len());
-            let cursor = done.map(|(name, tag)| Cursor {
-                repository,
-                name: name.clone(),
-                tag: *tag,
-            });
-            let begun = Instant::now();
-            match self.batch(
-                work,
-                &Batch {
-                    repository,
-                    tags: batch,
-                    cursor,
-                },
-            ) {
-                Ok(dealt) => {
-                    held.extend(dealt.held.into_iter().map(|id| (repository, id)));
-                    next += dealt.rows;
-                    attempts = 0;
-                    self.rows = self.fitting(self.rows, dealt.rows, begun.elapsed());
-                    self.tell();
-                }
-                Err(error) if error.is_too_much() && batch.len() > 1 => {
-                    self.rows = (batch.len() / 2).max(FEWEST);
-                }
-                Err(error)
-                    if error.passes() && attempts < self.rounds.attempts()
-                        || error.is_too_much() && attempts < ATTEMPTS =>
-                {
-                    attempts += 1;
-                    sleep(back_off(attempts));
-                }
-                // Somebody does not let go of the repository: its rows are as good as held.
-                Err(error) if error.passes() => {
-                    tracing::warn!(%repository, %error, "rows are left for later");
-                    let rest = stretch.tags[next..].iter();
-                    held.extend(rest.map(|id| (repository, *id)));
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let patience = self.rounds.patience();
+        let mut pass = Pass::over(self, work);
+        // Names before the end of the stretch are done when all of it is.
+        pass.end = stretch.end.map(|(name, tag)| Cursor {
+            repository,
+            name,
+            tag,
+        });
+        held.extend(change_rows(&mut pass, patience, &stretch.tags)?);
         Ok(())
     }
+}
 
-    fn fitting(&self, rows: usize, done: usize, took: Duration) -> usize {
-        let a_row = took.as_secs_f64() / done.max(1) as f64;
-        let fitting = (self.options.batch_time.as_secs_f64() / a_row.max(1e-9)) as usize;
-        fitting.min(rows + rows / 2 + 1).clamp(FEWEST, MOST)
+/// What a walk does with the rows that it comes by.
+struct Pass<'w, 'a> {
+    worker: &'w mut Worker<'a>,
+    work: Work,
+    /// Where the walk is when all rows are done; none where they are done out of turn.
+    end: Option<Cursor>,
+}
+
+impl<'w, 'a> Pass<'w, 'a> {
+    fn over(worker: &'w mut Worker<'a>, work: Work) -> Self {
+        Self {
+            worker,
+            work,
+            end: None,
+        }
+    }
+}
+
+impl Action for Pass<'_, '_> {
+    type Row = WalkedRow;
+    type Error = PolicyError;
+
+    fn repository(row: &WalkedRow) -> RepositoryId {
+        row.0
     }
 
-    /// Rows that somebody else held are tried again before the walk ends, with nothing locked
-    /// while we wait; those that are held still.
-    fn go_back_for(&mut self, work: Work, mut held: HeldRows) -> Result<HeldRows, PolicyError> {
-        let mut round = 0;
-        while !held.is_empty() && round < self.rounds.number() {
-            round += 1;
-            sleep(back_off(round));
-            if self.ends() {
-                return Err(PolicyError::Interrupted);
-            }
-            held.sort_unstable();
-            let mut still = Vec::new();
-            for of_repository in held.chunk_by(|a, b| a.0 == b.0) {
-                let Some((repository, _)) = of_repository.first() else {
-                    continue;
-                };
-                let mut rest = of_repository;
-                while !rest.is_empty() {
-                    self.beat_if_due()?;
-                    let few = &rest[..rest.len().min(self.rows).min(FIRST)];
-                    let tags: Vec<TagId> = few.iter().map(|(_, id)| *id).collect();
-                    let batch = Batch {
-                        repository: *repository,
-                        tags: &tags,
-                        cursor: None,
-                    };
-                    match self.batch(work, &batch) {
-                        Ok(dealt) => {
-                            still.extend(dealt.held.into_iter().map(|id| (*repository, id)));
-                            rest = &rest[dealt.rows..];
-                        }
-                        Err(error) if error.is_too_much() && few.len() > 1 => {
-                            self.rows = few.len() / 2;
-                        }
-                        // Who does not let go of the repository has the other rows, too.
-                        Err(error) if error.passes() => {
-                            still.extend_from_slice(rest);
-                            break;
-                        }
-                        Err(error) if error.is_too_much() => {
-                            still.extend_from_slice(few);
-                            rest = &rest[few.len()..];
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
-            }
-            held = still;
+    fn prepare(&mut self, repository: RepositoryId) -> Result<(), PolicyError> {
+        match self.work {
+            Work::Release => self.worker.read_ahead(repository),
+            Work::Mark | Work::MarkAgain | Work::Sweep => Ok(()),
         }
-        Ok(held)
     }
 
-    fn batch(&mut self, work: Work, batch: &Batch<'_>) -> Result<Dealt, PolicyError> {
-        match work {
-            Work::Mark | Work::MarkAgain | Work::Sweep => self.mark_batch(work, batch),
-            Work::Release => self.release_batch(batch),
+    fn go_on(&mut self) -> Result<(), PolicyError> {
+        if self.worker.part != Part::Lead {
+            self.worker.crew.stand_aside();
         }
+        if self.worker.crew.is_ended() {
+            return Err(PolicyError::Interrupted);
+        }
+        self.worker.go_on()
+    }
+
+    fn change(
+        &mut self,
+        repository: RepositoryId,
+        rows: &[WalkedRow],
+        last: bool,
+    ) -> Result<Changed<WalkedRow>, PolicyError> {
+        self.worker.tried = rows.len();
+        let end = self.end.clone().filter(|_| last);
+        let changed = match self.work {
+            Work::Release => self.worker.release_batch(repository, rows, end),
+            work => self.worker.mark_batch(work, repository, rows, end),
+        }?;
+        self.worker.tell();
+        Ok(changed)
+    }
+
+    fn leave(&mut self, row: &WalkedRow) -> Result<(), PolicyError> {
+        self.worker.leave(row.0, row.1)
+    }
+
+    fn size(&mut self) -> &mut BatchSize {
+        &mut self.worker.size
+    }
+
+    fn throttle(&mut self) -> (&mut Throttle, &mut WriteSession) {
+        (&mut self.worker.throttle, &mut self.worker.session)
     }
 }

@@ -6,24 +6,26 @@ use std::time::{Duration, Instant};
 
 use super::begin::stated;
 use super::cancelled::{CANCELLED, Cancelled};
-use super::courtesy::Courtesy;
 use super::mark::Way;
 use super::outcome::{Ended, Outcome};
+use super::reconnect::Stuck;
 use super::target::{Target, ready};
-use super::walk::{ATTEMPTS, FIRST, PAGE, Rounds};
+use super::walk::{ATTEMPTS, PAGE, Rounds};
 use super::{OnFault, PolicyError, PolicyOptions};
+use crate::batch::{BatchError as _, BatchSize, Throttle, ThrottleError, Yielding};
 use crate::config::{AnswerLimit, ConnectionSettings};
 use crate::crew::{Crew, Jobs};
 use crate::evaluate::PolicyBook;
+use crate::ground::Memory;
 use crate::journal::{
     Cursor, JournalError, Part, Phase, PolicyOperation, SchemaState, Step, Sums, add_to, advance,
-    end_hands, heartbeat, hold_liveness, liveness_held, operation,
+    heartbeat, liveness_held,
 };
 use crate::pg::{FaultClass, Purpose, WriteSession, WriteTransaction};
 use crate::quay::{Immutability, RepositoryId, TagId};
 use crate::relations::{PolicySchema, RowLock, registry_of, tags_by_id};
 use crate::report::{Exceptions, NamedTags};
-use crate::retry::{back_off, pauses};
+use crate::retry::back_off;
 
 /// How often a worker says that it lives.
 const BEAT: Duration = Duration::from_secs(5);
@@ -54,9 +56,10 @@ pub(super) struct Worker<'a> {
     pub(super) rounds: Rounds,
     /// When it last said that it lives.
     beaten: Instant,
-    /// When the database's load was last looked at.
-    pub(super) looked: Option<Instant>,
-    pub(super) courtesy: Courtesy,
+    pub(super) throttle: Throttle,
+    pub(super) yielding: Yielding,
+    /// What batches that take protection away are judged by, as far as it does not change between them.
+    pub(super) memory: Memory,
     pub(super) way: Way,
     /// Whether its session is the lead's.
     pub(super) part: Part,
@@ -67,12 +70,12 @@ pub(super) struct Worker<'a> {
     /// How many sessions it may have.
     pub(super) jobs: Jobs,
     /// How many rows the next batch takes, and how many the last one was to take.
-    pub(super) rows: usize,
+    pub(super) size: BatchSize,
     pub(super) tried: usize,
     /// How many rows are read at once.
     pub(super) page: u32,
     /// Where it has lost its connection, and since when nothing has been committed.
-    stuck: Option<Stuck>,
+    pub(super) stuck: Option<Stuck>,
     /// Why it turns back, where it does.
     cause: Option<Box<PolicyError>>,
     /// Whether it turns back because somebody wanted it to end.
@@ -80,13 +83,6 @@ pub(super) struct Worker<'a> {
     pub(super) cancelled: Cancelled,
     pub(super) settings: &'a ConnectionSettings,
     begun: Instant,
-}
-
-/// A place in which the connection was lost, and nothing has been committed since.
-struct Stuck {
-    at: (Phase, Option<Cursor>, Sums),
-    since: Instant,
-    losses: u32,
 }
 
 /// Opens a session for an operation, with its limits; what the policy tables have.
@@ -110,7 +106,9 @@ impl<'a> Worker<'a> {
         options: &'a PolicyOptions,
         watcher: &'a mut dyn Watcher,
     ) -> Self {
+        let size = BatchSize::new(options.batch_time);
         let mut worker = Self {
+            throttle: Throttle::new(options.limits, operation.id),
             session,
             schema,
             operation,
@@ -121,15 +119,15 @@ impl<'a> Worker<'a> {
             not_written: NamedTags::default(),
             rounds: Rounds::Few,
             beaten: Instant::now(),
-            looked: None,
-            courtesy: Courtesy::default(),
+            yielding: Yielding::default(),
+            memory: Memory::default(),
             way: Way::AtOnce,
             part: Part::Lead,
             crew: Arc::new(Crew::new([], options.jobs)),
             again: false,
             jobs: options.jobs,
-            rows: FIRST,
-            tried: FIRST,
+            size,
+            tried: size.rows(),
             page: PAGE,
             stuck: None,
             cause: None,
@@ -143,7 +141,7 @@ impl<'a> Worker<'a> {
     }
 
     /// What the operation was not told when it began may be told to whoever goes on with it.
-    fn restate(&mut self) {
+    pub(super) fn restate(&mut self) {
         let (now, then) = (stated(self.options), &mut self.operation.options);
         then.can_expire = then.can_expire.or(now.can_expire);
         then.quay_knows_active = then.quay_knows_active.or(now.quay_knows_active);
@@ -223,7 +221,8 @@ impl<'a> Worker<'a> {
                     }
                 }
             },
-            error @ (PolicyError::Interrupted | PolicyError::Busy { .. })
+            error @ (PolicyError::Interrupted
+            | PolicyError::Throttle(ThrottleError::Busy { .. }))
                 if self.options.on_fault != OnFault::RollBack =>
             {
                 Err(self.left(error))
@@ -263,84 +262,6 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Reconnects, and reads from the row where the operation is. What is remembered may be wrong:
-    /// a commit whose answer was lost may have happened, and a failover may have lost others.
-    ///
-    /// A connection that is lost again and again in the same place may be lost because of what is done
-    /// there: the time counts from the first of these losses, each wait is longer than the one before,
-    /// and the batch is made smaller.
-    fn reconnect(&mut self, error: PolicyError) -> Result<(), PolicyError> {
-        let (since, losses) = self.lost_again();
-        let mut pauses = pauses(back_off(losses + 1), Duration::from_secs(5));
-        let mut last = error;
-        while since.elapsed() < self.options.reconnect_for {
-            if self.wants_end() {
-                return Err(self.left(PolicyError::Interrupted));
-            }
-            if let Some(pause) = pauses.next() {
-                sleep(pause);
-            }
-            match self.pick_up() {
-                Ok(()) => return Ok(()),
-                Err(error) if error.is_connection() || standby(&error) => last = error,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(self.left(last))
-    }
-
-    /// Since when nothing has been committed, and how often the connection was lost since then.
-    fn lost_again(&mut self) -> (Instant, u32) {
-        self.rows = (self.rows.min(self.tried) / 2).max(1);
-        let operation = &self.operation;
-        let at = (operation.phase, operation.cursor.clone(), operation.sums);
-        match &mut self.stuck {
-            Some(stuck) if stuck.at == at => stuck.losses += 1,
-            stuck => {
-                *stuck = Some(Stuck {
-                    at,
-                    since: Instant::now(),
-                    losses: 0,
-                });
-            }
-        }
-        self.stuck
-            .as_ref()
-            .map_or((Instant::now(), 0), |stuck| (stuck.since, stuck.losses))
-    }
-
-    fn pick_up(&mut self) -> Result<(), PolicyError> {
-        let (mut session, schema) = open(self.settings)?;
-        let id = self.operation.id;
-        let Some(row) = operation(&mut session, id)? else {
-            return Err(PolicyError::NeverBegun(id));
-        };
-        if row.fence != self.operation.fence {
-            return Err(JournalError::Fenced(id).into());
-        }
-        // A hand's COMMIT may still be under way: what it does is to be seen from here on. And the lock
-        // of our lost connection goes when the server notices; until then it is held.
-        if !end_hands(&mut session, id)? {
-            return Err(PolicyError::LivenessLost(id));
-        }
-        if !matches!(row.phase, Phase::Done | Phase::RolledBack)
-            && !hold_liveness(&mut session, id)?
-        {
-            return Err(PolicyError::LivenessLost(id));
-        }
-        self.session = session;
-        self.schema = schema;
-        self.go_on_from(row);
-        Ok(())
-    }
-
-    /// Goes on from what the operation's row says after a fault.
-    pub(super) fn go_on_from(&mut self, row: PolicyOperation) {
-        self.operation = row;
-        self.again = true;
-        self.restate();
-    }
-
     /// Ends a transaction of the operation: liveness, compare-and-set, commit; and remembers where
     /// the operation is now.
     pub(super) fn finish(
@@ -360,6 +281,57 @@ impl<'a> Worker<'a> {
         operation.phase = step.phase;
         operation.cursor = step.cursor;
         add(&mut operation.sums, &step.sums);
+        Ok(())
+    }
+
+    /// Ends a batch that began so long ago; `end` says where the walk is then, if that is elsewhere.
+    pub(super) fn finish_batch(
+        part: Part,
+        operation: &mut PolicyOperation,
+        tx: WriteTransaction<'_>,
+        begun: Instant,
+        end: Option<Cursor>,
+        sums: Sums,
+    ) -> Result<(), PolicyError> {
+        let step = Step {
+            phase: operation.phase,
+            cursor: end.or_else(|| operation.cursor.clone()),
+            sums: Sums {
+                batches: 1,
+                longest_batch_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+                ..sums
+            },
+            error: None,
+        };
+        Self::finish(part, operation, tx, step)
+    }
+
+    /// Reads ahead, in a transaction that holds nothing, what batches in a repository are judged by.
+    pub(super) fn read_ahead(&mut self, repository: RepositoryId) -> Result<(), PolicyError> {
+        let mut tx = self.session.begin()?;
+        self.memory.read_ahead(&mut tx, repository, self.schema)?;
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// Leaves a tag as it is, and names it: its new expiration is one that another row of its name has.
+    pub(super) fn leave(
+        &mut self,
+        repository: RepositoryId,
+        tag: TagId,
+    ) -> Result<(), PolicyError> {
+        let begun = Instant::now();
+        let mut tx = self.session.begin()?;
+        let registry = registry_of(&mut tx, repository)?;
+        let rows = tags_by_id(&mut tx, &[tag], RowLock::None)?;
+        let sums = Sums {
+            skipped: rows.len() as u64,
+            ..Sums::default()
+        };
+        Self::finish_batch(self.part, &mut self.operation, tx, begun, None, sums)?;
+        for row in rows {
+            self.exceptions.duplicates.add(&registry, &row);
+        }
         Ok(())
     }
 
@@ -403,6 +375,14 @@ impl<'a> Worker<'a> {
     /// Whether somebody wants it to end. A roll back that was asked for by that goes on to its end.
     pub(super) fn wants_end(&self) -> bool {
         !self.ending_by_roll_back && self.watcher.interrupted()
+    }
+
+    /// Whether the work goes on, asked with nothing locked; says that the worker lives.
+    pub(super) fn go_on(&mut self) -> Result<(), PolicyError> {
+        if self.wants_end() {
+            return Err(PolicyError::Interrupted);
+        }
+        self.beat_if_due()
     }
 
     /// Remembers what a batch that has committed did not write as asked.

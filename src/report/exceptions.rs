@@ -85,6 +85,8 @@ pub struct Exceptions {
     pub void_images: NamedTags,
     /// Not written as asked: a trigger of the database swallowed the change, or altered it.
     pub not_written: NamedTags,
+    /// Left as they are: the expiration that was to be restored is the one of another row of the same name.
+    pub duplicates: NamedTags,
 }
 
 impl Exceptions {
@@ -93,11 +95,13 @@ impl Exceptions {
         self.past_expiries.append(more.past_expiries);
         self.void_images.append(more.void_images);
         self.not_written.append(more.not_written);
+        self.duplicates.append(more.duplicates);
     }
 
     /// Whether somebody has to look at a tag: the exit status is then not 0.
     pub fn want_a_look(&self) -> bool {
-        !self.not_written.is_empty() || !self.void_images.is_empty()
+        let kinds = [&self.not_written, &self.void_images, &self.duplicates];
+        kinds.iter().any(|tags| !tags.is_empty())
     }
 
     /// Whether there is nothing to tell.
@@ -128,6 +132,13 @@ impl Exceptions {
                 "{} tags are not as asked, since a trigger of the database swallowed or altered the change: {}",
                 self.not_written.count(),
                 self.not_written
+            ));
+        }
+        if !self.duplicates.is_empty() {
+            sentences.push(format!(
+                "{} tags were left as they are, since another row of the same name has the expiration that each would get: {}",
+                self.duplicates.count(),
+                self.duplicates
             ));
         }
         sentences

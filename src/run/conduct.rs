@@ -30,6 +30,7 @@ pub(super) fn policy_options(apply: &ApplyOptions, parent: Option<RunId>) -> Pol
         audit: apply.audit != AuditDetail::None,
         batch_time: apply.batch_time,
         jobs: apply.jobs,
+        limits: apply.limits,
         clock_margin: apply.clock_margin,
         settle_timeout: apply.settle_timeout,
         restore_past_expiry: apply.past_expiry == PastExpiry::Restore,

@@ -23,7 +23,7 @@ use super::{ApplyError, ApplyOptions};
 use crate::config::ConnectionSettings;
 use crate::correction::{Correction, Plan, Planned};
 use crate::evaluate::{Moment, Strictness};
-use crate::ground::{Ground, JournalKept};
+use crate::ground::{Ground, JournalKept, Memory};
 use crate::journal::{SchemaState, database_identity};
 use crate::pg::{ReadSession, ReadSnapshot};
 use crate::quay::{OperationId, RepositoryId, TagId};
@@ -118,13 +118,14 @@ impl Site<'_> {
             features: self.options.features,
             strictness: Strictness::Lenient,
         };
+        let mut memory = Memory::default();
         for batch in planned.chunks(BATCH) {
             let ids: Vec<TagId> = batch
                 .iter()
                 .filter_map(|planned| planned.correction.tag().map(|tag| tag.id()))
                 .collect();
             let rows = tags_by_id(snapshot, &ids, RowLock::None)?;
-            let accounts = ground.accounts(snapshot, &rows, NOBODY)?;
+            let accounts = ground.accounts(snapshot, &rows, NOBODY, &mut memory)?;
             let violated = violated(&ground, moment, self.rules, &rows, &accounts);
             let mut still = Vec::new();
             for planned in batch {

@@ -13,6 +13,7 @@ use quay_doctor::{
 };
 
 use super::progress::Terminal;
+use super::throttling::Throttling;
 use super::{Exit, Failure, Format, Globals, output};
 
 /// Plans corrections; with --apply carries them out, each reversible
@@ -71,6 +72,9 @@ struct Writing {
     /// How long an operation waits for transactions that still read the policies as they were
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     settle_timeout: std::time::Duration,
+
+    #[command(flatten)]
+    throttling: Throttling,
 
     /// Restore an expiry even where it has passed; the tag then dies at once
     #[arg(long)]
@@ -201,6 +205,7 @@ impl Writing {
             PastExpiry::LeaveOut
         };
         options.batch_time = self.batch_time;
+        options.limits = self.throttling.limits();
         if let Some(jobs) = self.jobs {
             options.jobs = Jobs::exactly(usize::from(jobs));
         }

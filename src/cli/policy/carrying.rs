@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use quay_doctor::{ConfigError, Jobs, OnFault, PolicyOptions, Strategy};
 
 use crate::cli::Globals;
+use crate::cli::throttling::Throttling;
 
 /// How an operation is carried out.
 #[derive(Args, Debug)]
@@ -38,13 +39,8 @@ pub struct Carrying {
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = humantime::parse_duration)]
     reconnect_for: Duration,
 
-    /// Wait between batches while the slowest standby is further behind than this
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    max_lag: Option<Duration>,
-
-    /// Wait between batches while more other sessions than this are active
-    #[arg(long, value_name = "N")]
-    max_active: Option<u32>,
+    #[command(flatten)]
+    throttling: Throttling,
 
     /// Whether the Quay in front of this database knows the column `active`
     #[arg(long, value_name = "true|false")]
@@ -104,8 +100,7 @@ impl Carrying {
         options.settle_timeout = self.settle_timeout;
         options.reconnect_for = self.reconnect_for;
         options.restore_past_expiry = self.restore_past_expiry;
-        options.max_lag = self.max_lag;
-        options.max_active = self.max_active;
+        options.limits = self.throttling.limits();
         Ok(options)
     }
 }

@@ -1,0 +1,170 @@
+//! The loop over rows: batch by batch, and back to those that somebody else held.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::action::{Action, BatchError};
+use super::throttle::{PATIENCE, POLL, ThrottleError};
+use crate::retry::back_off;
+
+/// Attempts at a single row that takes longer than a statement may.
+const ATTEMPTS: u32 = 8;
+
+/// How often it is asked, in a wait, whether the work goes on.
+const ASK: Duration = Duration::from_millis(100);
+
+/// How often a batch is tried before it is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Where others are in its way: after so many attempts more its rows are as good as held.
+    pub in_the_way: u32,
+    /// Where somebody cancelled it, perhaps by mistake. Whoever does it again and again wants the work to end.
+    pub cancelled: u32,
+}
+
+/// Changes rows, which lie together by repository, in batches; those that somebody else holds.
+///
+/// # Errors
+/// [`Action::Error`] where the work has to end; batches that were committed stand.
+pub fn change_rows<A: Action>(
+    action: &mut A,
+    patience: Patience,
+    rows: &[A::Row],
+) -> Result<Vec<A::Row>, A::Error> {
+    let mut held = Vec::new();
+    let mut left = rows.len();
+    for of_repository in rows.chunk_by(|a, b| A::repository(a) == A::repository(b)) {
+        left -= of_repository.len();
+        in_repository(action, patience, of_repository, left == 0, &mut held)?;
+    }
+    Ok(held)
+}
+
+/// Comes back, for so many rounds, for rows that somebody else held, with nothing locked while it waits; those that
+/// are held still.
+///
+/// # Errors
+/// As of [`change_rows`].
+pub fn come_back<A: Action>(
+    action: &mut A,
+    rounds: u32,
+    mut held: Vec<A::Row>,
+) -> Result<Vec<A::Row>, A::Error> {
+    // Who does not let go of a repository has its other rows, too: the next round asks again.
+    let patience = Patience {
+        in_the_way: 0,
+        cancelled: 0,
+    };
+    for round in 1..=rounds {
+        if held.is_empty() {
+            break;
+        }
+        pause(action, back_off(round))?;
+        held.sort_by_key(A::repository);
+        held = change_rows(action, patience, &held)?;
+    }
+    Ok(held)
+}
+
+fn in_repository<A: Action>(
+    action: &mut A,
+    patience: Patience,
+    rows: &[A::Row],
+    last: bool,
+    held: &mut Vec<A::Row>,
+) -> Result<(), A::Error> {
+    let Some(first) = rows.first() else {
+        return Ok(());
+    };
+    let repository = A::repository(first);
+    let (mut next, mut attempts) = (0, 0);
+    let mut prepared = false;
+    while next < rows.len() {
+        action.go_on()?;
+        until_calm(action)?;
+        let end = rows.len().min(next + action.size().rows());
+        let batch = &rows[next..end];
+        // What is read ahead is no cost of the batch.
+        let ready = if prepared {
+            Ok(())
+        } else {
+            action.prepare(repository)
+        };
+        prepared = ready.is_ok();
+        let begun = Instant::now();
+        let last = last && end == rows.len();
+        match ready.and_then(|()| action.change(repository, batch, last)) {
+            Ok(changed) => {
+                let whole = begun.elapsed();
+                action.size().learn(changed.rows, changed.entering, whole);
+                next += changed.rows;
+                attempts = 0;
+                held.extend(changed.held);
+                let rest = action.throttle().0.rest_after(whole);
+                pause(action, rest)?;
+            }
+            Err(error) if (error.is_too_much() || error.is_duplicate_key()) && batch.len() > 1 => {
+                action.size().halve_from(batch.len());
+            }
+            Err(error) if error.is_duplicate_key() => {
+                action.leave(&batch[0])?;
+                next += 1;
+            }
+            Err(error) if again(&error, patience, attempts) => {
+                attempts += 1;
+                pause(action, back_off(attempts))?;
+            }
+            // Somebody does not let go of the repository: its rows are as good as held.
+            Err(error) if error.passes() || error.is_too_much() && patience.in_the_way == 0 => {
+                tracing::warn!(%repository, %error, "rows are left for later");
+                held.extend_from_slice(&rows[next..]);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a batch is tried again that has failed so often before.
+fn again(error: &impl BatchError, patience: Patience, attempts: u32) -> bool {
+    let most = if error.is_cancelled() {
+        patience.cancelled
+    } else if error.is_too_much() {
+        patience.in_the_way.min(1) * ATTEMPTS
+    } else if error.passes() {
+        patience.in_the_way
+    } else {
+        0
+    };
+    attempts < most
+}
+
+/// Waits, with nothing locked, while the server is busier than it may be.
+fn until_calm<A: Action>(action: &mut A) -> Result<(), A::Error> {
+    let begun = Instant::now();
+    loop {
+        let (throttle, session) = action.throttle();
+        let Some(what) = throttle.over_limit(session)? else {
+            return Ok(());
+        };
+        if begun.elapsed() > PATIENCE {
+            return Err(ThrottleError::Busy { what }.into());
+        }
+        tracing::info!(%what, "waiting");
+        pause(action, POLL)?;
+    }
+}
+
+/// Waits with nothing locked, and heeds meanwhile whoever wants the work to end.
+fn pause<A: Action>(action: &mut A, pause: Duration) -> Result<(), A::Error> {
+    let until = Instant::now() + pause;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        sleep(left.min(ASK));
+        action.go_on()?;
+    }
+}

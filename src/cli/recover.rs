@@ -192,6 +192,8 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
             "not_restored": exceptions.void_images.names(),
             "tags_not_written": exceptions.not_written.count(),
             "not_written": exceptions.not_written.names(),
+            "tags_left": exceptions.duplicates.count(),
+            "left": exceptions.duplicates.names(),
             "refused": not,
             "refusals": whats,
             "error": error,

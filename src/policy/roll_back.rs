@@ -27,7 +27,7 @@ use crate::report::{Exceptions, NamedTags};
 use crate::retry::back_off;
 
 /// Rows of the journal that are read at once.
-pub(super) const PAGE: u32 = 2_000;
+pub(super) const PAGE: u32 = 5_000;
 /// Attempts at a batch that others are in the way of, and rounds over rows that they hold.
 pub(super) const ATTEMPTS: u32 = 8;
 /// What is cancelled is tried again phase by phase.

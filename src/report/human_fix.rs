@@ -293,7 +293,8 @@ pub fn apply_for_people(report: &ApplyReport) -> String {
     for sentence in report.exceptions.sentences() {
         line!(out, "{}.", harmless(&sentence));
     }
-    if report.skipped > report.exceptions.not_written.count() {
+    let named = &report.exceptions;
+    if report.skipped > named.not_written.count() + named.duplicates.count() {
         line!(
             out,
             "What else was skipped had changed since the plan, or was held by somebody else."

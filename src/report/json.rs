@@ -268,6 +268,8 @@ pub fn apply_json(report: &ApplyReport) -> Value {
             "not_restored": report.exceptions.void_images.names(),
             "tags_not_written": report.exceptions.not_written.count(),
             "not_written": report.exceptions.not_written.names(),
+            "tags_left": report.exceptions.duplicates.count(),
+            "left": report.exceptions.duplicates.names(),
             "batches": report.batches,
             "longest_batch_ms": report.longest_batch_ms,
             "operations": report.operations.iter().map(conducted).collect::<Vec<_>>(),
@@ -318,6 +320,8 @@ pub fn undo_json(report: &UndoReport) -> Value {
             "not_restored": report.exceptions.void_images.names(),
             "tags_not_written": report.exceptions.not_written.count(),
             "not_written": report.exceptions.not_written.names(),
+            "tags_left": report.exceptions.duplicates.count(),
+            "left": report.exceptions.duplicates.names(),
             "seconds": report.seconds,
         }),
     )

@@ -20,17 +20,8 @@ use testkit::pusher::{Enforces, Flavour, Locking, Pusher};
 
 use super::figures::{Aim, Figure};
 use super::stage::{
-    cluster, copy, measured, median, number, runs, session, template, world, world_of,
+    bare_update, cluster, copy, measured, median, number, runs, session, template, world, world_of,
 };
-
-fn bare_update(url: &str) -> f64 {
-    let mut session = session(url);
-    let begun = Instant::now();
-    session
-        .run("UPDATE tag SET immutable = true WHERE NOT immutable AND NOT hidden")
-        .expect("an update");
-    begun.elapsed().as_secs_f64()
-}
 
 fn create(url: &str) -> (f64, serde_json::Value) {
     let begun = Instant::now();
@@ -182,7 +173,7 @@ fn bench_a_creation_over_a_million_tags() {
         };
         let (mut bare, mut ours, mut quays, mut longest) = (vec![], vec![], vec![], vec![]);
         for run in 0..runs() {
-            bare.push(bare_update(&copy(&cluster, "bare")));
+            bare.push(bare_update(&copy(&cluster, "bare"), true));
             let (took, said) = create(&copy(&cluster, "ours"));
             ours.push(took);
             longest.push(said["longest_batch_ms"].as_f64().expect("milliseconds"));

@@ -9,20 +9,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::figures::{Aim, Figure};
-use super::stage::{cluster, copy, measured, median, number, runs, session, template, world};
+use super::stage::{
+    bare_update, cluster, copy, measured, median, number, runs, session, template, world,
+};
 
 const RELEASE: &str = "orphaned-immutable-tag=release";
-
-fn bare_update(url: &str, immutable: bool) -> f64 {
-    let mut session = session(url);
-    let begun = Instant::now();
-    session
-        .run(&format!(
-            "UPDATE tag SET immutable = {immutable} WHERE immutable <> {immutable} AND NOT hidden"
-        ))
-        .expect("an update");
-    begun.elapsed().as_secs_f64()
-}
 
 /// A run of the program: how long it took, how much memory it held at most, what it said.
 fn timed(url: &str, args: &[&str]) -> (f64, u64, Value) {

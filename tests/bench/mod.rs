@@ -15,6 +15,7 @@ mod evaluate;
 mod figures;
 mod fix;
 mod migrate;
+mod release;
 mod scan;
 pub mod stage;
 mod start;

@@ -1,5 +1,7 @@
 //! What measurements share: a server, a database to copy, numbers, medians.
 
+use std::time::Instant;
+
 use quay_doctor::ConnectionSettings;
 use quay_doctor::pg::WriteSession;
 use quay_doctor::sandbox::world::World;
@@ -84,6 +86,18 @@ pub fn template(cluster: &Cluster, world: &str) {
     drop(session);
     program::run_on(&url, &["migrate", "up"]).expect_status(0);
     self::session(&url).run("VACUUM ANALYZE").expect("a vacuum");
+}
+
+/// Makes all live tags immutable, or mutable, in one statement; how long it took.
+pub fn bare_update(url: &str, immutable: bool) -> f64 {
+    let mut session = session(url);
+    let begun = Instant::now();
+    session
+        .run(&format!(
+            "UPDATE tag SET immutable = {immutable} WHERE immutable <> {immutable} AND NOT hidden"
+        ))
+        .expect("an update");
+    begun.elapsed().as_secs_f64()
 }
 
 /// A fresh copy, from a checkpoint.

@@ -77,6 +77,38 @@ fn a_batch_of_a_creation_takes_so_many_exchanges_and_no_more() {
 }
 
 #[test]
+fn a_batch_of_a_policy_that_is_deleted_and_its_tags_released_takes_no_more_exchanges_than_one_of_a_fix()
+ {
+    let stage = stage(true);
+    stage.sql(POLICY);
+    let delete = ["policy", "delete", "one", "--tags", "release", "--no-audit"];
+    let args = [&delete[..], &STATED].concat();
+    run_within(&stage, &args, |said| Most {
+        statements: AROUND + A_BATCH * batches(said),
+        bytes_to_server: 330,
+        bytes_to_program: 500,
+    });
+}
+
+#[test]
+fn a_batch_of_a_roll_back_takes_no_more_exchanges_than_one_of_an_undo() {
+    let stage = stage(false);
+    let args = [&CREATE[..], &STATED].concat();
+    run_on(&stage.db.tcp_url(), &args).expect_status(0);
+    stage.sql("UPDATE quay_doctor.operation SET phase = 'undoing', finished_at = NULL; DELETE FROM namespaceimmutabilitypolicy");
+    let args = ["recover", "--batch-time", "10s", "--no-audit"];
+    run_within(&stage, &args, |_| Most {
+        statements: AROUND + A_BATCH * u64::from(TAGS / 1_000),
+        bytes_to_server: 100,
+        bytes_to_program: 500,
+    });
+    assert_eq!(
+        stage.count("SELECT count(*) FROM tag WHERE immutable AND NOT hidden"),
+        0
+    );
+}
+
+#[test]
 fn a_batch_of_a_release_and_of_its_undo_takes_so_many_exchanges_and_no_more() {
     let stage = stage(true);
     let args = [&RELEASE[..], &STATED].concat();

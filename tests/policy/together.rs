@@ -154,6 +154,43 @@ fn a_busy_database_is_waited_for_between_batches() {
 }
 
 #[test]
+fn every_verb_that_changes_tags_waits_for_a_busy_database_and_rests_when_it_is_told_to() {
+    let scene = Scene::of(MANY);
+    let matching = scene.count("SELECT count(*) FROM tag WHERE NOT immutable");
+    let run_of = "SELECT coalesce(max(id), 0)::text FROM quay_doctor.operation WHERE kind = 'fix'";
+    let create = policy(&CREATE);
+    let (plenty, release) = (matching.to_string(), "orphaned-immutable-tag=release");
+    let fix = [
+        "fix",
+        "--apply",
+        "--max-changes",
+        &plenty,
+        "--remedy",
+        release,
+    ];
+    scene.run(&create).expect_status(0);
+    scene.sql("DELETE FROM namespaceimmutabilitypolicy");
+    let busy = ["--max-active", "0", "--nice-ratio", "3", "--format", "json"];
+    for verb in ["fix", "undo"] {
+        let run = scene.text(run_of);
+        let args: Vec<&str> = match verb {
+            "fix" => fix.to_vec(),
+            _ => vec!["fix", "undo", &run],
+        };
+        let mut session = scene.session();
+        thread::scope(|scope| {
+            let work = scope.spawn(move || session.run("SELECT pg_sleep(1.5)").expect("work"));
+            scene.wait_for("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()");
+            let begun = Instant::now();
+            scene.run(&[&args[..], &busy].concat()).expect_status(0);
+            let took = begun.elapsed();
+            assert!(took > Duration::from_millis(1_200), "{verb} {took:?}");
+            work.join().expect("an end");
+        });
+    }
+}
+
+#[test]
 fn a_load_limit_that_the_role_could_not_see_exceeded_is_refused() {
     let scene = Scene::small();
     let role = scene.text("SELECT 'l' || oid FROM pg_database WHERE datname = current_database()");
@@ -166,12 +203,20 @@ fn a_load_limit_that_the_role_could_not_see_exceeded_is_refused() {
     let url = scene.db.tcp_url().replace("postgres@", &format!("{role}@"));
     let mut args = policy(&CREATE);
     args.extend(["--max-active", "5", "--database-url", &url]);
-    let ended = crate::program::run(&args);
+    let fix = ["fix", "--apply", "--max-lag", "1s", "--database-url", &url];
+    let undo = [
+        "fix",
+        "undo",
+        "1",
+        "--max-lag",
+        "1s",
+        "--database-url",
+        &url,
+    ];
+    let ended = [&args[..], &fix, &undo].map(crate::program::run);
     scene.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
-    let ended = ended.expect_status(2);
-    assert!(
-        ended.stderr.contains("pg_read_all_stats"),
-        "{}",
-        ended.stderr
-    );
+    for ended in ended {
+        let complaint = ended.expect_status(2).stderr;
+        assert!(complaint.contains("pg_read_all_stats"), "{complaint}");
+    }
 }

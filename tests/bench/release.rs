@@ -74,7 +74,8 @@ const VERBS: [Verb; 3] = [
             "phased",
         ],
         args: &["recover", "--no-audit"],
-        sql: "UPDATE quay_doctor.operation SET phase = 'undoing', finished_at = NULL;
+        sql: "UPDATE quay_doctor.operation SET phase = 'undoing', finished_at = NULL,
+                  heartbeat_at = now() - interval '1 hour';
               DELETE FROM namespaceimmutabilitypolicy WHERE policy::text LIKE '%v.*.*%'",
     },
 ];

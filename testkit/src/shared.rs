@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use quay_doctor::Patience;
 use quay_doctor::config::ConnectionSettings;
 use quay_doctor::pg::WriteSession;
 use quay_doctor::sandbox::{Cluster, KeptCluster, SandboxError, fixture};
@@ -18,8 +19,9 @@ use serde::{Deserialize, Serialize};
 
 /// Set by cargo-nextest, the same for all tests of a run.
 const RUN_VARIABLE: &str = "NEXTEST_RUN_ID";
-/// The database that the others are cloned from.
+/// The databases that the others are cloned from: with Quay's tables, and the same migrated.
 const TEMPLATE: &str = "quay_template";
+const MIGRATED: &str = "migrated_template";
 /// Many tests run at once, some with many sessions.
 const MAX_CONNECTIONS: &str = "300";
 /// Stands for the database's name in the addresses of a cluster.
@@ -92,6 +94,14 @@ impl TestDatabase {
     /// [`SandboxError`] where no cluster can be had or the database cannot be created.
     pub fn quay() -> Result<Self, SandboxError> {
         Self::create(&format!(" TEMPLATE {TEMPLATE}"))
+    }
+
+    /// A database with Quay's tables, migrated to the newest version, holding nobody yet.
+    ///
+    /// # Errors
+    /// [`SandboxError`] where no cluster can be had or the database cannot be created.
+    pub fn migrated() -> Result<Self, SandboxError> {
+        Self::create(&format!(" TEMPLATE {MIGRATED}"))
     }
 
     /// A database with nothing in it.
@@ -237,11 +247,27 @@ fn with_template() -> Result<Cluster, SandboxError> {
     fixture::load_schema(&mut session)?;
     session.run("VACUUM ANALYZE")?;
     drop(session);
+    cluster.clone_database(TEMPLATE, MIGRATED)?;
+    migrate(&cluster.settings(MIGRATED)?)?;
     // Nobody can connect, so nobody can be in the way of a clone.
-    admin(&Addresses::of(&cluster))?.run(&format!(
-        "ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false"
-    ))?;
+    let mut session = admin(&Addresses::of(&cluster))?;
+    for template in [TEMPLATE, MIGRATED] {
+        session.run(&format!(
+            "ALTER DATABASE {template} ALLOW_CONNECTIONS false"
+        ))?;
+    }
     Ok(cluster)
+}
+
+fn migrate(settings: &ConnectionSettings) -> Result<(), SandboxError> {
+    let ended = quay_doctor::migrate_up(settings, None, &Patience::default(), &mut |_| {});
+    match ended.fault {
+        None => Ok(()),
+        Some(fault) => Err(SandboxError::Io {
+            doing: "migrate the template".into(),
+            source: std::io::Error::other(fault.to_string()),
+        }),
+    }
 }
 
 /// The folder through which the processes of a run find each other; ours alone.

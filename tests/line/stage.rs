@@ -51,20 +51,21 @@ pub struct Stage {
 impl Stage {
     /// Quay's tables with a world in them.
     pub fn of(world: &str) -> Self {
-        let db = TestDatabase::quay().expect("a database");
+        Self::seeded(TestDatabase::quay().expect("a database"), world)
+    }
+
+    /// The same, migrated.
+    pub fn migrated(world: &str) -> Self {
+        Self::seeded(TestDatabase::migrated().expect("a database"), world)
+    }
+
+    fn seeded(db: TestDatabase, world: &str) -> Self {
         let mut session = db.write_session().expect("a session");
         World::parse(world)
             .expect("a description")
             .seed(&mut session, chrono::Utc::now())
             .expect("a seeded world");
         Self { db }
-    }
-
-    /// The same, migrated.
-    pub fn migrated(world: &str) -> Self {
-        let stage = Self::of(world);
-        stage.run(&["migrate", "up"]).expect_status(0);
-        stage
     }
 
     /// Runs the program on it.

@@ -125,9 +125,9 @@ impl Scene {
 
     /// A world, migrated.
     pub fn of(world: &str) -> Self {
-        let scene = Self::unmigrated(world);
-        scene.run(&["migrate", "up"]).expect_status(0);
-        scene
+        let db = TestDatabase::migrated().expect("a database");
+        seed(&mut db.write_session().expect("a session"), world);
+        Self { db }
     }
 
     /// A world as Quay leaves it.

@@ -3,9 +3,11 @@
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SMOKE := test(/^line::whole/) | test(/^policy::basics/) | test(/^policy::kills::a_phased_creation/)
+# Variables of the tests and of what surrounds them; QUAY_DOCTOR_PG_BIN is one of demo's.
+OF_TESTS := QUAY_DOCTOR_(CAMPAIGN|FAKETIME|FIGURES|HANDS|HOLD|JOBS|KILL|MUTANT|ORDERS|PGBOUNCER|PROGRAM|PROMTOOL|REGENERATE|SKIPPED|SOAK|SWITCH|TEST)
 SKIPPED := $(abspath $(TARGET))/skipped.log
 
-.PHONY: help setup demo test smoke mutants bench campaign lint test-matrix python-venv deny dist
+.PHONY: help setup demo checked built test smoke mutants bench campaign lint test-matrix python-venv deny dist
 
 help:
 	@echo 'make demo         the whole story on a throw-away PostgreSQL'
@@ -28,18 +30,27 @@ setup:
 demo: setup
 	@bin=$$(.ci/setup-postgres) && QUAY_DOCTOR_PG_BIN=$$bin cargo run -- demo
 
-lint: setup
+lint: checked
+	.ci/squawk
+
+checked: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	.ci/squawk
+
+built: checked
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+	cargo test --workspace --doc
+	.ci/tests --no-run
 
 python-venv:
 	@.ci/python-venv
 
-test: lint python-venv
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
-	cargo test --workspace --doc
-	@mkdir -p $(TARGET) && rm -f $(SKIPPED)
+# What has to be fetched is fetched while the compiler works; squawk comes behind it, since both may use the package manager.
+test: setup
+	@mkdir -p $(TARGET) && { .ci/fetch >$(TARGET)/fetch.log 2>&1 & } && fetch=$$! && \
+		{ $(MAKE) --no-print-directory built; status=$$?; wait $$fetch; cat $(TARGET)/fetch.log; exit $$status; }
+	.ci/squawk
+	@rm -f $(SKIPPED)
 	@bin=$$(.ci/setup-postgres) && bouncer=$$(.ci/setup-pgbouncer) && promtool=$$(.ci/setup-promtool) && \
 		faketime=$$(.ci/setup-faketime) && QUAY_DOCTOR_FAKETIME=$$faketime \
 		QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_PGBOUNCER=$$bouncer QUAY_DOCTOR_PROMTOOL=$$promtool \
@@ -49,6 +60,7 @@ test: lint python-venv
 # The program that is shipped, through the tests of the main story, and killed and recovered.
 smoke: setup
 	cargo build --release
+	@if grep -aoE '$(OF_TESTS)' $(TARGET)/release/quay-doctor; then echo 'the program knows what only tests may' >&2; exit 1; fi
 	@bin=$$(.ci/setup-postgres) && export QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_PROGRAM=$(abspath $(TARGET))/release/quay-doctor && \
 		$$QUAY_DOCTOR_PROGRAM demo && .ci/tests -E '$(SMOKE)'
 

@@ -66,7 +66,8 @@ smoke: setup
 
 # Not a part of `make test` but for a few (FEW_MUTANTS): each builds the program once more.
 mutants: setup
-	@bin=$$(.ci/setup-postgres) && QUAY_DOCTOR_PG_BIN=$$bin .ci/mutants $(MUTANTS)
+	@bin=$$(.ci/setup-postgres) && faketime=$$(.ci/setup-faketime) && QUAY_DOCTOR_FAKETIME=$$faketime \
+		QUAY_DOCTOR_PG_BIN=$$bin .ci/mutants $(MUTANTS)
 
 # Schedules of faults drawn at random; the page of figures is from such a run.
 campaign: setup

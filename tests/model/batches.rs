@@ -3,7 +3,7 @@
 use super::hands::may_help;
 use super::operations::{finish, settled_first};
 use super::own_row::{Own, not_ours, own_row};
-use super::scenario::{Kind, Safeguard, Scenario};
+use super::scenario::{Kind, Safeguard, Scenario, TagsChoice};
 use super::state::{Phase, Stage, State, Taken, Walks, Worker};
 use super::table::{Act, Entry, Few, ROWS, Tag};
 
@@ -101,10 +101,8 @@ pub fn page_ended(scenario: &Scenario, worker: &mut Worker) {
             return;
         }
     }
-    let is_update = matches!(
-        scenario.orders[worker.operation()].kind,
-        Kind::Update { .. }
-    );
+    let order = &scenario.orders[worker.operation()];
+    let releases = matches!(order.kind, Kind::Update { .. }) && order.tags == TagsChoice::Release;
     let next = match (worker.stage, worker.phase) {
         (Stage::Undo, _) if worker.found => {
             worker.found = false;
@@ -117,7 +115,7 @@ pub fn page_ended(scenario: &Scenario, worker: &mut Worker) {
         (_, Phase::Sweeping) if !worker.second => {
             settled_first(scenario, Safeguard::SettleAtActivation, Stage::Again)
         }
-        (_, Phase::Sweeping) if is_update => Stage::Again,
+        (_, Phase::Sweeping) if releases => Stage::Again,
         (_, Phase::Releasing) if worker.found || !worker.whole => Stage::Again,
         _ => Stage::Finish,
     };

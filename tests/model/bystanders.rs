@@ -3,7 +3,8 @@
 //! Facts of PostgreSQL that are kept: a push is one transaction, whose policies are read before its
 //! row can be seen by others (READ COMMITTED: each statement sees what is committed at its start),
 //! and which holds a lock on the policy tables from that read to its end. It gets its row's id
-//! before it commits. Quay's changes of policies, its passes and the administrator's acts are
+//! before it commits. Under REPEATABLE READ it decides by the policies, and the row, that it saw at its first
+//! statement, before it holds any lock on them. Quay's changes of policies, its passes and the administrator's acts are
 //! single statements that commit at once; each waits for a row, or a table, that somebody holds.
 
 use super::hands;
@@ -14,8 +15,12 @@ use super::table::{Act, Entry, Few, Force, Policy, Presence, Tag};
 /// What a bystander does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Bystander {
+    /// A push under REPEATABLE READ takes its snapshot.
+    PushBegins(usize),
     PushDecides(usize),
     PushCommits(usize),
+    /// The row of its name was changed since its snapshot: the server refuses it.
+    PushFails(usize),
     UsersAct,
     PassReads,
     PassMarks,
@@ -28,8 +33,17 @@ pub fn actions(scenario: &Scenario, state: &State, actions: &mut Vec<Bystander>)
     for (push, at) in state.pushes.iter().enumerate() {
         match at {
             Push::ToCome if may_push(scenario, state, push) => {
-                actions.push(Bystander::PushDecides(push));
+                actions.push(if scenario.pushers[push].repeatable {
+                    Bystander::PushBegins(push)
+                } else {
+                    Bystander::PushDecides(push)
+                });
             }
+            Push::Begun { old, .. } => match may_decide(scenario, state, push, *old) {
+                Some(true) => actions.push(Bystander::PushDecides(push)),
+                Some(false) => {}
+                None => actions.push(Bystander::PushFails(push)),
+            },
             Push::Open { .. } => actions.push(Bystander::PushCommits(push)),
             _ => {}
         }
@@ -60,7 +74,9 @@ pub fn actions(scenario: &Scenario, state: &State, actions: &mut Vec<Bystander>)
 
 pub fn step(scenario: &Scenario, state: &mut State, action: Bystander) {
     match action {
+        Bystander::PushBegins(push) => take_snapshot(scenario, state, push),
         Bystander::PushDecides(push) => decide(scenario, state, push),
+        Bystander::PushFails(push) => end_push(state, push),
         Bystander::PushCommits(push) => commit(state, push),
         Bystander::UsersAct => change_policies(scenario, state),
         Bystander::PassReads => read_tags(state),
@@ -99,12 +115,35 @@ fn may_push(scenario: &Scenario, state: &State, push: usize) -> bool {
     if earlier_twin_waits {
         return false;
     }
-    if pusher.locks && state.is_locked(scenario, pusher.name) {
+    // Its snapshot is taken by the statement that waits for the lock, or for the row.
+    let waits = !pusher.repeatable;
+    if waits && pusher.locks && state.is_locked(scenario, pusher.name) {
         return false;
     }
     // A push onto an immutable tag is refused; one onto a row that is held waits.
     live_of_name(state, pusher.name)
-        .is_none_or(|row| !state.tags[row].immutable && !state.is_held(row))
+        .is_none_or(|row| !(state.tags[row].immutable || waits && state.is_held(row)))
+}
+
+/// Whether a push that has its snapshot may go on now, or has to wait; none where it never may. (A row that
+/// was changed, and is again as it was, would be refused as well: the model lets it pass.)
+fn may_decide(scenario: &Scenario, state: &State, push: usize, old: Option<u8>) -> Option<bool> {
+    let pusher = scenario.pushers[push];
+    let live = live_of_name(state, pusher.name);
+    if live != old.map(usize::from) || live.is_some_and(|row| state.tags[row].immutable) {
+        return None;
+    }
+    let locked = pusher.locks && state.is_locked(scenario, pusher.name);
+    Some(!locked && !live.is_some_and(|row| state.is_held(row)))
+}
+
+fn take_snapshot(scenario: &Scenario, state: &mut State, push: usize) {
+    let pusher = scenario.pushers[push];
+    state.pushes[push] = Push::Begun {
+        old: live_of_name(state, pusher.name).map(|row| row as u8),
+        by: state.deciding(pusher.name, !pusher.aware),
+        since: Few(0),
+    };
 }
 
 /// The lock, the old row's end, the decision and the new row's insertion: nothing that others do
@@ -112,7 +151,10 @@ fn may_push(scenario: &Scenario, state: &State, push: usize) -> bool {
 fn decide(scenario: &Scenario, state: &mut State, push: usize) {
     let pusher = scenario.pushers[push];
     let old = live_of_name(state, pusher.name);
-    let by = state.deciding(pusher.name, !pusher.aware);
+    let by = match state.pushes[push] {
+        Push::Begun { by, .. } => by,
+        _ => state.deciding(pusher.name, !pusher.aware),
+    };
     let new = state.ids();
     let tag = &mut state.tags[new];
     *tag = Tag::live(pusher.name);
@@ -149,6 +191,11 @@ fn commit(state: &mut State, push: usize) {
             }
         }
     }
+    end_push(state, push);
+}
+
+/// Its transaction has ended: nobody waits for it any more.
+fn end_push(state: &mut State, push: usize) {
     for worker in state.workers.iter_mut().flatten() {
         worker.waits_for.remove(push);
     }

@@ -11,7 +11,7 @@ use super::state::{Phase, State};
 use super::{oracle, quays};
 
 /// What must hold, in the order in which stories are told.
-pub const PROPERTIES: [&str; 7] = [
+pub const PROPERTIES: [&str; 8] = [
     "no tag is immutable without a reason",
     "no tag is unprotected under an active policy",
     "no expiry is lost",
@@ -19,9 +19,10 @@ pub const PROPERTIES: [&str; 7] = [
     "no user's act is undone",
     "no release is half done",
     "nobody writes who has lost its turn",
+    "no request is carried out as another",
 ];
 /// What happens where one of them does not hold.
-pub const BROKEN: [&str; 7] = [
+pub const BROKEN: [&str; 8] = [
     "a tag is immutable without a reason",
     "a tag is unprotected under an active policy",
     "an expiry is lost",
@@ -29,6 +30,7 @@ pub const BROKEN: [&str; 7] = [
     "a user's act is undone",
     "a release is half done",
     "somebody writes who has lost its turn",
+    "a request is carried out as another",
 ];
 /// How many of them can be asked of every subject.
 pub const OF_ALL: usize = 5;
@@ -108,10 +110,21 @@ impl Model for Exploration {
                 m.holds(5, oracle::no_release_is_half_done(&m.scenario, s))
             }),
             Property::always(PROPERTIES[6], |m, s: &State| m.holds(6, !s.trespassed)),
+            Property::always(PROPERTIES[7], |m: &Self, s| {
+                m.holds(
+                    7,
+                    oracle::no_request_is_carried_out_as_another(&m.scenario, s),
+                )
+            }),
             Property::always(ONCE, |_, state| oracle::no_name_lives_twice(state)),
             Property::sometimes(ENDS, |model: &Self, state: &State| {
-                let ended = |operation: usize| state.operations[operation].phase == Phase::Done;
-                state.is_quiet() && (0..model.scenario.orders.len()).all(ended)
+                let orders = &model.scenario.orders;
+                // What is asked for again may be refused, be it since all is done already.
+                let ended = |operation: usize| {
+                    orders[operation].repeats.is_some()
+                        || state.operations[operation].phase == Phase::Done
+                };
+                state.is_quiet() && (0..orders.len()).all(ended)
             }),
         ]
     }

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use super::checking::{BROKEN, OF_ALL, explore};
-use super::instances::{Size, of_all, of_hands, of_ours, of_pairs, of_safeguards, of_stories};
+use super::instances::{
+    Size, of_all, of_hands, of_ours, of_pairs, of_requests_and_snapshots, of_safeguards, of_stories,
+};
 use super::scenario::{Scenario, Subject};
 use super::sound;
 use super::telling::told;
@@ -66,7 +68,8 @@ fn ours() -> String {
     let mut all = 0;
     let instances = of_ours(Size::Usual)
         .into_iter()
-        .chain(of_hands(Size::Usual));
+        .chain(of_hands(Size::Usual))
+        .chain(of_requests_and_snapshots(Size::Usual));
     for (title, states) in sound(instances.collect()) {
         all += states;
         text.push_str(&format!("| {title} | {} |\n", grouped(states)));

@@ -179,6 +179,7 @@ fn commit(scenario: &Scenario, state: &mut State, hand: &Hand, row: usize) -> bo
         return false;
     }
     mark(state, operation, row);
+    state.committed(operation);
     state.trespassed |= hand.fenced;
     true
 }

@@ -1,6 +1,6 @@
 //! The instances that are explored: who meets whom, and how much trouble there is.
 
-use super::scenario::{Kind, Safeguard, Scenario, Subject, UsersAct};
+use super::scenario::{Kind, Safeguard, Scenario, Subject, TagsChoice, UsersAct};
 use super::table::Few;
 
 const V1: Few = Few(0b001);
@@ -130,6 +130,57 @@ pub fn of_ours(size: Size) -> Vec<Scenario> {
         update("an update that overlaps a creation")
             .create(1, V1)
             .trouble(1, 1, 0),
+    ]
+}
+
+/// Requests that are repeated and changed while the first is at work, interrupted, or being rolled back; pushes that decide by
+/// a snapshot that is older than what is committed meanwhile.
+pub fn of_requests_and_snapshots(size: Size) -> Vec<Scenario> {
+    let full = size == Size::Full;
+    let some = |usual: u8, full_size: u8| if full { full_size } else { usual };
+    let (release, keep) = (TagsChoice::Release, TagsChoice::Keep);
+    vec![
+        creation("a creation that is asked for again")
+            .again(release)
+            .trouble(1, 1, 1),
+        governed("a deletion with release that is asked for again, and one that keeps")
+            .delete(0, ALL)
+            .again(release)
+            .again(keep)
+            .trouble(0, 2, 1),
+        update("an update with release that is asked for again, and one that keeps")
+            .again(release)
+            .again(keep)
+            .trouble(1, 1, some(0, 1)),
+        update("an update that keeps and is asked for again, and one that releases")
+            .keeping()
+            .again(keep)
+            .again(release)
+            .trouble(1, 1, some(0, 1)),
+        Scenario::new("a creation under a push with an older snapshot", 2)
+            .expiring(0)
+            .create(0, ALL)
+            .pusher(2, true, true)
+            .repeatable()
+            .pusher(0, true, false)
+            .repeatable()
+            .trouble(1, some(1, 2), 0),
+        Scenario::new("a creation under an unaware push with an older snapshot", 2)
+            .expiring(0)
+            .create(0, ALL)
+            .pusher(2, false, true)
+            .repeatable()
+            .trouble(1, some(1, 2), some(0, 1)),
+        Scenario::new(
+            "a deletion with release under a push with an older snapshot",
+            2,
+        )
+        .policy(0, ALL)
+        .delete(0, ALL)
+        .pusher(2, true, true)
+        .repeatable()
+        .pusher(3, true, false)
+        .trouble(0, some(1, 2), some(0, 1)),
     ]
 }
 
@@ -283,7 +334,7 @@ pub fn of_stories(subject: Subject) -> Vec<Scenario> {
 
 /// For each safeguard an instance in which its absence does harm, and which property that breaks.
 pub fn of_safeguards() -> Vec<(Safeguard, Scenario, usize)> {
-    let (orphan, unprotected, users_act, half, turn) = (0, 1, 4, 5, 6);
+    let (orphan, unprotected, users_act, half, turn, otherwise) = (0, 1, 4, 5, 6, 7);
     let pushed = || creation("a creation");
     let unaware = || {
         Scenario::new("a creation under an unaware pusher", 1)
@@ -293,6 +344,7 @@ pub fn of_safeguards() -> Vec<(Safeguard, Scenario, usize)> {
     };
     let released = || governed("a deletion with release").delete(0, ALL);
     let pushed_without_lock = released().pusher(3, true, false);
+    let older = |scenario: Scenario| scenario.pusher(1, true, true).repeatable();
     vec![
         (Safeguard::SettleAtActivation, pushed(), unprotected),
         (Safeguard::SettleAtRollBack, unaware(), orphan),
@@ -355,6 +407,35 @@ pub fn of_safeguards() -> Vec<(Safeguard, Scenario, usize)> {
             Safeguard::HandsEnd,
             with_hands().pusher(1, true, false),
             unprotected,
+        ),
+        (
+            Safeguard::OlderSnapshots,
+            older(Scenario::new("a creation", 1).create(0, BOTH)),
+            unprotected,
+        ),
+        (
+            Safeguard::OlderSnapshots,
+            older(
+                Scenario::new("a deletion with release", 1)
+                    .policy(0, BOTH)
+                    .delete(0, BOTH),
+            ),
+            orphan,
+        ),
+        (
+            Safeguard::Identity,
+            released().again(TagsChoice::Keep).trouble(0, 1, 0),
+            otherwise,
+        ),
+        (
+            Safeguard::Identity,
+            Scenario::new("an update that keeps", 3)
+                .policy(0, BOTH)
+                .update(2, BOTH, V3)
+                .keeping()
+                .again(TagsChoice::Release)
+                .trouble(0, 1, 0),
+            otherwise,
         ),
     ]
 }

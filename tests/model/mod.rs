@@ -21,7 +21,10 @@ mod table;
 mod telling;
 
 use checking::{BROKEN, PROPERTIES, explore};
-use instances::{Size, larger, of_all, of_everybody, of_hands, of_ours, of_pairs, of_safeguards};
+use instances::{
+    Size, larger, of_all, of_everybody, of_hands, of_ours, of_pairs, of_requests_and_snapshots,
+    of_safeguards,
+};
 use scenario::{Safeguard, Scenario, Subject};
 
 use crate::scale::cases;
@@ -58,6 +61,7 @@ fn nothing_leaves_our_operations_half_done_when_everybody_meets() {
     if size() == Size::Full {
         sound(of_ours(Size::Full));
         sound(of_hands(Size::Full));
+        sound(of_requests_and_snapshots(Size::Full));
         sound(larger());
     }
 }

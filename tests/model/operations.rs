@@ -8,7 +8,7 @@
 use super::batches::{self, batch, candidates, first, mark, reads_pages};
 use super::hands::{self, holds_policy};
 use super::own_row::{Own, can_activate, delete_pending, not_ours, own_row, pending};
-use super::scenario::{Kind, Order, Safeguard, Scenario};
+use super::scenario::{Kind, Order, Safeguard, Scenario, TagsChoice};
 use super::state::{FROZEN, Phase, Push, Stage, State, Walks, Worker};
 use super::table::{Few, Force, Policy, ROWS};
 
@@ -34,6 +34,8 @@ pub enum Work {
     LooksBefore(usize),
     /// `recover` takes an operation over, and back where that can be.
     Recovers { operation: usize, back: bool },
+    /// A request that repeats an interrupted one takes its operation over.
+    Asks(usize),
     /// A worker's hand takes a repository.
     HandTakes(usize),
     /// A hand's next step.
@@ -49,7 +51,13 @@ pub enum Work {
 pub fn actions(scenario: &Scenario, state: &State, actions: &mut Vec<Work>) {
     for (operation, order) in scenario.orders.iter().enumerate() {
         if state.operations[operation].phase == Phase::NotBegun {
-            if may_begin(scenario, state, order) {
+            if let Some(first) = order.repeats
+                && !has_ended(state, first)
+            {
+                if may_go_on(scenario, state, order, first) {
+                    actions.push(Work::Asks(operation));
+                }
+            } else if may_begin(scenario, state, order) {
                 actions.push(Work::Begins(operation));
                 if order.kind == Kind::Create && !is_anything_locked(scenario, state) {
                     actions.push(Work::BeginsAtOnce(operation));
@@ -144,6 +152,7 @@ pub fn step(scenario: &Scenario, state: &mut State, work: Work) {
             state.operations[operation].looked = Some(marked);
         }
         Work::Recovers { operation, back } => recover(scenario, state, operation, back),
+        Work::Asks(request) => ask_again(scenario, state, request),
         Work::HandTakes(lead) => hands::take(scenario, state, lead),
         Work::HandSteps(hand) => hands::step(scenario, state, hand),
         Work::HandStops(hand) | Work::HandVanishes(hand) => hands::end(state, hand),
@@ -167,6 +176,29 @@ fn is_anything_locked(scenario: &Scenario, state: &State) -> bool {
 fn is_pending_held(scenario: &Scenario, state: &State, operation: usize) -> bool {
     let held = |slot| holds_policy(scenario, state, slot);
     pending(&scenario.orders[operation]).is_some_and(held)
+}
+
+fn has_ended(state: &State, operation: usize) -> bool {
+    let phase = state.operations[operation].phase;
+    matches!(phase, Phase::Done | Phase::RolledBack)
+}
+
+/// Whether a request may go on with the operation that it repeats. It is refused, and changes nothing, while a worker
+/// lives, and where it asks for something else.
+fn may_go_on(scenario: &Scenario, state: &State, order: &Order, first: usize) -> bool {
+    let same = order.tags == scenario.orders[first].tags || !scenario.is_on(Safeguard::Identity);
+    same && state.is_unfinished(first) && state.workers[first].is_none()
+}
+
+/// It goes on as the operation was begun. A roll-back is finished first, and the request then begins anew.
+fn ask_again(scenario: &Scenario, state: &mut State, request: usize) {
+    let Some(first) = scenario.orders[request].repeats else {
+        return;
+    };
+    if state.operations[first].phase != Phase::Undoing {
+        state.operations[request].phase = Phase::GoesOn;
+    }
+    recover(scenario, state, first, false);
 }
 
 fn may_begin(scenario: &Scenario, state: &State, order: &Order) -> bool {
@@ -201,6 +233,11 @@ fn begin(scenario: &Scenario, state: &mut State, operation: usize) {
             if order.kind == Kind::Delete {
                 *own = Policy::default();
             }
+            if order.tags == TagsChoice::Keep {
+                state.operations[operation].phase = Phase::Done;
+                state.committed(operation);
+                return keep(state, &order);
+            }
             (
                 Phase::Releasing,
                 settled_first(scenario, Safeguard::SettleBeforeRelease, Stage::Walk),
@@ -210,7 +247,16 @@ fn begin(scenario: &Scenario, state: &mut State, operation: usize) {
     let row = &mut state.operations[operation];
     row.phase = phase;
     state.operations[operation].ids_before = state.ids() as u8;
+    state.committed(operation);
     state.workers[operation] = Some(Worker::new(operation, phase, 0, stage));
+}
+
+/// Declares that what a policy no longer covers stays immutable.
+fn keep(state: &mut State, order: &Order) {
+    let names = order.no_longer_covered();
+    for tag in state.tags.iter_mut().filter(|tag| tag.is_live()) {
+        tag.kept |= tag.immutable && names.has(tag.name as usize);
+    }
 }
 
 fn begin_at_once(scenario: &Scenario, state: &mut State, operation: usize) {
@@ -274,7 +320,7 @@ fn step_worker(scenario: &Scenario, state: &mut State, index: usize) {
             state.workers[index] = Some(worker);
         }
         Stage::Walk | Stage::Undo | Stage::Pushed => batch(scenario, state, index, worker),
-        Stage::Look => look(state, index, worker),
+        Stage::Look => look(scenario, state, index, worker),
         Stage::Wait => {
             let mut worker = worker;
             worker.go(match worker.phase {
@@ -302,9 +348,15 @@ fn step_worker(scenario: &Scenario, state: &mut State, index: usize) {
     }
 }
 
-/// Everybody who has read the policies and may still push by them; and hands, whoever's they are.
-fn look(state: &mut State, index: usize, mut worker: Worker) {
-    let open = |push: &Push| matches!(push, Push::Open { .. });
+/// Everybody who has read the policies and may still push by them; whose snapshot is older than our last commit; and
+/// hands, whoever's they are.
+fn look(scenario: &Scenario, state: &mut State, index: usize, mut worker: Worker) {
+    let open = |push: &Push| match push {
+        Push::Begun { since, .. } => {
+            since.has(worker.operation()) && scenario.is_on(Safeguard::OlderSnapshots)
+        }
+        push => matches!(push, Push::Open { .. }),
+    };
     let pushes = state.pushes.iter().enumerate();
     let pushes = pushes.filter(|(_, push)| open(push)).map(|(push, _)| push);
     worker.waits_for = Few::of(pushes.chain(hands::readers(state)));
@@ -337,6 +389,9 @@ fn forward(scenario: &Scenario, state: &mut State, index: usize, worker: Worker)
         state.policies[order.policy] = Policy::new(Force::Active, order.after);
     }
     if phase == Phase::Done {
+        if order.tags == TagsChoice::Keep {
+            keep(state, &order);
+        }
         state.workers[index] = None;
     } else if let Some(next) = &mut state.workers[index] {
         *next = Worker {
@@ -366,10 +421,14 @@ pub fn finish(
         return false;
     }
     state.trespassed |= worker.fenced;
+    let operation = worker.operation();
     if holds {
         (row.phase, row.cursor) = (phase, cursor);
     }
     (worker.phase, worker.cursor) = (phase, cursor);
+    if holds {
+        state.committed(operation);
+    }
     true
 }
 
@@ -420,6 +479,7 @@ fn recover(scenario: &Scenario, state: &mut State, operation: usize, back: bool)
         let row = &mut state.operations[operation];
         (row.phase, row.cursor) = (Phase::Undoing, 0);
     }
+    state.committed(operation);
     let row = state.operations[operation];
     let stage = match row.phase {
         Phase::Releasing => settled_first(scenario, Safeguard::SettleBeforeRelease, Stage::Walk),

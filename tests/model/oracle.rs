@@ -1,7 +1,7 @@
 //! What must hold whenever nobody is in the middle of anything.
 
-use super::scenario::{Kind, Scenario};
-use super::state::State;
+use super::scenario::{Kind, Scenario, TagsChoice};
+use super::state::{Phase, State};
 use super::table::{Act, Entry, Tag};
 
 /// Whether a state is as it should be, or is no end.
@@ -9,11 +9,11 @@ fn at_the_end(state: &State, sound: impl Fn(&State, &Tag) -> bool) -> bool {
     !state.is_quiet() || state.live().all(|(_, tag)| sound(state, tag))
 }
 
-/// An immutable tag has a policy in force that matches it, or a user set it.
+/// An immutable tag has a policy in force that matches it, a user set it, or somebody asked that it stay so.
 pub fn no_orphan(state: &State) -> bool {
     at_the_end(state, |state, tag| {
         let governed = state.policies.iter().any(|policy| policy.covers(tag.name));
-        !tag.immutable || governed || tag.act == Act::Set || tag.left
+        !tag.immutable || governed || tag.act == Act::Set || tag.left || tag.kept
     })
 }
 
@@ -33,7 +33,8 @@ pub fn no_tag_unprotected(state: &State) -> bool {
 pub fn no_expiry_lost(state: &State) -> bool {
     at_the_end(state, |state, tag| {
         let governed = state.policies.iter().any(|policy| policy.covers(tag.name));
-        let free = !tag.immutable || !governed && tag.act == Act::Nothing && !tag.left;
+        let held = governed || tag.act != Act::Nothing || tag.left || tag.kept;
+        let free = !tag.immutable || !held;
         !free || !tag.owed_expiry || tag.expiring || tag.act != Act::Nothing
     })
 }
@@ -53,10 +54,7 @@ pub fn no_users_act_undone(state: &State) -> bool {
 pub fn no_release_is_half_done(scenario: &Scenario, state: &State) -> bool {
     let half_done = |operation: usize| {
         let order = &scenario.orders[operation];
-        let old = |tag: &&Tag| {
-            let only_before = order.before.without(order.after);
-            tag.is_live() && only_before.has(tag.name as usize)
-        };
+        let old = |tag: &&Tag| tag.is_live() && order.no_longer_covered().has(tag.name as usize);
         let released = |tag: &Tag| {
             let by = |entry: Entry| entry.operation as usize == operation && !entry.gave;
             !tag.immutable && tag.newest().is_some_and(by)
@@ -67,6 +65,32 @@ pub fn no_release_is_half_done(scenario: &Scenario, state: &State) -> bool {
             && tags.any(|tag| tag.immutable && tag.left && tag.act != Act::Set)
     };
     !state.is_quiet() || !(0..scenario.orders.len()).any(half_done)
+}
+
+/// What somebody was told is done is done as they asked: nothing was released that was to be kept, and nothing
+/// kept that was to be released. It may be that another's operation was gone on with.
+pub fn no_request_is_carried_out_as_another(scenario: &Scenario, state: &State) -> bool {
+    let otherwise = |request: usize| {
+        let order = &scenario.orders[request];
+        let by = match (state.operations[request].phase, order.repeats) {
+            (Phase::GoesOn, Some(first)) => first,
+            _ => request,
+        };
+        let mut tags = state
+            .tags
+            .iter()
+            .filter(|tag| tag.is_live() && order.no_longer_covered().has(tag.name as usize));
+        let done = state.operations[by].phase == Phase::Done;
+        done && match order.tags {
+            TagsChoice::Keep => tags.any(|tag| {
+                let released = |entry: Entry| entry.operation as usize == by && !entry.gave;
+                tag.entries().any(released)
+            }),
+            TagsChoice::Release => tags
+                .any(|tag| tag.immutable && tag.kept && state.deciding(tag.name, false).is_empty()),
+        }
+    };
+    !state.is_quiet() || !(0..scenario.orders.len()).any(otherwise)
 }
 
 /// A name has one live tag at most, and a row that our hand has not ended does not die.

@@ -33,6 +33,8 @@ pub enum Safeguard {
     HandsLiveness,
     HandsEnd,
     FromTheBack,
+    OlderSnapshots,
+    Identity,
 }
 
 impl Safeguard {
@@ -60,6 +62,8 @@ impl Safeguard {
             Self::HandsPhase => "a hand's comparison of the phase",
             Self::HandsLiveness => "a hand's look whether its lead lives",
             Self::HandsEnd => "the lead's wait for its hands before another phase",
+            Self::OlderSnapshots => "the wait for older snapshots",
+            Self::Identity => "the comparison of a request with the operation that it goes on with",
             Self::FromTheBack => "the hands' beginning at the back, where no cursor passes them",
         }
     }
@@ -70,13 +74,19 @@ impl Safeguard {
 pub enum Kind {
     Create,
     Activate,
-    /// With `--tags release`, as the next.
     Delete,
     Deactivate,
-    /// With `--unmatched-tags release`; the place of the row that stages it.
+    /// The place of the row that stages it.
     Update {
         staged: usize,
     },
+}
+
+/// What becomes of tags that a policy no longer covers: `--tags`, `--unmatched-tags`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagsChoice {
+    Release,
+    Keep,
 }
 
 /// An operation that somebody orders.
@@ -88,6 +98,16 @@ pub struct Order {
     /// The names that it matches before, and after.
     pub before: Few,
     pub after: Few,
+    pub tags: TagsChoice,
+    /// The order before that this one repeats, or changes, be it by the same person or by another.
+    pub repeats: Option<usize>,
+}
+
+impl Order {
+    /// The names that it takes out of its policy.
+    pub fn no_longer_covered(&self) -> Few {
+        self.before.without(self.after)
+    }
 }
 
 /// One of Quay's workers, who pushes one tag.
@@ -98,6 +118,8 @@ pub struct Pusher {
     pub aware: bool,
     /// Whether it takes the lock on the repository (Quay v3.18.0 and later).
     pub locks: bool,
+    /// Whether it decides by the snapshot of its first statement (REPEATABLE READ).
+    pub repeatable: bool,
 }
 
 /// What Quay's users do to policies, one after the other, at any time.
@@ -210,7 +232,23 @@ impl Scenario {
             policy,
             before,
             after,
+            tags: TagsChoice::Release,
+            repeats: None,
         });
+        self
+    }
+
+    /// The last order keeps tags.
+    pub fn keeping(mut self) -> Self {
+        self.orders.last_mut().expect("an order").tags = TagsChoice::Keep;
+        self
+    }
+
+    /// The first order is given again, as it was or with another choice.
+    pub fn again(mut self, tags: TagsChoice) -> Self {
+        let mut order = self.orders[0];
+        (order.tags, order.repeats) = (tags, Some(0));
+        self.orders.push(order);
         self
     }
 
@@ -227,7 +265,18 @@ impl Scenario {
     }
 
     pub fn pusher(mut self, name: u8, aware: bool, locks: bool) -> Self {
-        self.pushers.push(Pusher { name, aware, locks });
+        self.pushers.push(Pusher {
+            name,
+            aware,
+            locks,
+            repeatable: false,
+        });
+        self
+    }
+
+    /// The last pusher decides by the snapshot of its first statement.
+    pub fn repeatable(mut self) -> Self {
+        self.pushers.last_mut().expect("a pusher").repeatable = true;
         self
     }
 

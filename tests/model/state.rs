@@ -22,6 +22,8 @@ pub enum Phase {
     Undoing,
     Done,
     RolledBack,
+    /// No operation of its own: the request has gone on with the one that it repeats.
+    GoesOn,
 }
 
 /// The row of an operation.
@@ -169,6 +171,14 @@ impl Worker {
 pub enum Push {
     #[default]
     ToCome,
+    /// It has its snapshot, and has touched no policy table: under REPEATABLE READ it decides by that.
+    Begun {
+        /// The row of its name, as it sees it.
+        old: Option<u8>,
+        by: Few,
+        /// The operations that have committed since.
+        since: Few,
+    },
     /// In its transaction: it has ended the old row, decided, and inserted the new one.
     Open {
         old: Option<u8>,
@@ -311,8 +321,17 @@ impl State {
     pub fn is_unfinished(&self, operation: usize) -> bool {
         !matches!(
             self.operations[operation].phase,
-            Phase::NotBegun | Phase::Done | Phase::RolledBack
+            Phase::NotBegun | Phase::Done | Phase::RolledBack | Phase::GoesOn
         )
+    }
+
+    /// A transaction of an operation has written its row: whoever began before has an older snapshot.
+    pub fn committed(&mut self, operation: usize) {
+        for push in &mut self.pushes {
+            if let Push::Begun { since, .. } = push {
+                since.insert(operation);
+            }
+        }
     }
 
     /// Nobody is in the middle of anything: what is seen now is an end.
@@ -320,7 +339,10 @@ impl State {
         self.workers.iter().all(Option::is_none)
             && self.hands.iter().all(Option::is_none)
             && self.pass == Pass::None
-            && !self.pushes.iter().any(|p| matches!(p, Push::Open { .. }))
+            && self
+                .pushes
+                .iter()
+                .all(|push| matches!(push, Push::ToCome | Push::Over))
             && (0..ORDERS).all(|operation| !self.is_unfinished(operation))
     }
 }

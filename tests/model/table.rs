@@ -90,6 +90,8 @@ pub struct Tag {
     /// For the oracle: Quay's users deleted or changed the policy that made it immutable, and
     /// Quay never releases. It may be immutable or mutable.
     pub left: bool,
+    /// For the oracle: whoever ended what made it immutable asked that it stay so.
+    pub kept: bool,
     /// For the oracle: policies under which the tag may be mutable. Quay's users made them while
     /// the push was deciding, or an administrator knew them and took immutability off.
     pub excused: Few,

@@ -81,18 +81,16 @@ fn step(scenario: &Scenario, before: &State, action: Action) -> (String, String)
 
 fn bystander(scenario: &Scenario, before: &State, action: Bystander) -> (String, String) {
     let (who, what) = match action {
-        Bystander::PushDecides(push) | Bystander::PushCommits(push) => {
+        Bystander::PushBegins(push)
+        | Bystander::PushDecides(push)
+        | Bystander::PushCommits(push)
+        | Bystander::PushFails(push) => {
             let pusher = scenario.pushers[push];
             let aware = if pusher.aware { "" } else { " (unaware)" };
-            let name = tag_name(pusher.name);
-            let what = match before.pushes[push] {
-                Push::Open { .. } => format!("commits {name}"),
-                _ if before.deciding(pusher.name, !pusher.aware).is_empty() => {
-                    format!("reads the policies for {name}: mutable; inserts it")
-                }
-                _ => format!("reads the policies for {name}: immutable; inserts it"),
-            };
-            return (format!("a push{aware}"), what);
+            return (
+                format!("a push{aware}"),
+                pushes(scenario, before, action, push),
+            );
         }
         Bystander::UsersAct => {
             let what = match scenario.users[before.users as usize] {
@@ -112,6 +110,26 @@ fn bystander(scenario: &Scenario, before: &State, action: Bystander) -> (String,
         Bystander::Sets(row) => ("a user", format!("sets row {} immutable", row + 1)),
     };
     (who.to_owned(), what)
+}
+
+fn pushes(scenario: &Scenario, before: &State, action: Bystander, push: usize) -> String {
+    let pusher = scenario.pushers[push];
+    let name = tag_name(pusher.name);
+    let (by, how) = match before.pushes[push] {
+        Push::Begun { by, .. } => (by, " by its snapshot"),
+        _ => (before.deciding(pusher.name, !pusher.aware), ""),
+    };
+    let decides = if by.is_empty() {
+        "mutable"
+    } else {
+        "immutable"
+    };
+    match action {
+        Bystander::PushBegins(_) => format!("takes its snapshot, for {name}"),
+        Bystander::PushFails(_) => format!("fails: {name} was changed since its snapshot"),
+        Bystander::PushCommits(_) => format!("commits {name}"),
+        _ => format!("reads the policies for {name}{how}: {decides}; inserts it"),
+    }
 }
 
 fn of_work(scenario: &Scenario, before: &State, work: Work) -> (String, String) {
@@ -164,6 +182,10 @@ fn of_work(scenario: &Scenario, before: &State, work: Work) -> (String, String) 
             };
             (order(operation), what.to_owned())
         }
+        Work::Asks(request) => (
+            order(request),
+            "is asked for again, and goes on with what was interrupted".to_owned(),
+        ),
         Work::HandTakes(lead) => (
             of_worker(lead),
             "its hand takes the other repository".to_owned(),

@@ -44,17 +44,26 @@ const NOWHERE: u32 = u32::MAX;
 impl CharSet {
     /// The characters that `one` takes.
     pub fn of(one: &One, alphabet: Alphabet) -> Self {
-        let mut ascii = 0;
-        for character in 0..128_u32 {
-            if takes(one, character, alphabet) {
-                ascii |= 1 << character;
-            }
-        }
         Self {
-            ascii,
+            ascii: ascii(one, alphabet),
             beyond: beyond(one, alphabet),
         }
     }
+}
+
+/// The ASCII characters that the node takes. Most nodes are one letter, and need not be asked about each.
+fn ascii(one: &One, alphabet: Alphabet) -> u128 {
+    if let (OneKind::Literal(value), false) = (&one.kind, one.case.is_ignored()) {
+        let own = if *value < 128 { 1 << value } else { 0 };
+        return if one.positive { own } else { !own };
+    }
+    let mut ascii = 0;
+    for character in 0..128_u32 {
+        if takes(one, character, alphabet) {
+            ascii |= 1 << character;
+        }
+    }
+    ascii
 }
 
 /// Whether the node takes this character.

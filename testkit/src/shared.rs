@@ -104,6 +104,17 @@ impl TestDatabase {
         Self::create(&format!(" TEMPLATE {MIGRATED}"))
     }
 
+    /// Makes its policies what they are where they stood there before the migration: of no known date.
+    ///
+    /// # Errors
+    /// [`SandboxError`] where the server does not answer.
+    pub fn forget_dates_of_policies(&self) -> Result<(), SandboxError> {
+        let mut session = self.write_session()?;
+        session.run("UPDATE namespaceimmutabilitypolicy SET created_date = NULL")?;
+        session.run("UPDATE repositoryimmutabilitypolicy SET created_date = NULL")?;
+        Ok(())
+    }
+
     /// A database with nothing in it.
     ///
     /// # Errors

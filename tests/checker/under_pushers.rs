@@ -55,7 +55,7 @@ const WORLD: &str = r#"
 "#;
 
 /// Rounds: a creation each, and as many scans as fit into it.
-const ROUNDS: u32 = 100;
+const ROUNDS: u32 = 30;
 
 /// The most scans that a creation is watched by, should it take very long.
 const MOST_SCANS: u32 = 200;

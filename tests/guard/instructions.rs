@@ -12,8 +12,8 @@ use crate::bench::stage::world;
 use crate::line::stage::Stage;
 use crate::program;
 
-const FEW: u32 = 1_000;
-const MANY: u32 = 4_000;
+const FEW: u32 = 500;
+const MANY: u32 = 2_000;
 
 /// Nothing counts instructions but valgrind.
 fn is_there() -> bool {

@@ -127,6 +127,7 @@ impl Scene {
     pub fn of(world: &str) -> Self {
         let db = TestDatabase::migrated().expect("a database");
         seed(&mut db.write_session().expect("a session"), world);
+        db.forget_dates_of_policies().expect("no dates");
         Self { db }
     }
 

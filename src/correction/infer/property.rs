@@ -122,5 +122,5 @@ fn cases() -> u32 {
     let scale = std::env::var("QUAY_DOCTOR_TEST_SCALE")
         .ok()
         .and_then(|text| text.parse::<f64>().ok());
-    ((500.0 * scale.unwrap_or(1.0)) as u32).max(5)
+    ((100.0 * scale.unwrap_or(1.0)) as u32).max(5)
 }

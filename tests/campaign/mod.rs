@@ -1,4 +1,4 @@
-//! The campaign: operations under faults, drawn at random, judged by the oracle.
+//! The campaign: operations under faults, alone and in histories, drawn at random, judged by the oracle.
 //!
 //! A schedule that ends inconsistently is shrunk and printed with its seed:
 //! `QUAY_DOCTOR_CAMPAIGN_OF=… QUAY_DOCTOR_CAMPAIGN_SEED=n cargo test --test integration campaign::one
@@ -8,6 +8,7 @@ mod at_work;
 mod befall;
 mod bites;
 mod fault;
+mod history;
 mod operation;
 mod others;
 mod quay;
@@ -36,8 +37,8 @@ use crate::scale::cases;
 
 /// Schedules of each kind of operation, and schedules that Quay's ways are put to as well, by default:
 /// the same few in every run. The search is `make campaign`.
-const SCHEDULES: u32 = 12;
-const BESIDE: u32 = 16;
+const SCHEDULES: u32 = 8;
+const BESIDE: u32 = 12;
 /// How many databases are worked on at a time, where `QUAY_DOCTOR_CAMPAIGN_ARENAS` does not say: a
 /// good part of a schedule is waiting.
 const ARENAS: u64 = 2;
@@ -58,7 +59,7 @@ struct Failure {
 }
 
 /// A schedule drawn from a seed, ready to be shrunk.
-fn drawn<S: Strategy<Value = Schedule>>(strategy: &S, seed: u64) -> S::Tree {
+fn drawn<S: Strategy>(strategy: &S, seed: u64) -> S::Tree {
     let mut bytes = [0_u8; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
@@ -289,6 +290,10 @@ fn at_length() {
     let seed = seed(|| fastrand::u64(..1 << 40));
     let wanted = number("QUAY_DOCTOR_CAMPAIGN").unwrap_or(3_000);
     let beside = wanted / 8;
+    let histories = wanted / 3;
+    let minutes = number("QUAY_DOCTOR_CAMPAIGN_MINUTES").unwrap_or(MINUTES);
+    let of_histories = history::everywhere(seed, histories, minutes.div_ceil(2));
+    let wanted = wanted - histories;
     let (of_schedules, of_servers) = thread::scope(|scope| {
         let of_servers = scope.spawn(|| {
             let mut all = server::restarts(seed, wanted / 150);
@@ -312,6 +317,11 @@ fn at_length() {
                 told: format!("{}: {}", one.fault, one.came.verdict),
             });
         }
+    }
+    let mut told = Vec::new();
+    for (place, sums) in of_histories {
+        told.extend(sums.told.iter().cloned());
+        table.add_histories(place, &sums);
     }
     let mut runs = Vec::new();
     if wanted > 0 {
@@ -337,6 +347,7 @@ fn at_length() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md");
     std::fs::write(path, page).expect("docs/faults.md");
     assert_none(&failures);
+    assert!(told.is_empty(), "{}", told.join("\n\n"));
 }
 
 /// Seeds of `make campaign` whose schedules once failed, as the generators draw them now.

@@ -94,6 +94,9 @@ pub enum Doing {
     /// A push of this name into this repository that began before the operation did, and commits
     /// now: its row has an old id.
     LatePush(usize, usize),
+    /// A push of this name into this repository, under REPEATABLE READ, whose snapshot is from before the
+    /// operation began, and that inserts its row and commits now.
+    OldPush(usize, usize),
 }
 
 #[derive(Clone, Debug)]
@@ -141,27 +144,46 @@ pub struct Acted {
 /// The SQLSTATE of a deadlock's victim.
 const DEADLOCK: &str = "40P01";
 
+/// A push that has begun.
+pub struct Late {
+    after: u64,
+    session: WriteSession,
+    /// What it has still to do.
+    rest: String,
+}
+
 /// Pushes that have begun and are yet to commit.
-pub fn late(arena: &Arena, specs: &[ActSpec], before: &State) -> Vec<(u64, WriteSession)> {
+pub fn late(arena: &Arena, specs: &[ActSpec], before: &State) -> Vec<Late> {
     let mut late = Vec::new();
     for spec in specs {
-        let Doing::LatePush(of, name) = spec.doing else {
-            continue;
+        let (of, name, old) = match spec.doing {
+            Doing::LatePush(of, name) => (of, name, false),
+            Doing::OldPush(of, name) => (of, name, true),
+            _ => continue,
         };
         let mut session = arena.session();
         let pushed_as = format!("{}-late-{}", NAMES[name], spec.after);
         let immutable = before.decides(arena.repositories[of], &pushed_as);
-        let pushed = session.run(&format!(
-            "BEGIN;
-             SELECT policy FROM repositoryimmutabilitypolicy WHERE active;
-             SELECT policy FROM namespaceimmutabilitypolicy WHERE active;
-             INSERT INTO tag (name, repository_id, lifetime_start_ms, hidden, tag_kind_id, immutable)
+        let begins = "SELECT policy FROM repositoryimmutabilitypolicy WHERE active;
+             SELECT policy FROM namespaceimmutabilitypolicy WHERE active;";
+        let inserts = format!(
+            "INSERT INTO tag (name, repository_id, lifetime_start_ms, hidden, tag_kind_id, immutable)
              VALUES ('{pushed_as}', {of},
-                 (extract(epoch FROM clock_timestamp()) * 1000)::bigint, false, 1, {immutable})",
+                 (extract(epoch FROM clock_timestamp()) * 1000)::bigint, false, 1, {immutable});",
             of = arena.repositories[of],
-        ));
-        pushed.expect("a push that has begun");
-        late.push((spec.after, session));
+        );
+        let (now, rest) = if old {
+            let now = format!("BEGIN ISOLATION LEVEL REPEATABLE READ; {begins}");
+            (now, format!("{inserts} COMMIT"))
+        } else {
+            (format!("BEGIN; {begins} {inserts}"), "COMMIT".to_owned())
+        };
+        session.run(&now).expect("a push that has begun");
+        late.push(Late {
+            after: spec.after,
+            session,
+            rest,
+        });
     }
     late
 }
@@ -169,7 +191,7 @@ pub fn late(arena: &Arena, specs: &[ActSpec], before: &State) -> Vec<(u64, Write
 /// Carries acts out.
 pub fn act(
     arena: &Arena,
-    late_pushes: Vec<(u64, WriteSession)>,
+    late_pushes: Vec<Late>,
     specs: &[ActSpec],
     before: &State,
     own: Option<&OwnPolicy>,
@@ -189,11 +211,11 @@ pub fn act(
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        if matches!(spec.doing, Doing::LatePush(..)) {
-            if let Some(at) = late.iter().position(|(after, _)| *after == spec.after) {
-                let (_, mut session) = late.swap_remove(at);
+        if matches!(spec.doing, Doing::LatePush(..) | Doing::OldPush(..)) {
+            if let Some(at) = late.iter().position(|push| push.after == spec.after) {
+                let mut push = late.swap_remove(at);
                 // The server may be gone: then nobody has pushed.
-                let _ = session.run("COMMIT");
+                let _ = push.session.run(&push.rest);
             }
             continue;
         }
@@ -209,7 +231,7 @@ pub fn act(
     done
 }
 
-fn one(
+pub(super) fn one(
     arena: &Arena,
     session: &mut WriteSession,
     doing: &Doing,
@@ -296,7 +318,7 @@ fn one(
         }
         Doing::PostPolicy(nth) => post_policy(arena, session, PATTERNS[*nth]),
         // It has begun long ago.
-        Doing::LatePush(..) => Ok(None),
+        Doing::LatePush(..) | Doing::OldPush(..) => Ok(None),
     }
 }
 

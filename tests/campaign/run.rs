@@ -11,7 +11,9 @@ use super::at_work::{AtWork, end, run, start};
 use super::befall::{befall, bury, has_journal, kill_at};
 use super::fault::{Fault, Laid, lay};
 use super::operation::{Asked, Wanted, ask, stated};
-use super::others::{Acted, OwnPolicy, act, delete_policy, is_put, late, push_about};
+use super::others::{
+    ActSpec, Acted, OwnPolicy, PusherSpec, act, delete_policy, is_put, late, push_about,
+};
 use super::schedule::{Schedule, Then};
 use super::violations::{new_violations, violations};
 use super::world::{Arena, PATTERNS, text};
@@ -64,9 +66,15 @@ pub fn ours_under(
     };
     let proxy = FaultProxy::before(&proxy_to).expect("a proxy");
     let laid = lay(arena, &proxy, &schedule.fault);
+    let around = Around {
+        fault: &schedule.fault,
+        pushers: &schedule.pushers,
+        acts: &schedule.acts,
+        aware: schedule.aware,
+    };
     let disturbed = disturbed(
         arena,
-        (schedule, &asked, second),
+        (&around, &asked, second),
         (&proxy, &laid),
         &before,
         program,
@@ -122,14 +130,22 @@ pub fn ours_under(
 }
 
 /// How the work ended, and what others did meanwhile.
-struct Disturbed {
-    ended: Vec<Ended>,
-    acted: Acted,
+pub(super) struct Disturbed {
+    pub ended: Vec<Ended>,
+    pub acted: Acted,
 }
 
-fn disturbed(
+/// What befalls an operation, and who is about.
+pub(super) struct Around<'s> {
+    pub fault: &'s Fault,
+    pub pushers: &'s [PusherSpec],
+    pub acts: &'s [ActSpec],
+    pub aware: bool,
+}
+
+pub(super) fn disturbed(
     arena: &Arena,
-    (schedule, asked, second): (&Schedule, &Asked, Option<Asked>),
+    (schedule, asked, second): (&Around<'_>, &Asked, Option<Asked>),
     (proxy, laid): (&FaultProxy, &Laid),
     before: &State,
     program: &Path,
@@ -144,16 +160,16 @@ fn disturbed(
         }
         proxy.statements()
     };
-    let late_pushes = late(arena, &schedule.acts, before);
+    let late_pushes = late(arena, schedule.acts, before);
     thread::scope(|scope| {
         let (ending, stopping) = (Stopping(&over), Stopping(&stop));
-        for pusher in &schedule.pushers {
+        for pusher in schedule.pushers {
             let stop = &stop;
             scope.spawn(move || push_about(arena, pusher, schedule.aware, stop));
         }
         let (over, own) = (&over, &own);
         let acting = (!schedule.acts.is_empty()).then(|| {
-            let (acts, statements) = (&schedule.acts, &statements);
+            let (acts, statements) = (schedule.acts, &statements);
             scope.spawn(move || {
                 act(
                     arena,
@@ -167,7 +183,7 @@ fn disturbed(
             })
         });
         let mut first = start(program, &proxy.url(), &asked.args);
-        let other = match schedule.fault {
+        let other = match *schedule.fault {
             Fault::TwoWorkers => Some(start(program, &arena.role_url(), &asked.args)),
             _ => second.map(|second| start(program, &arena.role_url(), &second.args)),
         };
@@ -178,7 +194,7 @@ fn disturbed(
         proxy.disarm();
         proxy.heal(Heal::End);
         untrap(arena);
-        if let Fault::Supervisor(_, again) = schedule.fault {
+        if let Fault::Supervisor(_, again) = *schedule.fault {
             bury(arena);
             let kill = again.hold(proxy);
             let mut next = start(program, &proxy.url(), &asked.args);

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::history::Sums;
+
 /// Schedules, and how many of them ended inconsistently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -57,6 +59,8 @@ pub struct Table {
     by_operation: BTreeMap<String, Counts>,
     /// Seconds that the schedules of each fault took.
     seconds: BTreeMap<&'static str, f64>,
+    /// Histories by their place, and the operations in them.
+    histories: BTreeMap<String, (Counts, u64)>,
     /// How often each end was come to.
     pub ends: BTreeMap<String, u64>,
 }
@@ -76,6 +80,13 @@ impl Table {
             .entry(operation.to_owned())
             .or_default()
             .add(consistent);
+    }
+
+    pub fn add_histories(&mut self, place: &str, sums: &Sums) {
+        let (counts, operations) = self.histories.entry(place.to_owned()).or_default();
+        counts.schedules += sums.histories;
+        counts.inconsistent += sums.inconsistent;
+        *operations += sums.operations;
     }
 
     pub fn seconds(&mut self, fault: &'static str, seconds: f64) {
@@ -110,6 +121,12 @@ impl Table {
             sum.schedules += counts.schedules;
             sum.inconsistent += counts.inconsistent;
         }
+        for (place, (counts, operations)) in other.histories {
+            let sum = self.histories.entry(place).or_default();
+            sum.0.schedules += counts.schedules;
+            sum.0.inconsistent += counts.inconsistent;
+            sum.1 += operations;
+        }
         for (fault, seconds) in other.seconds {
             *self.seconds.entry(fault).or_default() += seconds;
         }
@@ -130,6 +147,14 @@ impl Table {
                             let of = table.by_fault.entry((*fault).to_owned()).or_default();
                             of.insert(*column, counts);
                         }
+                    }
+                }
+                ["", place, cell, operations, ""] => {
+                    if let (Some(counts), Ok(operations)) = (Counts::read(cell), operations.parse())
+                    {
+                        table
+                            .histories
+                            .insert((*place).to_owned(), (counts, operations));
                     }
                 }
                 ["", operation, cell, ""] => {
@@ -194,6 +219,12 @@ impl Table {
         for (operation, counts) in &self.by_operation {
             let _ = writeln!(page, "| {operation} | {} |", counts.cell());
         }
+        if !self.histories.is_empty() {
+            page.push_str(HISTORIES);
+            for (place, (counts, operations)) in &self.histories {
+                let _ = writeln!(page, "| {place} | {} | {operations} |", counts.cell());
+            }
+        }
         page.push_str(BITES);
         let _ = writeln!(
             page,
@@ -207,6 +238,26 @@ impl Table {
         page
     }
 }
+
+const HISTORIES: &str = "
+## Histories
+
+Two to five operations of several people over the same tags, one after the other or two at a time: creations, updates,
+deletions, activations, deactivations, fixes and their undo, `recover`, the same command again, or asked otherwise. In
+between administrators take immutability off and set other expirations, with Quay's entries in the audit log, Quay's
+own pass runs, owners delete policies, both of Quay's failures happen, and pushes decide by old snapshots. Half of the
+operations are struck: by a fault of the table above, a trigger that swallows rows, a host whose clock is 40 days off, a
+server that is frozen, or somebody who holds rows for long. What is unfinished is recovered, gone on with, taken back
+or left to whoever comes next. In half of the histories the role's settings are hostile.
+
+The server itself notes who wrote which version of each tag (`testkit/src/oracle/ledger.rs`), so that the oracle knows
+whose value each expiration is. An end is inconsistent where the program wrote an expiration over a newer one, where
+one that it had cleared did not come back and no result names the tag, and for every reason above; and where
+`check --strict` does not find exactly what there is.
+
+| registry | inconsistent | operations |
+| --- | --- | --- |
+";
 
 const BITES: &str = "
 ## Each protection bites
@@ -235,7 +286,7 @@ const PAGE: &str = "# Faults
 
 What becomes of an operation that a fault befalls. `make campaign N=10000` draws so many schedules at
 random (`tests/campaign/`): a registry, an operation, a fault at some moment, pushers with clocks of
-their own, Quay's users, and whoever recovers afterwards. The program under test is the real one, before
+their own, Quay's users, and whoever recovers afterwards; a third of them are histories of several operations (below). The program under test is the real one, before
 a real server; the oracle (`testkit/src/oracle/`) computes in plain Rust which states are whole: as if
 the operation had never run, or as if it had run undisturbed. An end is inconsistent where it is
 neither, where an expiry, a live tag or a user's own immutability is lost, where an operation stays

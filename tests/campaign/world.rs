@@ -240,6 +240,16 @@ impl Arena {
         }
     }
 
+    /// Each repository's name, with its namespace's.
+    pub fn names(&self) -> BTreeMap<RepositoryId, String> {
+        let names = r#"SELECT r.id, u.username || '/' || r.name
+            FROM repository r JOIN "user" u ON u.id = r.namespace_user_id"#;
+        let rows = self.session().query(names, &[]).expect("names");
+        rows.iter()
+            .map(|row| (RepositoryId(row.get(0)), row.get(1)))
+            .collect()
+    }
+
     pub fn state(&self) -> State {
         State::read(&mut self.session()).expect("a state")
     }

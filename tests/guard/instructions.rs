@@ -74,7 +74,7 @@ fn a_tag_takes_so_many_instructions_of_a_creation_and_no_more() {
     }
     let create = [&CREATE[..], &STATED].concat();
     // Of which some 6,000 because the driver is not optimised in the profile of tests.
-    a_tag_takes_at_most(38_000, &create, 0, (false, NO_POLICIES));
+    a_tag_takes_at_most(43_000, &create, 0, (false, NO_POLICIES));
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn a_heartbeat_from_the_future_is_no_sign_of_life() {
 }
 
 /// Where libfaketime is, which makes a program believe in another time.
-fn libfaketime() -> Option<String> {
+pub fn libfaketime() -> Option<String> {
     let stated = std::env::var("QUAY_DOCTOR_FAKETIME").ok();
     let places = [
         "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",

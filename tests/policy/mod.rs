@@ -2,7 +2,7 @@
 
 mod basics;
 mod beats;
-mod clocks;
+pub mod clocks;
 mod courtesy;
 pub mod cut;
 mod evaluation;

@@ -6,6 +6,9 @@
 //! with it. What only a caller can see (the violations of `check --strict`, a second recovery) is
 //! added by [`Case::judge`]'s caller as [`Wrong`]s of the same [`Verdict`].
 //!
+//! A [`Case`] is of what was done at one time. Over a history of operations [`whose`] tells, from a ledger that the
+//! server keeps, who gave each tag its expiration and its protection.
+//!
 //! It knows nothing of the engine and changes nothing.
 //!
 //! ```no_run
@@ -38,13 +41,16 @@
 //! ```
 
 mod case;
+pub mod ledger;
 mod model;
 mod rows;
 mod state;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod whose;
 
 pub use case::{Act, Case, Operation, Pushes};
 pub use state::{Policy, State, Tag};
 pub use verdict::{End, Verdict, Wrong};
+pub use whose::{Author, Known, LeftOut, Whose, whose};

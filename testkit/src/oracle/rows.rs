@@ -144,6 +144,10 @@ impl Case<'_> {
             // was marked and is taken back does not get an expiry by which it would be dead.
             (true, true) => vec![(true, None), (false, tag.end_ms)],
             (false, true) => vec![(false, tag.end_ms), (false, None)],
+            // Quay's own failure: whoever passes by may protect it, and a roll-back takes that from nobody.
+            (false, false) if self.any(&ground.active, &tag) => {
+                vec![(false, tag.end_ms), (true, None)]
+            }
             (false, false) => vec![(false, tag.end_ms)],
         }
     }
@@ -209,6 +213,7 @@ impl Case<'_> {
         if covered && !is.immutable && !self.any(&ground.added, is) {
             return Some(Wrong::Unprotected(told()));
         }
-        (!covered && is.immutable && !self.any(&ground.may_stay, is)).then(|| Wrong::Orphan(told()))
+        let stays = self.any(&ground.may_stay, is) || self.any(&self.before.kept, is);
+        (!covered && is.immutable && !stays).then(|| Wrong::Orphan(told()))
     }
 }

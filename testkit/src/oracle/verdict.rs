@@ -29,6 +29,10 @@ pub enum Wrong {
     Orphan(String),
     /// A tag had an expiry and has none, although it is not immutable.
     ExpiryLost(String),
+    /// We gave a tag an expiration that is not the last one that somebody else gave it.
+    NotItsOwn(String),
+    /// A tag was released without the expiration that we had cleared, and no result names it.
+    Unnamed(String),
     /// A user's own immutability, or a label's, was taken off.
     UserProtectionLost(String),
     /// A live tag died, and neither its own expiry nor a push or a user ended it.
@@ -56,6 +60,8 @@ impl fmt::Display for Wrong {
             Self::Unprotected(tag) => write!(f, "unprotected: {tag}"),
             Self::Orphan(tag) => write!(f, "immutable without a reason: {tag}"),
             Self::ExpiryLost(tag) => write!(f, "expiry lost: {tag}"),
+            Self::NotItsOwn(tag) => write!(f, "an expiry that is not its own: {tag}"),
+            Self::Unnamed(tag) => write!(f, "an expiry was left out and not named: {tag}"),
             Self::UserProtectionLost(tag) => write!(f, "a user's own immutability is lost: {tag}"),
             Self::Died(tag) => write!(f, "a live tag died: {tag}"),
             Self::Resurrected(tag) => write!(f, "a dead tag is alive: {tag}"),

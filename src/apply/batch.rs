@@ -72,6 +72,7 @@ pub(super) fn carry_out(
         rows: sliced.rows,
         held: std::mem::take(&mut outcome.held),
         entering,
+        wanted: sliced.wanted,
     };
     Ok((outcome, changed))
 }

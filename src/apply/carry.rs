@@ -55,6 +55,7 @@ pub(super) fn carry_all_out(
         let mut reached = |done: u64| {
             crew.add(done - told);
             told = done;
+            crew.stand_aside();
             crew.go_on()
         };
         let mut share = Share::new(&mut session, site, &crew, &mut reached);
@@ -221,6 +222,12 @@ impl Action for Share<'_, '_, '_> {
             duplicates.add(&registry, &target.subject.row);
         }
         self.reached_by(1)
+    }
+
+    fn was_wanted(&mut self) {
+        if self.site.part == Part::Lead {
+            self.crew.somebody_waits();
+        }
     }
 
     fn size(&mut self) -> &mut BatchSize {

@@ -59,12 +59,10 @@ pub(super) fn take_all_back(
     conducted: TakenBack,
     reached: &mut Reached<'_>,
 ) -> Result<Undone, ApplyError> {
-    let mut to_its_end = |_| ControlFlow::Continue(());
-    let mut before = Share::new(session, site, &mut to_its_end);
-    before.outcome.conducted(conducted);
+    let mut outcome = Undone::nothing(site.run.id);
+    outcome.conducted(conducted);
     // A tag that was released because its policy was not there is judged by nobody meanwhile.
-    before.policies()?;
-    let mut outcome = before.outcome;
+    policies(session, site, &mut outcome)?;
     let crew = shared_out(session, &site)?;
     let hands = crew.hands();
     let lead = backend(session)?;
@@ -80,9 +78,10 @@ pub(super) fn take_all_back(
         let mut reached = |done: u64| {
             crew.add(done - told);
             told = done;
+            crew.stand_aside();
             crew.go_on()
         };
-        let mut share = Share::new(&mut session, site, &mut reached);
+        let mut share = Share::new(&mut session, site, &crew, &mut reached);
         while let Some(part) = crew.last() {
             share.tags(part)?;
         }
@@ -94,7 +93,7 @@ pub(super) fn take_all_back(
             ControlFlow::Break(()) => ControlFlow::Break(()),
             ControlFlow::Continue(()) => reached(already + own + crew.by_hands()),
         };
-        let mut share = Share::new(session, site, &mut own_reached);
+        let mut share = Share::new(session, site, &crew, &mut own_reached);
         while let Some(part) = crew.first() {
             share.tags(part)?;
         }
@@ -126,6 +125,7 @@ fn shared_out(session: &mut WriteSession, site: &UndoSite<'_>) -> Result<Crew<Pa
 struct Share<'a, 'r> {
     session: &'a mut WriteSession,
     site: UndoSite<'a>,
+    crew: &'a Crew<PartOf>,
     reached: &'a mut Reached<'r>,
     size: BatchSize,
     throttle: Throttle,
@@ -143,11 +143,13 @@ impl<'a, 'r> Share<'a, 'r> {
     fn new(
         session: &'a mut WriteSession,
         site: UndoSite<'a>,
+        crew: &'a Crew<PartOf>,
         reached: &'a mut Reached<'r>,
     ) -> Self {
         Self {
             session,
             site,
+            crew,
             reached,
             size: BatchSize::new(site.options.batch_time),
             throttle: Throttle::new(site.options.limits, site.run.id),
@@ -180,25 +182,6 @@ impl<'a, 'r> Share<'a, 'r> {
             let held = come_back(self, ATTEMPTS, held)?;
             self.refuse_held(&held)?;
         }
-    }
-
-    fn policies(&mut self) -> Result<(), ApplyError> {
-        for (entry, change) in changed_policies(self.session, self.site.run.id)? {
-            let (schema, run) = (self.site.schema, self.site.run);
-            let once = || restore(self.session, schema, run, entry, &change);
-            match once
-                .retry(attempts(ATTEMPTS))
-                .when(again_each_time())
-                .call()?
-            {
-                Ok(()) => self.outcome.undone += 1,
-                Err(why) => {
-                    let what = format!("{} {}", change.table.name(), change.id);
-                    self.outcome.refuse(what, why);
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Takes a batch back, or its first changes where somebody waits for the repository.
@@ -256,6 +239,7 @@ impl<'a, 'r> Share<'a, 'r> {
             rows: sliced.rows,
             held,
             entering,
+            wanted: sliced.wanted,
         })
     }
 
@@ -272,6 +256,30 @@ impl<'a, 'r> Share<'a, 'r> {
         }
         Ok(())
     }
+}
+
+/// Puts the run's policy rows back.
+fn policies(
+    session: &mut WriteSession,
+    site: UndoSite<'_>,
+    outcome: &mut Undone,
+) -> Result<(), ApplyError> {
+    for (entry, change) in changed_policies(session, site.run.id)? {
+        let (schema, run) = (site.schema, site.run);
+        let once = || restore(session, schema, run, entry, &change);
+        match once
+            .retry(attempts(ATTEMPTS))
+            .when(again_each_time())
+            .call()?
+        {
+            Ok(()) => outcome.undone += 1,
+            Err(why) => {
+                let what = format!("{} {}", change.table.name(), change.id);
+                outcome.refuse(what, why);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Takes entries back under their repository's locks, newest first; the tags of them that somebody else holds.
@@ -374,6 +382,12 @@ impl Action for Share<'_, '_> {
         let why = "another row of its name has the expiry that it had";
         self.outcome.refuse(format!("tag {}", change.tag), why);
         Ok(())
+    }
+
+    fn was_wanted(&mut self) {
+        if self.site.part == Part::Lead {
+            self.crew.somebody_waits();
+        }
     }
 
     fn size(&mut self) -> &mut BatchSize {

@@ -48,6 +48,9 @@ pub trait Action {
     /// Where the server does not answer.
     fn leave(&mut self, row: &Self::Row) -> Result<(), Self::Error>;
 
+    /// Somebody waited for the repository of the last batch.
+    fn was_wanted(&mut self);
+
     /// How many rows the next batch takes.
     fn size(&mut self) -> &mut BatchSize;
 
@@ -64,6 +67,8 @@ pub struct Changed<Row> {
     pub held: Vec<Row>,
     /// How long it took until its locks were held and what it is judged by was known.
     pub entering: Duration,
+    /// Whether somebody waits for the repository.
+    pub wanted: bool,
 }
 
 /// What the loop has to know of an error.

@@ -100,6 +100,9 @@ fn in_repository<A: Action>(
                 next += changed.rows;
                 attempts = 0;
                 held.extend(changed.held);
+                if changed.wanted {
+                    action.was_wanted();
+                }
                 let rest = action.throttle().0.rest_after(whole);
                 pause(action, rest)?;
             }

@@ -10,7 +10,7 @@ use super::{PolicyError, PolicyOptions, own_row};
 use crate::batch::{BatchError as _, Changed, in_slices};
 use crate::evaluate::TagRow;
 use crate::journal::{
-    Cursor, Part, PolicyOperation, Sums, TagChange, TagImage, newest_changes, record_tag_changes,
+    Cursor, PolicyOperation, Sums, TagChange, TagImage, newest_changes, record_tag_changes,
 };
 use crate::pg::{FaultClass, WriteTransaction};
 use crate::quay::{Expiry, Immutability, OperationId, RepositoryId, TagId, UnixMillis, is_alive};
@@ -102,14 +102,12 @@ impl Worker<'_> {
         let end = end.filter(|_| whole);
         Self::finish_batch(self.part, &mut self.operation, tx, begun, end, sums)?;
         self.remember(not_written);
-        if sliced.wanted && self.part == Part::Lead {
-            self.crew.somebody_waits();
-        }
         let held = marked.held.into_iter().map(|tag| (repository, tag));
         Ok(Changed {
             rows: sliced.rows,
             held: held.collect(),
             entering,
+            wanted: sliced.wanted,
         })
     }
 }

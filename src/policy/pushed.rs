@@ -112,6 +112,7 @@ impl Worker<'_> {
             rows: tags.len(),
             held: held.into_iter().map(|tag| (repository, tag)).collect(),
             entering,
+            wanted: false,
         };
         Ok((waiting, changed))
     }
@@ -161,6 +162,9 @@ impl Action for Pushed<'_, '_> {
     fn leave(&mut self, row: &WalkedRow) -> Result<(), PolicyError> {
         self.worker.leave(row.0, row.1)
     }
+
+    /// Nobody works beside it who would have to stand aside.
+    fn was_wanted(&mut self) {}
 
     fn size(&mut self) -> &mut BatchSize {
         &mut self.worker.size

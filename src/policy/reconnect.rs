@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::PolicyError;
 use super::worker::{Worker, open, standby};
+use crate::ground::Memory;
 use crate::journal::{
     Cursor, JournalError, Phase, PolicyOperation, Sums, end_hands, hold_liveness, operation,
 };
@@ -84,6 +85,8 @@ impl Worker<'_> {
             return Err(PolicyError::LivenessLost(id));
         }
         self.session = session;
+        // A failover may have lost audit entries that are remembered, and others have their ids by now.
+        self.memory = Memory::default();
         self.schema = schema;
         self.go_on_from(row);
         Ok(())

@@ -92,6 +92,7 @@ impl Worker<'_> {
             rows: sliced.rows,
             held: held.collect(),
             entering,
+            wanted: sliced.wanted,
         })
     }
 }

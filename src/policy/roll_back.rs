@@ -153,6 +153,7 @@ impl Worker<'_> {
             rows: sliced.rows,
             held: held.copied().collect(),
             entering,
+            wanted: sliced.wanted,
         };
         Ok((undone.marks, changed))
     }
@@ -315,6 +316,9 @@ impl Action for TakingBack<'_, '_> {
     fn leave(&mut self, (_, change): &Entry) -> Result<(), PolicyError> {
         self.worker.leave(change.repository, change.tag)
     }
+
+    /// Nobody works beside it who would have to stand aside.
+    fn was_wanted(&mut self) {}
 
     fn size(&mut self) -> &mut BatchSize {
         &mut self.worker.size

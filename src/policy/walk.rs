@@ -387,6 +387,12 @@ impl Action for Pass<'_, '_> {
         self.worker.leave(row.0, row.1)
     }
 
+    fn was_wanted(&mut self) {
+        if self.worker.part == Part::Lead {
+            self.worker.crew.somebody_waits();
+        }
+    }
+
     fn size(&mut self) -> &mut BatchSize {
         &mut self.worker.size
     }

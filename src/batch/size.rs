@@ -64,7 +64,11 @@ impl BatchSize {
         } else {
             MOST
         };
+        // A batch that was short of rows, and within its time, is no reason for smaller ones.
+        let in_time = entering.as_secs_f64() + took <= aim;
+        let least = if in_time { self.rows } else { FEWEST };
         self.rows = fitting
+            .max(least)
             .min(self.rows + self.rows / 2 + 1)
             .clamp(FEWEST, MOST);
     }
@@ -147,6 +151,15 @@ mod tests {
             size.learn(size.rows(), Duration::ZERO, Duration::from_millis(took));
             assert_eq!(size.rows(), FEWEST);
         }
+    }
+
+    #[test]
+    fn a_batch_that_is_short_of_rows_makes_the_next_no_smaller() {
+        let mut size = BatchSize::new(AIM);
+        for rows in [4, 1, 7, 4, 2] {
+            size.learn(rows, Duration::ZERO, Duration::from_millis(30));
+        }
+        assert!(size.rows() >= FIRST, "{size:?}");
     }
 
     #[test]

@@ -58,7 +58,8 @@ fn after_somebody_has_waited_a_batch_ends_with_its_first_slice_where_somebody_wa
                     .expect("the lock");
             });
             scene.wait_for(
-                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted",
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
             );
             hold.release();
             pusher.join().expect("a pusher");

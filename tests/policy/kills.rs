@@ -272,6 +272,9 @@ fn a_deactivation_that_is_killed_anywhere_is_finished() {
     killed_everywhere(&scene, &args, &EVERY_WAY);
 }
 
+/// As many batches on a slow machine as on a fast one.
+const RECOVER: [&str; 3] = ["recover", "--batch-time", "10s"];
+
 #[test]
 fn a_roll_back_that_is_killed_anywhere_is_finished() {
     // The deletion of the policy row is on disk, the tags are not yet as before.
@@ -280,7 +283,7 @@ fn a_roll_back_that_is_killed_anywhere_is_finished() {
     let before = scene.state();
     let commits = {
         scene.killed(BEFORE_ACTIVATION, &policy(&PHASED));
-        scene.commits(&["recover"])
+        scene.commits(&RECOVER)
     };
     assert!(commits.len() >= FEWEST, "{} COMMITs", commits.len());
     for (nth, boundary) in boundaries(&commits).into_iter().enumerate() {
@@ -288,7 +291,7 @@ fn a_roll_back_that_is_killed_anywhere_is_finished() {
         scene.killed(BEFORE_ACTIVATION, &policy(&PHASED));
         let proxy = scene.proxy();
         let hold = boundary.hold(&proxy);
-        let mut run = scene.start_behind(proxy, &["recover"]);
+        let mut run = scene.start_behind(proxy, &RECOVER);
         run.reach(&hold, "a COMMIT of the recovery");
         run.kill();
         scene.bury();

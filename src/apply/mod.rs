@@ -25,4 +25,4 @@ pub use prune::{Pruned, prune, prune_preview};
 pub use record::record;
 pub use run::{Applied, Conduct, apply};
 pub use script::{Printed, print_sql};
-pub use undo::{Refusal, TakenBack, Undone, leave_as_is, undo};
+pub use undo::{LeftAsIs, Refusal, TakenBack, Undone, leave_as_is, undo};

@@ -15,7 +15,7 @@ use crate::journal::{
 };
 use crate::pg::WriteSession;
 use crate::quay::RunId;
-use crate::relations::PolicySchema;
+use crate::relations::{PolicySchema, add_left_out};
 use crate::report::Exceptions;
 
 /// A row that was not taken back.
@@ -112,14 +112,14 @@ pub fn undo(
 ) -> Result<Undone, ApplyError> {
     let (mut session, schema) = open(settings)?;
     refuse_invisible::<ApplyError>(&mut session, &options.limits)?;
-    let run = take_over(&mut session, id, options)?;
+    let (run, is_second) = take_over(&mut session, id, options)?;
     let site = UndoSite {
         run: &run,
         options,
         schema: PolicySchema::from(&schema),
         part: Part::Lead,
     };
-    let outcome =
+    let mut outcome =
         take_all_back(settings, &mut session, site, conduct(id), reached).map_err(|source| {
             ApplyError::CutShort {
                 run: id,
@@ -133,6 +133,9 @@ pub fn undo(
         Phase::Done
     };
     end(&mut session, &run, phase)?;
+    if is_second {
+        add_left_out(&mut session, id, &mut outcome.exceptions)?;
+    }
     Ok(outcome)
 }
 
@@ -144,7 +147,7 @@ pub fn leave_as_is(
     settings: &ConnectionSettings,
     id: RunId,
     options: &ApplyOptions,
-) -> Result<(), ApplyError> {
+) -> Result<LeftAsIs, ApplyError> {
     let (mut session, _) = open(settings)?;
     let state = run_state(&mut session, id)?;
     if !hold_liveness_within(&mut session, id, patience(state.phase))? {
@@ -159,7 +162,21 @@ pub fn leave_as_is(
     let run = fix_run(&mut tx, id, &options.who.worker)?;
     run.end(&mut tx, Phase::Done)?;
     tx.commit()?;
-    Ok(())
+    let mut exceptions = Exceptions::default();
+    add_left_out(&mut session, id, &mut exceptions)?;
+    Ok(LeftAsIs {
+        exceptions,
+        skipped: state.skipped,
+    })
+}
+
+/// What a run that stays as it was cut off has not done as planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftAsIs {
+    /// Tags that are not as asked.
+    pub exceptions: Exceptions,
+    /// Corrections that it skipped.
+    pub skipped: u64,
 }
 
 /// A run that has ended may still hold its lock for a moment; one that has not is at work.
@@ -170,11 +187,12 @@ fn patience(phase: Phase) -> Duration {
     }
 }
 
+/// Takes a run over; also whether somebody has begun to take it back before.
 fn take_over(
     session: &mut WriteSession,
     id: RunId,
     options: &ApplyOptions,
-) -> Result<FixRun, ApplyError> {
+) -> Result<(FixRun, bool), ApplyError> {
     let state = run_state(session, id)?;
     if !hold_liveness_within(session, id, patience(state.phase))? {
         return Err(JournalError::Live {
@@ -188,5 +206,5 @@ fn take_over(
     let run = fix_run(&mut tx, id, &options.who.worker)?;
     withdraw_kept(&mut tx, id)?;
     tx.commit()?;
-    Ok(run)
+    Ok((run, state.phase == Phase::Undoing))
 }

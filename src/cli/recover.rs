@@ -155,13 +155,16 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
     let (mut text, mut rows) = (String::new(), Vec::new());
     for one in recovered {
         let mut exceptions = Exceptions::default();
+        let mut skipped = 0;
         let (mut not, mut whats): (u64, &[String]) = (0, &[]);
         let (id, became, error) = match one {
             Recovered::Finished {
                 operation,
                 exceptions: told,
+                skipped: of_all,
             } => {
                 exceptions = told.clone();
+                skipped = *of_all;
                 (operation, "finished", None)
             }
             Recovered::TakenBack {
@@ -183,6 +186,8 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
                 (id, "left", Some(Failure::told(error)))
             }
         };
+        let named = exceptions.not_written.count();
+        let not_written = named.max(skipped.saturating_sub(exceptions.duplicates.count()));
         rows.push(json!({
             "operation": id,
             "became": became,
@@ -190,7 +195,7 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
             "past_expirations": exceptions.past_expiries.names(),
             "expirations_not_restored": exceptions.void_images.count(),
             "not_restored": exceptions.void_images.names(),
-            "tags_not_written": exceptions.not_written.count(),
+            "tags_not_written": not_written,
             "not_written": exceptions.not_written.names(),
             "tags_left": exceptions.duplicates.count(),
             "left": exceptions.duplicates.names(),
@@ -209,7 +214,13 @@ fn account(recovered: &[Recovered], format: Format) -> Result<Exit, Failure> {
         for sentence in exceptions.sentences() {
             text.push_str(&format!("     {}\n", harmless(&sentence)));
         }
-        look |= exceptions.want_a_look();
+        if not_written > named {
+            let more = not_written - named;
+            text.push_str(&format!(
+                "     {more} tags were skipped by a worker that is gone\n"
+            ));
+        }
+        look |= not_written > 0 || exceptions.want_a_look();
     }
     if recovered.is_empty() {
         text.push_str("Nothing is unfinished.\n");

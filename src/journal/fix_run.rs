@@ -42,6 +42,8 @@ pub struct RunRow {
     pub worker: String,
     /// When it began, by the server's clock.
     pub started: chrono::DateTime<chrono::Utc>,
+    /// Corrections that it skipped.
+    pub skipped: u64,
 }
 
 /// Begins a run; one that belongs to another is taken back with it.
@@ -87,7 +89,7 @@ pub fn begin_fix(
 pub fn run_state(pg: &mut impl Statements, id: RunId) -> Result<RunRow, JournalError> {
     let row = pg
         .query_opt(
-            "SELECT kind, phase, worker, started_at FROM quay_doctor.operation WHERE id = $1",
+            "SELECT kind, phase, worker, started_at, tags_skipped FROM quay_doctor.operation WHERE id = $1",
             &[&id.0],
         )?
         .ok_or(JournalError::NoSuchRun(id))?;
@@ -99,6 +101,7 @@ pub fn run_state(pg: &mut impl Statements, id: RunId) -> Result<RunRow, JournalE
         phase: Phase::from_column(row.read(1)?)?,
         worker: row.read(2)?,
         started: row.read(3)?,
+        skipped: u64::try_from(row.read::<i64>(4)?).unwrap_or(0),
     })
 }
 

@@ -18,12 +18,12 @@ use crate::crew::{Crew, Jobs};
 use crate::evaluate::PolicyBook;
 use crate::ground::Memory;
 use crate::journal::{
-    Cursor, JournalError, Part, Phase, PolicyOperation, SchemaState, Step, Sums, add_to, advance,
-    heartbeat, liveness_held,
+    Cursor, JournalError, Part, Phase, PolicyOperation, SchemaState, Step, Sums, TagsChoice,
+    add_to, advance, heartbeat, liveness_held,
 };
 use crate::pg::{FaultClass, Purpose, WriteSession, WriteTransaction};
 use crate::quay::{Immutability, RepositoryId, TagId};
-use crate::relations::{PolicySchema, RowLock, registry_of, tags_by_id};
+use crate::relations::{PolicySchema, RowLock, add_left_out, registry_of, tags_by_id};
 use crate::report::{Exceptions, NamedTags};
 use crate::retry::back_off;
 
@@ -65,6 +65,8 @@ pub(super) struct Worker<'a> {
     pub(super) part: Part,
     /// Who else works on the walk.
     pub(super) crew: Arc<Crew<RepositoryId>>,
+    /// Whether another worker has changed tags before it.
+    is_second: bool,
     /// Whether it was here before: rows that it meets may be its own, and taken off since.
     pub(super) again: bool,
     /// How many sessions it may have.
@@ -107,6 +109,7 @@ impl<'a> Worker<'a> {
         watcher: &'a mut dyn Watcher,
     ) -> Self {
         let size = BatchSize::new(options.batch_time);
+        let is_second = operation.sums.changed > 0;
         let mut worker = Self {
             throttle: Throttle::new(options.limits, operation.id),
             session,
@@ -124,6 +127,7 @@ impl<'a> Worker<'a> {
             way: Way::AtOnce,
             part: Part::Lead,
             crew: Arc::new(Crew::new([], options.jobs)),
+            is_second,
             again: false,
             jobs: options.jobs,
             size,
@@ -190,9 +194,18 @@ impl<'a> Worker<'a> {
             Phase::Sweeping => self.sweep().map(|()| None),
             Phase::Releasing => self.release().map(|()| None),
             Phase::Undoing => self.undo().map(|()| None),
-            Phase::Done => Ok(Some(Ended::Done)),
-            Phase::RolledBack => Ok(Some(Ended::RolledBack)),
+            Phase::Done => self.told(Ended::Done),
+            Phase::RolledBack => self.told(Ended::RolledBack),
         }
+    }
+
+    /// An end, once it is told what others left out before this worker: one that was killed told nobody.
+    fn told(&mut self, ended: Ended) -> Result<Option<Ended>, PolicyError> {
+        let releases = self.operation.options.tags == Some(TagsChoice::Release);
+        if (self.is_second || self.again) && (releases || ended == Ended::RolledBack) {
+            add_left_out(&mut self.session, self.operation.id, &mut self.exceptions)?;
+        }
+        Ok(Some(ended))
     }
 
     /// What follows from an error: going on, turning back, or leaving the rest.

@@ -14,6 +14,7 @@ mod holders;
 mod images;
 mod labels;
 mod left;
+mod left_out;
 mod load;
 mod marking;
 mod policies;
@@ -43,6 +44,7 @@ pub use few::{
 pub use holders::{HeldTag, held_tags};
 pub use images::{LastChange, last_changes};
 pub use left::left_mutable;
+pub use left_out::add_left_out;
 pub use load::{Load, load};
 pub use marking::{Marks, mark_at_once, mark_plain};
 pub use policies::{

@@ -98,6 +98,12 @@ impl Exceptions {
         self.duplicates.append(more.duplicates);
     }
 
+    /// Whether they tell already that a tag has lost the expiration that the journal knows.
+    pub fn tells_expiry_of(&self, tag: TagId) -> bool {
+        let kinds = [&self.past_expiries, &self.void_images];
+        kinds.iter().any(|tags| tags.tags.contains(&tag))
+    }
+
     /// Whether somebody has to look at a tag: the exit status is then not 0.
     pub fn want_a_look(&self) -> bool {
         let kinds = [&self.not_written, &self.void_images, &self.duplicates];

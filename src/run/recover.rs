@@ -21,6 +21,8 @@ pub enum Recovered {
         operation: OperationId,
         /// Tags that could not be changed as asked.
         exceptions: Exceptions,
+        /// How many were skipped, by whichever worker.
+        skipped: u64,
     },
     /// It was taken back.
     TakenBack {
@@ -139,6 +141,7 @@ fn recover_policy(
         Ok(Some(outcome)) if outcome.ended == Ended::Done => Ok(Recovered::Finished {
             operation: id,
             exceptions: outcome.exceptions,
+            skipped: outcome.sums.skipped,
         }),
         Ok(Some(outcome)) => Ok(Recovered::TakenBack {
             operation: id,
@@ -164,10 +167,11 @@ fn recover_fix(
     watcher: &mut dyn Watcher,
 ) -> Result<Recovered, RunError> {
     if request.how == How::Resume {
-        apply::leave_as_is(settings, id, &request.apply)?;
+        let left = apply::leave_as_is(settings, id, &request.apply)?;
         return Ok(Recovered::Finished {
             operation: id,
-            exceptions: Exceptions::default(),
+            exceptions: left.exceptions,
+            skipped: left.skipped,
         });
     }
     let alone = PolicyOptions {

@@ -37,10 +37,6 @@ impl Said {
     }
 
     /// Whether it was killed: what it had to say nobody has heard.
-    fn is_silent(&self) -> bool {
-        self.status == -1
-    }
-
     fn names(&self, name: &str) -> bool {
         self.words.match_indices(name).any(|(at, _)| {
             let rest = &self.words[at + name.len()..];
@@ -83,11 +79,11 @@ impl Judged<'_> {
             .any(|(from, to)| nth > *from && nth <= *to)
     }
 
-    /// Whether a run that ended after a write names the tag, or was killed before it could.
+    /// Whether a run that ended after a write names the tag: if not the one that wrote it, whoever ended its operation.
     fn is_named(&self, tag: &Tag, nth: i64) -> bool {
         let name = self.name(tag);
-        let after = self.said.iter().filter(|said| said.until >= nth);
-        after.clone().any(|said| said.names(&name)) || after.take(1).any(Said::is_silent)
+        let mut after = self.said.iter().filter(|said| said.until >= nth);
+        after.any(|said| said.names(&name))
     }
 
     /// Everything that is wrong.

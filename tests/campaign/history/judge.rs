@@ -36,7 +36,6 @@ impl Said {
         }
     }
 
-    /// Whether it was killed: what it had to say nobody has heard.
     fn names(&self, name: &str) -> bool {
         self.words.match_indices(name).any(|(at, _)| {
             let rest = &self.words[at + name.len()..];

@@ -52,6 +52,14 @@ impl Default for Jobs {
     }
 }
 
+/// Of what is left everybody takes so small a part at a time that there is enough for all.
+const PARTS: usize = 8;
+
+/// How many are taken at once of so many that are left.
+fn few(left: usize, most: usize) -> usize {
+    most.min(left / PARTS).max(1).min(left)
+}
+
 /// How long hands stand aside after somebody had to wait for what the lead holds.
 const ASIDE: Duration = Duration::from_secs(1);
 
@@ -115,9 +123,15 @@ impl<T> Crew<T> {
 
     /// What the lead does next.
     pub fn first(&self) -> Option<T> {
+        self.first_few(1).pop()
+    }
+
+    /// The same, at most so many at once where many are left.
+    pub fn first_few(&self, most: usize) -> Vec<T> {
         let mut state = self.lock();
-        let first = state.left.pop_front();
-        if first.is_none() && state.stage == Stage::Alone {
+        let few = few(state.left.len(), most);
+        let first: Vec<T> = state.left.drain(..few).collect();
+        if first.is_empty() && state.stage == Stage::Alone {
             state.stage = Stage::Dismissed;
             self.changed.notify_all();
         }
@@ -126,10 +140,19 @@ impl<T> Crew<T> {
 
     /// What a hand does next.
     pub fn last(&self) -> Option<T> {
+        self.last_few(1).pop()
+    }
+
+    /// The same, at most so many at once where many are left.
+    pub fn last_few(&self, most: usize) -> Vec<T> {
         let mut state = self.lock();
         match state.stage {
-            Stage::Called => state.left.pop_back(),
-            Stage::Alone | Stage::Dismissed | Stage::Ended => None,
+            Stage::Called => {
+                let left = state.left.len();
+                let few = few(left, most);
+                state.left.drain(left - few..).collect()
+            }
+            Stage::Alone | Stage::Dismissed | Stage::Ended => Vec::new(),
         }
     }
 

@@ -53,7 +53,7 @@ pub(super) fn carry_out(
     let guard = enter(&mut tx, site, memory, repository, planned)?;
     let entering = begun.elapsed();
     let mut outcome = BatchOutcome::default();
-    let sliced = in_slices(&mut tx, repository, yielding, planned, |tx, slice| {
+    let sliced = in_slices(&mut tx, &[repository], yielding, planned, |tx, slice| {
         let more = correct(tx, site, &guard, memory, repository, slice)?;
         add(&mut outcome.totals, &more.totals);
         outcome.held.extend(more.held);
@@ -71,6 +71,7 @@ pub(super) fn carry_out(
     let changed = Changed {
         rows: sliced.rows,
         held: std::mem::take(&mut outcome.held),
+        refused: Vec::new(),
         entering,
         wanted: sliced.wanted,
     };

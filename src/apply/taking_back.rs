@@ -213,7 +213,7 @@ impl<'a, 'r> Share<'a, 'r> {
         let mut outcome = Undone::nothing(self.site.run.id);
         let mut waiting = self.waiting.clone();
         let (site, memory, yielding) = (self.site, &mut self.memory, &mut self.yielding);
-        let sliced = in_slices(&mut tx, repository, yielding, entries, |tx, slice| {
+        let sliced = in_slices(&mut tx, &[repository], yielding, entries, |tx, slice| {
             let free: Vec<Entry> = slice
                 .iter()
                 .filter(|(_, change)| !waiting.contains(&change.tag))
@@ -238,6 +238,7 @@ impl<'a, 'r> Share<'a, 'r> {
         Ok(Changed {
             rows: sliced.rows,
             held,
+            refused: Vec::new(),
             entering,
             wanted: sliced.wanted,
         })

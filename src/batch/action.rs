@@ -17,6 +17,11 @@ pub trait Action {
     /// The repository whose lock a row's change needs.
     fn repository(row: &Self::Row) -> RepositoryId;
 
+    /// Of how many repositories a batch may take rows.
+    fn repositories(&self) -> usize {
+        1
+    }
+
     /// Reads ahead, with nothing locked, what batches in a repository need and others would wait for.
     ///
     /// # Errors
@@ -29,8 +34,8 @@ pub trait Action {
     /// Where the work is to end.
     fn go_on(&mut self) -> Result<(), Self::Error>;
 
-    /// Changes rows of one repository in one transaction; fewer than all of them, from the first on, where
-    /// somebody waits for the repository. `last` says that no row that was given to the loop comes after these.
+    /// Changes rows in one transaction, which waits for the lock of no other repository than the first row's; fewer than
+    /// all of them, from the first on, where somebody waits for a repository. `last` says that no row that was given to the loop comes after these.
     ///
     /// # Errors
     /// Nothing of the batch has been done then, unless the connection was lost.
@@ -65,9 +70,11 @@ pub struct Changed<Row> {
     pub rows: usize,
     /// Those of them that somebody else holds.
     pub held: Vec<Row>,
+    /// Repositories of them whose locks somebody else has: their rows are still to be changed.
+    pub refused: Vec<RepositoryId>,
     /// How long it took until its locks were held and what it is judged by was known.
     pub entering: Duration,
-    /// Whether somebody waits for the repository.
+    /// Whether somebody waits for a repository.
     pub wanted: bool,
 }
 

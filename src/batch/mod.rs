@@ -5,6 +5,7 @@
 //! later, when it waits for others and when it rests.
 
 mod action;
+mod queue;
 mod rows;
 mod size;
 mod throttle;

@@ -4,6 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::action::{Action, BatchError};
+use super::queue::Queue;
 use super::throttle::{PATIENCE, POLL, ThrottleError};
 use crate::retry::back_off;
 
@@ -32,12 +33,60 @@ pub fn change_rows<A: Action>(
     rows: &[A::Row],
 ) -> Result<Vec<A::Row>, A::Error> {
     let mut held = Vec::new();
-    let mut left = rows.len();
-    for of_repository in rows.chunk_by(|a, b| A::repository(a) == A::repository(b)) {
-        left -= of_repository.len();
-        in_repository(action, patience, of_repository, left == 0, &mut held)?;
+    let mut queue = Queue::over(rows, A::repository);
+    let (mut attempts, mut prepared) = (0, None);
+    loop {
+        let (most, repositories) = (action.size().rows(), action.repositories());
+        let Some((range, last)) = queue.front(most, repositories) else {
+            return Ok(held);
+        };
+        let batch = &rows[range.clone()];
+        let Some(repository) = batch.first().map(A::repository) else {
+            return Ok(held);
+        };
+        action.go_on()?;
+        until_calm(action)?;
+        // What is read ahead is no cost of the batch.
+        let ready = if prepared == Some(repository) {
+            Ok(())
+        } else {
+            action.prepare(repository)
+        };
+        prepared = ready.is_ok().then_some(repository);
+        let begun = Instant::now();
+        match ready.and_then(|()| action.change(repository, batch, last)) {
+            Ok(changed) => {
+                let whole = begun.elapsed();
+                action.size().learn(changed.rows, changed.entering, whole);
+                queue.done(range.start, changed.rows, &changed.refused);
+                attempts = 0;
+                held.extend(changed.held);
+                if changed.wanted {
+                    action.was_wanted();
+                }
+                let rest = action.throttle().0.rest_after(whole);
+                pause(action, rest)?;
+            }
+            Err(error) if (error.is_too_much() || error.is_duplicate_key()) && batch.len() > 1 => {
+                action.size().halve_from(batch.len());
+            }
+            Err(error) if error.is_duplicate_key() => {
+                action.leave(&batch[0])?;
+                queue.done(range.start, 1, &[]);
+            }
+            Err(error) if again(&error, patience, attempts) => {
+                attempts += 1;
+                pause(action, back_off(attempts))?;
+            }
+            // Somebody does not let go of the repository: its rows are as good as held.
+            Err(error) if error.passes() || error.is_too_much() && patience.in_the_way == 0 => {
+                tracing::warn!(%repository, %error, "rows are left for later");
+                held.extend_from_slice(&rows[queue.skip_repository()]);
+                attempts = 0;
+            }
+            Err(error) => return Err(error),
+        }
     }
-    Ok(held)
 }
 
 /// Comes back, for so many rounds, for rows that somebody else held, with nothing locked while it waits; those that
@@ -64,69 +113,6 @@ pub fn come_back<A: Action>(
         held = change_rows(action, patience, &held)?;
     }
     Ok(held)
-}
-
-fn in_repository<A: Action>(
-    action: &mut A,
-    patience: Patience,
-    rows: &[A::Row],
-    last: bool,
-    held: &mut Vec<A::Row>,
-) -> Result<(), A::Error> {
-    let Some(first) = rows.first() else {
-        return Ok(());
-    };
-    let repository = A::repository(first);
-    let (mut next, mut attempts) = (0, 0);
-    let mut prepared = false;
-    while next < rows.len() {
-        action.go_on()?;
-        until_calm(action)?;
-        let end = rows.len().min(next + action.size().rows());
-        let batch = &rows[next..end];
-        // What is read ahead is no cost of the batch.
-        let ready = if prepared {
-            Ok(())
-        } else {
-            action.prepare(repository)
-        };
-        prepared = ready.is_ok();
-        let begun = Instant::now();
-        let last = last && end == rows.len();
-        match ready.and_then(|()| action.change(repository, batch, last)) {
-            Ok(changed) => {
-                let whole = begun.elapsed();
-                action.size().learn(changed.rows, changed.entering, whole);
-                next += changed.rows;
-                attempts = 0;
-                held.extend(changed.held);
-                if changed.wanted {
-                    action.was_wanted();
-                }
-                let rest = action.throttle().0.rest_after(whole);
-                pause(action, rest)?;
-            }
-            Err(error) if (error.is_too_much() || error.is_duplicate_key()) && batch.len() > 1 => {
-                action.size().halve_from(batch.len());
-            }
-            Err(error) if error.is_duplicate_key() => {
-                action.leave(&batch[0])?;
-                next += 1;
-            }
-            Err(error) if again(&error, patience, attempts) => {
-                attempts += 1;
-                pause(action, back_off(attempts))?;
-            }
-            // Somebody does not let go of the repository: its rows are as good as held.
-            Err(error) if error.passes() || error.is_too_much() && patience.in_the_way == 0 => {
-                tracing::warn!(%repository, %error, "rows are left for later");
-                held.extend_from_slice(&rows[next..]);
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// Whether a batch is tried again that has failed so often before.

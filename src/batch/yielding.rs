@@ -47,18 +47,18 @@ impl Yielding {
 pub struct Sliced {
     /// So many of its first rows were changed.
     pub rows: usize,
-    /// Whether somebody waits for the repository.
+    /// Whether somebody waits for a repository.
     pub wanted: bool,
 }
 
-/// Changes the rows of a batch, whose repository is locked, slice by slice; it ends early where somebody
-/// waits for the repository.
+/// Changes the rows of a batch, whose repositories are locked, slice by slice; it ends early where somebody
+/// waits for one of them.
 ///
 /// # Errors
 /// Those of `change`, or where the server does not answer.
 pub fn in_slices<R, E: From<PgError>>(
     tx: &mut WriteTransaction<'_>,
-    repository: RepositoryId,
+    repositories: &[RepositoryId],
     yielding: &mut Yielding,
     rows: &[R],
     mut change: impl FnMut(&mut WriteTransaction<'_>, &[R]) -> Result<(), E>,
@@ -70,7 +70,7 @@ pub fn in_slices<R, E: From<PgError>>(
     for slice in rows.chunks(yielding.slice(rows.len())) {
         change(tx, slice)?;
         sliced.rows += slice.len();
-        sliced.wanted = is_wanted(tx, repository)?;
+        sliced.wanted = is_wanted(tx, repositories)?;
         if sliced.wanted {
             break;
         }

@@ -1,11 +1,11 @@
-//! Marking tags immutable: one batch of one repository.
+//! Marking tags immutable: one batch.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::identity::clock_margin_ms;
 use super::walk::{WalkedRow, Work};
-use super::worker::{Worker, not_written};
+use super::worker::{NotWritten, Worker, not_written};
 use super::{PolicyError, PolicyOptions, own_row};
 use crate::batch::{BatchError as _, Changed, in_slices};
 use crate::evaluate::TagRow;
@@ -16,7 +16,7 @@ use crate::pg::{FaultClass, WriteTransaction};
 use crate::quay::{Expiry, Immutability, OperationId, RepositoryId, TagId, UnixMillis, is_alive};
 use crate::relations::{
     Clocks, RowLock, TakenOff, lock_repository, lock_repository_limiting_waits, mark_at_once,
-    mark_plain, names_alive_twice, tags_by_id, write_tags,
+    mark_plain, names_alive_twice, tags_by_id, try_lock_repositories, write_tags,
 };
 
 /// How long a batch that locks nothing first waits for a lock: of a row that somebody took hold of
@@ -44,22 +44,25 @@ pub(super) struct Marked {
 }
 
 impl Worker<'_> {
-    /// Marks a batch, or its first rows where somebody waits for the repository.
+    /// Marks a batch, or its first rows where somebody waits for a repository.
     pub(super) fn mark_batch(
         &mut self,
         work: Work,
-        repository: RepositoryId,
         rows: &[WalkedRow],
         end: Option<Cursor>,
     ) -> Result<Changed<WalkedRow>, PolicyError> {
-        let tags: Vec<TagId> = rows.iter().map(|(_, tag)| *tag).collect();
-        match self.mark_batch_by(self.way, work, repository, &tags, end.clone()) {
-            Err(error)
-                if self.way == Way::AtOnce && error.fault() == Some(FaultClass::LockTimeout) =>
-            {
+        let mut repositories: Vec<RepositoryId> = rows.iter().map(|(of, _)| *of).collect();
+        repositories.dedup();
+        // A row may be waited for only by who holds nothing that others wait for meanwhile but one repository.
+        let way = match repositories.len() {
+            1 => self.way,
+            _ => Way::LockFirst,
+        };
+        match self.mark_batch_by(way, work, &repositories, rows, end.clone()) {
+            Err(error) if way == Way::AtOnce && error.fault() == Some(FaultClass::LockTimeout) => {
                 // Where that happens once it may happen in every batch.
                 self.way = Way::LockFirst;
-                self.mark_batch_by(self.way, work, repository, &tags, end)
+                self.mark_batch_by(self.way, work, &repositories, rows, end)
             }
             other => other,
         }
@@ -69,47 +72,68 @@ impl Worker<'_> {
         &mut self,
         way: Way,
         work: Work,
-        repository: RepositoryId,
-        tags: &[TagId],
+        repositories: &[RepositoryId],
+        rows: &[WalkedRow],
         end: Option<Cursor>,
     ) -> Result<Changed<WalkedRow>, PolicyError> {
         let begun = Instant::now();
         let mut tx = self.session.begin()?;
-        match way {
-            Way::AtOnce => lock_repository_limiting_waits(&mut tx, repository, MOMENT)?,
-            Way::LockFirst => lock_repository(&mut tx, repository)?,
-        }
+        let refused = lock(&mut tx, way, repositories)?;
         let entering = begun.elapsed();
         let mut marked = Marked::default();
         let (operation, options) = (&self.operation, self.options);
-        let sliced = in_slices(
-            &mut tx,
-            repository,
-            &mut self.yielding,
-            tags,
-            |tx, slice| {
-                marked.add(mark(tx, operation, options, (work, way), slice)?);
-                Ok::<(), PolicyError>(())
-            },
-        )?;
-        let refused = marked.refused;
-        let not_written = not_written(&mut tx, repository, refused, Immutability::Mutable)?;
+        let yielding = &mut self.yielding;
+        let sliced = in_slices(&mut tx, repositories, yielding, rows, |tx, slice| {
+            let locked = slice.iter().filter(|(of, _)| !refused.contains(of));
+            let tags: Vec<TagId> = locked.map(|(_, tag)| *tag).collect();
+            marked.add(mark(tx, operation, options, (work, way), &tags)?);
+            Ok::<(), PolicyError>(())
+        })?;
+        let not_asked: HashSet<TagId> = marked.refused.into_iter().collect();
+        let mut altered = NotWritten::default();
+        for of in rows.chunk_by(|(a, _), (b, _)| a == b) {
+            let tags = of.iter().map(|(_, tag)| *tag);
+            let tags = tags.filter(|tag| not_asked.contains(tag));
+            altered.append(not_written(&mut tx, of[0].0, tags, Immutability::Mutable)?);
+        }
         // Last, since hands hold it one after the other.
         own_row::compare(&mut tx, &self.operation)?;
-        let whole = sliced.rows == tags.len();
+        let whole = sliced.rows == rows.len() && refused.is_empty();
         let mut sums = marked.sums;
-        sums.skipped = not_written.altered.count();
+        sums.skipped = altered.altered.count();
         let end = end.filter(|_| whole);
         Self::finish_batch(self.part, &mut self.operation, tx, begun, end, sums)?;
-        self.remember(not_written);
-        let held = marked.held.into_iter().map(|tag| (repository, tag));
+        self.remember(altered);
+        let held: HashSet<TagId> = marked.held.into_iter().collect();
+        let held = rows.iter().filter(|(_, tag)| held.contains(tag));
         Ok(Changed {
             rows: sliced.rows,
-            held: held.collect(),
+            held: held.copied().collect(),
+            refused,
             entering,
             wanted: sliced.wanted,
         })
     }
+}
+
+/// Locks the repositories of a batch: the first is waited for, with nothing else locked, and the others are only tried.
+/// So no batch that holds a lock waits for another one. Those that others have.
+fn lock(
+    tx: &mut WriteTransaction<'_>,
+    way: Way,
+    repositories: &[RepositoryId],
+) -> Result<Vec<RepositoryId>, PolicyError> {
+    let Some((first, others)) = repositories.split_first() else {
+        return Ok(Vec::new());
+    };
+    match way {
+        Way::AtOnce => lock_repository_limiting_waits(tx, *first, MOMENT)?,
+        Way::LockFirst => lock_repository(tx, *first)?,
+    }
+    if others.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(try_lock_repositories(tx, others)?)
 }
 
 impl Marked {
@@ -131,6 +155,9 @@ pub(super) fn mark(
     (work, way): (Work, Way),
     tags: &[TagId],
 ) -> Result<Marked, PolicyError> {
+    if tags.is_empty() {
+        return Ok(Marked::default());
+    }
     let newer: Vec<TagId>;
     let tags = match operation.options.only_after {
         None => tags,
@@ -209,16 +236,18 @@ fn mark_one_by_one(
         .map(|row| row.id)
         .collect();
     let last = operation.last_tag_id_before;
-    let log = match (mutable.first(), operation.options.last_entry_before) {
-        // While the policy is applied only a Quay that enforces it already can have made a tag
-        // immutable that an administrator then took off; and it must have pushed it.
-        (Some(row), Some(entry))
-            if work == Work::Sweep || ids.iter().any(|id| i64::from(id.0) > last) =>
-        {
-            TakenOff::since(tx, row.repository, entry)?
+    let mut log = HashMap::new();
+    if let Some(entry) = operation.options.last_entry_before {
+        for row in &mutable {
+            // While the policy is applied only a Quay that enforces it already can have made a tag
+            // immutable that an administrator then took off; and it must have pushed it.
+            let asked = work == Work::Sweep || i64::from(row.id.0) > last;
+            if asked && !log.contains_key(&row.repository) {
+                let taken_off = TakenOff::since(tx, row.repository, entry)?;
+                log.insert(row.repository, taken_off);
+            }
         }
-        _ => TakenOff::default(),
-    };
+    }
     let look = Look {
         operation,
         now,
@@ -297,7 +326,7 @@ struct Look<'a> {
     margin: i64,
     twins: HashSet<TagId>,
     newest: HashMap<TagId, (OperationId, Immutability)>,
-    log: TakenOff,
+    log: HashMap<RepositoryId, TakenOff>,
     work: Work,
 }
 
@@ -309,7 +338,8 @@ impl Look<'_> {
         }
         let was_there = i64::from(row.id.0) <= self.operation.last_tag_id_before;
         let asked = self.work == Work::Sweep || !was_there;
-        if asked && self.log.says(&row.name, was_there) {
+        let log = self.log.get(&row.repository);
+        if asked && log.is_some_and(|log| log.says(&row.name, was_there)) {
             return Ok(None);
         }
         let Some(expiry) = self.expiry(row)? else {

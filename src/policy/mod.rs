@@ -28,6 +28,7 @@ mod release;
 mod request;
 mod roll_back;
 mod settle;
+mod small;
 mod take_back;
 mod target;
 mod validate;

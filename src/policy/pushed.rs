@@ -111,6 +111,7 @@ impl Worker<'_> {
         let changed = Changed {
             rows: tags.len(),
             held: held.into_iter().map(|tag| (repository, tag)).collect(),
+            refused: Vec::new(),
             entering,
             wanted: false,
         };

@@ -70,7 +70,7 @@ impl Worker<'_> {
         let (operation, options, memory) = (&self.operation, self.options, &mut self.memory);
         let sliced = in_slices(
             &mut tx,
-            repository,
+            &[repository],
             &mut self.yielding,
             &tags,
             |tx, slice| {
@@ -91,6 +91,7 @@ impl Worker<'_> {
         Ok(Changed {
             rows: sliced.rows,
             held: held.collect(),
+            refused: Vec::new(),
             entering,
             wanted: sliced.wanted,
         })

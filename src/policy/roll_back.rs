@@ -134,7 +134,7 @@ impl Worker<'_> {
         let mut undone = Restored::default();
         let (operation, options, memory) = (&self.operation, self.options, &mut self.memory);
         let yielding = &mut self.yielding;
-        let sliced = in_slices(&mut tx, repository, yielding, entries, |tx, slice| {
+        let sliced = in_slices(&mut tx, &[repository], yielding, entries, |tx, slice| {
             undone.add(undo(tx, (&ground, memory), operation, options, slice)?);
             Ok::<(), PolicyError>(())
         })?;
@@ -152,6 +152,7 @@ impl Worker<'_> {
         let changed = Changed {
             rows: sliced.rows,
             held: held.copied().collect(),
+            refused: Vec::new(),
             entering,
             wanted: sliced.wanted,
         };

@@ -75,17 +75,28 @@ pub(super) enum Work {
     Release,
 }
 
-/// Rows of a repository that lie together by name, and are changed in id order.
+impl Work {
+    /// Of how many repositories a batch may take rows. Advisory locks lie in the server's table of locks, which all
+    /// sessions share.
+    pub(super) fn repositories(self) -> usize {
+        match self {
+            Self::Mark | Self::MarkAgain | Self::Sweep => 64,
+            Self::Release => 1,
+        }
+    }
+}
+
+/// Rows of repositories that lie together by name, and are changed in id order.
 ///
 /// They are read by name, since that is an index's order and so a cursor's; and changed by id,
 /// since a batch that has committed leaves dead versions behind, which the next look at their page
 /// prunes. In an order that scatters over the heap each row's change prunes a page: a third of the
 /// whole cost where names lie in random order (docs/benchmarks.md).
 #[derive(Default)]
-struct Stretch {
+pub(super) struct Stretch {
     tags: Vec<WalkedRow>,
-    /// The last of them by name.
-    end: Option<(String, TagId)>,
+    /// The last of them by repository and name.
+    end: Option<Cursor>,
 }
 
 impl Stretch {
@@ -160,29 +171,40 @@ impl Worker<'_> {
     ) -> Result<HeldRows, PolicyError> {
         let book = self.book(text);
         let mut held = Vec::new();
-        while let Some(repository) = self.next() {
+        loop {
+            let repositories = self.next(work);
+            let Some((first, others)) = repositories.split_first() else {
+                break;
+            };
             self.beat_if_due()?;
             if self.ends() {
                 return Err(PolicyError::Interrupted);
             }
             let start = from
-                .filter(|cursor| cursor.repository == repository)
+                .filter(|cursor| cursor.repository == *first)
                 .map(|cursor| (cursor.name.clone(), cursor.tag));
-            self.walk_repository(work, &book, repository, start, &mut held)?;
+            if start.is_some() || others.is_empty() {
+                self.walk_repository(work, &book, *first, start, &mut held)?;
+                self.walk_several(work, &book, others, &mut held)?;
+            } else {
+                self.walk_several(work, &book, &repositories, &mut held)?;
+            }
         }
         let rounds = self.rounds.number();
         come_back(&mut Pass::over(self, work), rounds, held)
     }
 
-    fn next(&self) -> Option<RepositoryId> {
+    /// The repositories that are walked next, by id.
+    fn next(&self, work: Work) -> Vec<RepositoryId> {
+        let most = work.repositories();
         match self.part {
-            Part::Lead => self.crew.first(),
-            Part::HandOf(_) => self.crew.last(),
+            Part::Lead => self.crew.first_few(most),
+            Part::HandOf(_) => self.crew.last_few(most),
         }
     }
 
     /// Whether the walk is to end: somebody wants it, or another of the crew has failed.
-    fn ends(&self) -> bool {
+    pub(super) fn ends(&self) -> bool {
         self.wants_end() || self.crew.is_ended()
     }
 
@@ -196,7 +218,7 @@ impl Worker<'_> {
         self.watcher.reached(self.operation.phase, changed);
     }
 
-    fn walk_repository(
+    pub(super) fn walk_repository(
         &mut self,
         work: Work,
         book: &PolicyBook,
@@ -206,11 +228,11 @@ impl Worker<'_> {
     ) -> Result<(), PolicyError> {
         let mut after = start;
         if work == Work::Sweep
-            && let Some(left) = self.few_left(book, repository, after.as_ref())?
+            && let Some(left) = self.few_left(book, &[repository], after.as_ref())?
         {
             self.dealt(left.len());
-            let stretch = self.stretch(book, repository, left)?;
-            return self.in_batches(work, repository, stretch, held);
+            let stretch = self.stretch(book, left)?;
+            return self.in_batches(work, stretch, held);
         }
         let mut stretch = Stretch::default();
         loop {
@@ -234,11 +256,12 @@ impl Worker<'_> {
             } else {
                 page.tags.len()
             });
-            stretch.append(self.stretch(book, repository, page.tags)?);
+            let tags = page.tags.into_iter().map(|tag| (repository, tag));
+            stretch.append(self.stretch(book, tags.collect())?);
             after = page.next;
             if after.is_none() || stretch.tags.len() >= STRETCH {
                 let gathered = std::mem::take(&mut stretch);
-                self.in_batches(work, repository, gathered, held)?;
+                self.in_batches(work, gathered, held)?;
             }
             if after.is_none() {
                 return Ok(());
@@ -250,19 +273,19 @@ impl Worker<'_> {
     }
 
     /// Counts what the walk has come by; a hand's is counted nowhere.
-    fn dealt(&self, rows: usize) {
+    pub(super) fn dealt(&self, rows: usize) {
         if self.part == Part::Lead {
             self.crew.dealt(rows as u64);
         }
     }
 
     /// What a sweep finds is little, unless the pattern leaves most of a large repository mutable.
-    fn few_left(
+    pub(super) fn few_left(
         &mut self,
         book: &PolicyBook,
-        repository: RepositoryId,
+        repositories: &[RepositoryId],
         after: Option<&(String, TagId)>,
-    ) -> Result<Option<Vec<PagedTag>>, PolicyError> {
+    ) -> Result<Option<Vec<(RepositoryId, PagedTag)>>, PolicyError> {
         let now = Clocks::read(&mut self.session)?.ended_by_both(self.options.clock_margin);
         let after = after.map(|(name, id)| (name.as_str(), *id));
         // An operation that is recovered may be in a database of any encoding.
@@ -270,7 +293,7 @@ impl Worker<'_> {
             .narrowing()
             .filter(|_| self.session.counts_characters());
         let session = &mut self.session;
-        match mutable_tags(session, repository, after, now, narrowing, FEW) {
+        match mutable_tags(session, repositories, after, now, narrowing, FEW) {
             // Page by page, of which each can be made small enough.
             Err(error) if error.class() == FaultClass::StatementTimeout => Ok(None),
             few => Ok(few?),
@@ -278,15 +301,14 @@ impl Worker<'_> {
     }
 
     /// Those rows of a page that the work is about.
-    fn stretch(
+    pub(super) fn stretch(
         &self,
         book: &PolicyBook,
-        repository: RepositoryId,
-        page: Vec<PagedTag>,
+        page: Vec<(RepositoryId, PagedTag)>,
     ) -> Result<Stretch, PolicyError> {
         let namespace = Some(self.target.namespace);
         let mut stretch = Stretch::default();
-        for PagedTag { id, name, .. } in page {
+        for (repository, PagedTag { id, name, .. }) in page {
             match book.decide(repository, namespace, &name) {
                 Decision::Immutable(_) => {}
                 Decision::Mutable => continue,
@@ -298,15 +320,18 @@ impl Worker<'_> {
                 }
             }
             stretch.tags.push((repository, id));
-            stretch.end = Some((name, id));
+            stretch.end = Some(Cursor {
+                repository,
+                name,
+                tag: id,
+            });
         }
         Ok(stretch)
     }
 
-    fn in_batches(
+    pub(super) fn in_batches(
         &mut self,
         work: Work,
-        repository: RepositoryId,
         mut stretch: Stretch,
         held: &mut HeldRows,
     ) -> Result<(), PolicyError> {
@@ -314,11 +339,7 @@ impl Worker<'_> {
         let patience = self.rounds.patience();
         let mut pass = Pass::over(self, work);
         // Names before the end of the stretch are done when all of it is.
-        pass.end = stretch.end.map(|(name, tag)| Cursor {
-            repository,
-            name,
-            tag,
-        });
+        pass.end = stretch.end;
         held.extend(change_rows(&mut pass, patience, &stretch.tags)?);
         Ok(())
     }
@@ -350,6 +371,10 @@ impl Action for Pass<'_, '_> {
         row.0
     }
 
+    fn repositories(&self) -> usize {
+        self.work.repositories()
+    }
+
     fn prepare(&mut self, repository: RepositoryId) -> Result<(), PolicyError> {
         match self.work {
             Work::Release => self.worker.read_ahead(repository),
@@ -377,7 +402,7 @@ impl Action for Pass<'_, '_> {
         let end = self.end.clone().filter(|_| last);
         let changed = match self.work {
             Work::Release => self.worker.release_batch(repository, rows, end),
-            work => self.worker.mark_batch(work, repository, rows, end),
+            work => self.worker.mark_batch(work, rows, end),
         }?;
         self.worker.tell();
         Ok(changed)

@@ -446,6 +446,14 @@ pub(super) struct NotWritten {
     pub(super) altered: NamedTags,
 }
 
+impl NotWritten {
+    /// Adds those of another repository.
+    pub(super) fn append(&mut self, more: Self) {
+        self.again.append(more.again);
+        self.altered.append(more.altered);
+    }
+}
+
 /// Names tags that were not written as asked. A walk meets those again that are still `met`.
 pub(super) fn not_written(
     tx: &mut WriteTransaction<'_>,

@@ -58,13 +58,14 @@ pub use prunable::{
 };
 pub use readers::{PolicyReader, described, policy_readers};
 pub use scope::{
-    NamespaceRow, Page, Paged, PagedTag, is_small, last_tag_id, mutable_tags, namespace_by_name,
-    namespace_name, page_of_tags, pushed_since, repositories_of, repository_by_name,
+    NamespaceRow, OfSmall, Page, Paged, PagedTag, is_small, last_tag_id, mutable_tags,
+    namespace_by_name, namespace_name, page_of_tags, pushed_since, repositories_of,
+    repository_by_name, tags_of_small,
 };
 pub use snapshots::older_snapshots;
 pub use tags::{
     RowLock, TAG_COLUMNS, is_wanted, lock_repository, lock_repository_limiting_waits,
-    names_alive_twice, tag_row, tags_by_id, tags_named, write_tags,
+    names_alive_twice, tag_row, tags_by_id, tags_named, try_lock_repositories, write_tags,
 };
 pub use taken_off::{TakenOff, last_log_entry, policies_changed_since};
 pub use trail::Trail;

@@ -1,5 +1,7 @@
 //! The scope of a policy operation: found by name, walked by keyset.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sea_query::{Cond, Expr, ExprTrait as _, Order, Query, Value};
 
 use crate::pattern::SqlCondition;
@@ -199,27 +201,99 @@ pub fn page_of_tags(pg: &mut impl Statements, page: &Page<'_>) -> Result<Paged, 
     Ok(Paged { tags, next })
 }
 
-/// All live mutable tags of a repository after a place, in (name, id) order as the database sorts
-/// names, where they are no more than `most`: what is left after the tags were marked is little, and
+/// The tags of several repositories, in (repository, name, id) order, and which of the repositories have more than `most`
+/// rows: of those nothing is returned.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer.
+pub fn tags_of_small(
+    pg: &mut impl Statements,
+    repositories: &[RepositoryId],
+    immutability: Immutability,
+    now: UnixMillis,
+    most: u32,
+) -> Result<OfSmall, PgError> {
+    let ids: Vec<i32> = repositories.iter().map(|id| id.0).collect();
+    let rows = pg.query(
+        r"
+        SELECT tag.id, tag.name, tag.lifetime_end_ms IS NOT NULL,
+            tag.immutable = $2 AND NOT tag.hidden
+                AND (tag.lifetime_end_ms IS NULL OR tag.lifetime_end_ms > $3),
+            asked.id
+        FROM unnest($1::int[]) AS asked (id)
+        CROSS JOIN LATERAL (
+            SELECT * FROM tag WHERE tag.repository_id = asked.id LIMIT $4
+        ) tag
+        ORDER BY asked.id, tag.name, tag.id
+        ",
+        &[
+            &ids,
+            &immutability.as_column(),
+            &now.0,
+            &(i64::from(most) + 1),
+        ],
+    )?;
+    let mut of_small = OfSmall {
+        rows: rows.len(),
+        ..OfSmall::default()
+    };
+    let mut sizes: BTreeMap<RepositoryId, u32> = BTreeMap::new();
+    for row in &rows {
+        *sizes.entry(RepositoryId(row.read(4)?)).or_default() += 1;
+    }
+    of_small.large = sizes
+        .into_iter()
+        .filter_map(|(repository, rows)| (rows > most).then_some(repository))
+        .collect();
+    for row in &rows {
+        let repository = RepositoryId(row.read(4)?);
+        if row.read(3)? && !of_small.large.contains(&repository) {
+            of_small.tags.push((repository, paged_tag(row)?));
+        }
+    }
+    Ok(of_small)
+}
+
+/// What several repositories hold.
+#[derive(Clone, Debug, Default)]
+pub struct OfSmall {
+    /// The tags that were asked for.
+    pub tags: Vec<(RepositoryId, PagedTag)>,
+    /// Repositories that are not small.
+    pub large: BTreeSet<RepositoryId>,
+    /// Rows that were read.
+    pub rows: usize,
+}
+
+/// All live mutable tags of repositories, of a single one after a place, in (repository, name, id) order as the database
+/// sorts names, where they are no more than `most`: what is left after the tags were marked is little, and
 /// need not be looked for among all.
 ///
 /// # Errors
 /// [`PgError`] where the server does not answer.
 pub fn mutable_tags(
     pg: &mut impl Statements,
-    repository: RepositoryId,
+    repositories: &[RepositoryId],
     after: Option<(&str, TagId)>,
     now: UnixMillis,
     narrowing: Option<&SqlCondition>,
     most: u32,
-) -> Result<Option<Vec<PagedTag>>, PgError> {
+) -> Result<Option<Vec<(RepositoryId, PagedTag)>>, PgError> {
     let (name, id) = after.unwrap_or(("", TagId(0)));
     let name_column = Expr::col("name");
+    let of = match repositories {
+        [one] => Expr::col("repository_id").eq(one.0),
+        several => {
+            let ids: Vec<i32> = several.iter().map(|id| id.0).collect();
+            Expr::cust_with_values("repository_id = ANY ($1)", [Value::from(ids)])
+        }
+    };
     let few = Query::select()
         .columns(["id", "name"])
         .expr_as(Expr::col("lifetime_end_ms").is_not_null(), "expires")
+        .column("repository_id")
         .from("tag")
-        .and_where(Expr::col("repository_id").eq(repository.0))
+        .and_where(of)
         .and_where(Expr::col("immutable").not())
         .and_where(Expr::col("hidden").not())
         .cond_where(alive_at(now))
@@ -232,8 +306,9 @@ pub fn mutable_tags(
         .take();
     let statement = Built::of(
         Query::select()
-            .columns(["id", "name", "expires"])
+            .columns(["id", "name", "expires", "repository_id"])
             .from_subquery(few, "few")
+            .order_by("repository_id", Order::Asc)
             .order_by("name", Order::Asc)
             .order_by("id", Order::Asc),
     );
@@ -242,7 +317,7 @@ pub fn mutable_tags(
         return Ok(None);
     }
     rows.iter()
-        .map(paged_tag)
+        .map(|row| Ok((RepositoryId(row.read(3)?), paged_tag(row)?)))
         .collect::<Result<_, _>>()
         .map(Some)
 }

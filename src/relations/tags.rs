@@ -246,23 +246,23 @@ fn fitting<T>(items: &[T], length: impl Fn(&T) -> usize) -> Vec<&[T]> {
     runs
 }
 
-/// Whether somebody waits for the lock of [`lock_repository`]. pg_locks shows a 64-bit key as two
+/// Whether somebody waits for one of the locks of [`lock_repository`]. pg_locks shows a 64-bit key as two
 /// halves, with 1 in `objsubid`.
 ///
 /// # Errors
 /// [`PgError`] where the server does not answer with rows.
-pub fn is_wanted(tx: &mut WriteTransaction<'_>, id: RepositoryId) -> Result<bool, PgError> {
+pub fn is_wanted(tx: &mut WriteTransaction<'_>, ids: &[RepositoryId]) -> Result<bool, PgError> {
+    let keys: Vec<i64> = ids.iter().map(|id| retarget_lock_key(*id)).collect();
     let row = tx.query_one(
         r"
         SELECT EXISTS (
             SELECT FROM pg_locks
             WHERE locktype = 'advisory' AND objsubid = 1 AND NOT granted
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                AND classid::bigint = ($1::bigint >> 32) & 4294967295
-                AND objid::bigint = $1::bigint & 4294967295
+                AND (classid::bigint << 32 | objid::bigint) = ANY ($1)
         )
         ",
-        &[&retarget_lock_key(id)],
+        &[&keys],
     )?;
     row.read(0)
 }
@@ -278,6 +278,29 @@ pub fn lock_repository(tx: &mut WriteTransaction<'_>, id: RepositoryId) -> Resul
         &[&retarget_lock_key(id)],
     )?;
     Ok(())
+}
+
+/// Takes the same lock of each of these repositories where nobody has it; those of which somebody has. Nothing is waited for.
+///
+/// # Errors
+/// [`PgError`] where the server does not answer with rows.
+pub fn try_lock_repositories(
+    tx: &mut WriteTransaction<'_>,
+    ids: &[RepositoryId],
+) -> Result<Vec<RepositoryId>, PgError> {
+    let numbers: Vec<i32> = ids.iter().map(|id| id.0).collect();
+    let keys: Vec<i64> = ids.iter().map(|id| retarget_lock_key(*id)).collect();
+    let rows = tx.query(
+        r"
+        SELECT asked.id
+        FROM unnest($1::int[], $2::bigint[]) AS asked (id, key)
+        WHERE NOT pg_try_advisory_xact_lock(asked.key)
+        ",
+        &[&numbers, &keys],
+    )?;
+    rows.iter()
+        .map(|row| row.read(0).map(RepositoryId))
+        .collect()
 }
 
 /// The same; the transaction's later locks are waited for no longer than this. In one exchange, since

@@ -19,3 +19,4 @@ mod release;
 mod scan;
 pub mod stage;
 mod start;
+mod wide;

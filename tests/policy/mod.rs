@@ -28,3 +28,4 @@ mod strategy;
 mod stream;
 mod together;
 mod views;
+mod wide;

@@ -16,7 +16,6 @@ const DOUBT_MS: i64 = 90_000;
 /// What one run of the program has said.
 #[derive(Clone, Debug)]
 pub struct Said {
-    pub status: i32,
     /// Without white space and frames: a name is found wherever a line was broken.
     words: String,
     /// The last write that there was when it ended.
@@ -27,7 +26,6 @@ impl Said {
     pub fn new(ended: &crate::program::Ended, until: i64) -> Self {
         let words = format!("{}{}", ended.stdout, ended.stderr);
         Self {
-            status: ended.status,
             words: words
                 .chars()
                 .filter(|c| !c.is_whitespace() && *c != '│')

@@ -1,4 +1,4 @@
-//! The ground of a write: one repository under its locks, and what is judged by under them.
+//! The ground of a write: repositories under their locks, and what is judged by under them.
 //!
 //! Shared by everything that changes tags, so that locks are taken in one order and in one place.
 //! It takes locks and reads; it never writes and never decides.
@@ -11,11 +11,11 @@ use chrono::{DateTime, Utc};
 use crate::evaluate::{Account, PolicyBook, PolicyRow, Registry, TagRow};
 use crate::journal::{JournalError, OperationRow, TagChange, unfinished_operations};
 use crate::pattern::{self, Compiled};
-use crate::pg::{Statements, Streams, WriteTransaction};
-use crate::quay::{OperationId, RepositoryId, TagId, UnixMillis};
+use crate::pg::{PgError, Statements, Streams, WriteTransaction};
+use crate::quay::{NamespaceId, OperationId, RepositoryId, TagId, UnixMillis};
 use crate::relations::{
     Clocks, MarkedChange, PoliciesOf, PolicySchema, Trail, accounts, accounts_by,
-    lock_policy_tables, lock_repository, policies, registry_of,
+    lock_policy_tables, lock_repository, policies, registry_of, try_lock_repositories,
 };
 
 /// Whether a batch takes somebody's protection away.
@@ -67,8 +67,8 @@ impl Memory {
         Arc::clone(&self.book)
     }
 
-    /// Reads ahead, with no lock held, what the first batch in a repository would otherwise read and
-    /// compile while others wait: its policies and the users' acts on its tags. The batch reads both
+    /// Reads ahead, with no lock held, what the first batch in these repositories would otherwise read and
+    /// compile while others wait: their policies and the users' acts on their tags. The batch reads both
     /// again under its locks; policies whole, and of the acts what can have come since. Those that
     /// are remembered are as complete as after a batch, which does not lock the log either.
     ///
@@ -77,20 +77,20 @@ impl Memory {
     pub fn read_ahead(
         &mut self,
         tx: &mut WriteTransaction<'_>,
-        repository: RepositoryId,
+        repositories: &[RepositoryId],
         schema: PolicySchema,
     ) -> Result<(), JournalError> {
-        let registry = registry_of(tx, repository)?;
-        let rows = policies_on(tx, schema, repository, &registry)?;
+        let registry = registry_of(tx, repositories)?;
+        let rows = policies_on(tx, schema, repositories, &registry)?;
         self.book(rows);
-        self.trail.on(tx, repository)?;
+        self.trail.on(tx, repositories)?;
         Ok(())
     }
 }
 
 /// What a batch is judged by, read under its locks.
 pub struct Ground {
-    /// The repository and its namespace.
+    /// The repositories and their namespaces.
     pub registry: Registry,
     /// Their policies.
     pub policies: Arc<PolicyBook>,
@@ -98,20 +98,22 @@ pub struct Ground {
     pub now: DateTime<Utc>,
     /// Both.
     pub clocks: Clocks,
+    /// Repositories whose locks somebody else has: nothing of them may be changed.
+    pub refused: Vec<RepositoryId>,
     operations: Vec<OperationRow>,
     journal: JournalKept,
 }
 
 impl Ground {
     /// Takes the batch's locks, each in a statement of its own and before anything is read: both
-    /// policy tables where protection is taken away, then Quay's lock on the repository. Then
+    /// policy tables where protection is taken away, then Quay's locks on the repositories. Then
     /// reads policies, operations and clock as they are now; what does not change between batches is remembered.
     ///
     /// # Errors
     /// [`JournalError`], of class lock time-out where somebody is in the way for too long.
     pub fn enter(
         tx: &mut WriteTransaction<'_>,
-        repository: RepositoryId,
+        repositories: &[RepositoryId],
         protection: Protection,
         schema: PolicySchema,
         memory: &mut Memory,
@@ -119,8 +121,9 @@ impl Ground {
         if protection == Protection::TakenAway {
             lock_policy_tables(tx)?;
         }
-        lock_repository(tx, repository)?;
-        Self::read_with(tx, repository, schema, JournalKept::Kept, memory)
+        let refused = lock_repositories(tx, repositories)?;
+        let ground = Self::read_with(tx, repositories, schema, JournalKept::Kept, memory)?;
+        Ok(Self { refused, ..ground })
     }
 
     /// Reads the same without any lock, for whoever only looks.
@@ -133,24 +136,25 @@ impl Ground {
         schema: PolicySchema,
         journal: JournalKept,
     ) -> Result<Self, JournalError> {
-        Self::read_with(pg, repository, schema, journal, &mut Memory::default())
+        Self::read_with(pg, &[repository], schema, journal, &mut Memory::default())
     }
 
     fn read_with(
         pg: &mut impl Statements,
-        repository: RepositoryId,
+        repositories: &[RepositoryId],
         schema: PolicySchema,
         journal: JournalKept,
         memory: &mut Memory,
     ) -> Result<Self, JournalError> {
-        let registry = registry_of(pg, repository)?;
-        let rows = policies_on(pg, schema, repository, &registry)?;
+        let registry = registry_of(pg, repositories)?;
+        let rows = policies_on(pg, schema, repositories, &registry)?;
         let clocks = Clocks::read(pg)?;
         Ok(Self {
             policies: memory.book(rows),
             registry,
             now: clocks.later(),
             clocks,
+            refused: Vec::new(),
             operations: match journal {
                 JournalKept::Kept => unfinished_operations(pg)?,
                 JournalKept::Absent => Vec::new(),
@@ -164,7 +168,7 @@ impl Ground {
         UnixMillis(self.now.timestamp_millis())
     }
 
-    /// The evidence about rows of one repository, by users' acts that are remembered from batch to batch; an
+    /// The evidence about rows, by users' acts that are remembered from batch to batch; an
     /// operation is no evidence for itself.
     ///
     /// # Errors
@@ -176,12 +180,15 @@ impl Ground {
         ours: OperationId,
         memory: &mut Memory,
     ) -> Result<HashMap<TagId, Account>, JournalError> {
-        let Some(first) = rows.first() else {
+        let mut of: Vec<RepositoryId> = rows.iter().map(|row| row.repository).collect();
+        of.sort_unstable();
+        of.dedup();
+        if of.is_empty() {
             return Ok(HashMap::new());
-        };
+        }
         let journal = self.journal == JournalKept::Kept;
         let others = self.others(ours);
-        match memory.trail.on(pg, first.repository)? {
+        match memory.trail.on(pg, &of)? {
             Some(acts) => accounts_by(pg, &self.registry, rows, &others, journal, acts),
             None => accounts(pg, &self.registry, rows, &others, journal),
         }
@@ -210,16 +217,41 @@ impl Ground {
     }
 }
 
-/// The policies of a repository and of its namespace, as they are now.
+/// Takes Quay's locks on repositories: the first is waited for, and no other is held meanwhile; the others are only tried.
+/// So nobody waits in a circle. Those that somebody else has.
+///
+/// # Errors
+/// [`PgError`], of class lock time-out where somebody has the first for too long.
+pub fn lock_repositories(
+    tx: &mut WriteTransaction<'_>,
+    repositories: &[RepositoryId],
+) -> Result<Vec<RepositoryId>, PgError> {
+    let Some((first, others)) = repositories.split_first() else {
+        return Ok(Vec::new());
+    };
+    lock_repository(tx, *first)?;
+    if others.is_empty() {
+        return Ok(Vec::new());
+    }
+    try_lock_repositories(tx, others)
+}
+
+/// The policies of repositories and of their namespaces, as they are now.
 fn policies_on(
     pg: &mut impl Statements,
     schema: PolicySchema,
-    repository: RepositoryId,
+    repositories: &[RepositoryId],
     registry: &Registry,
 ) -> Result<Vec<PolicyRow>, JournalError> {
+    let mut namespaces: Vec<NamespaceId> = repositories
+        .iter()
+        .filter_map(|id| registry.namespace_of(*id))
+        .collect();
+    namespaces.sort_unstable();
+    namespaces.dedup();
     let of = PoliciesOf::Scopes {
-        repositories: vec![repository],
-        namespaces: registry.namespace_of(repository).into_iter().collect(),
+        repositories: repositories.to_vec(),
+        namespaces,
     };
     Ok(policies(pg, schema, &of)?)
 }

@@ -1,10 +1,10 @@
-//! One batch of corrections in one repository.
+//! One batch of corrections.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::guard::Guard;
-use super::run::{Site, add};
+use super::run::{Site, add, repository};
 use super::{ApplyError, PastExpiry};
 use crate::actions::released;
 use crate::batch::{Changed, Yielding, in_slices};
@@ -35,26 +35,30 @@ pub(super) struct BatchOutcome {
 /// What becomes of one correction, now that its row is locked.
 enum Step {
     Change(TagChange),
-    Keep(TagId),
+    Keep(RepositoryId, TagId),
     Skip,
     Held,
 }
 
-/// Carries a batch out, or its first corrections where somebody waits for the repository, in a transaction of its own.
+/// Carries a batch out, or its first corrections where somebody waits for a repository, in a transaction of its own.
 pub(super) fn carry_out(
     session: &mut WriteSession,
     site: &Site<'_>,
     (memory, yielding): (&mut Memory, &mut Yielding),
-    repository: RepositoryId,
     planned: &[Planned],
 ) -> Result<(BatchOutcome, Changed<Planned>), ApplyError> {
     let begun = Instant::now();
+    let mut repositories: Vec<RepositoryId> = planned.iter().filter_map(repository).collect();
+    repositories.dedup();
     let mut tx = session.begin()?;
-    let guard = enter(&mut tx, site, memory, repository, planned)?;
+    let guard = enter(&mut tx, site, memory, &repositories, planned)?;
+    let is_locked =
+        |planned: &&Planned| repository(planned).is_some_and(|of| !guard.refused().contains(&of));
     let entering = begun.elapsed();
     let mut outcome = BatchOutcome::default();
-    let sliced = in_slices(&mut tx, &[repository], yielding, planned, |tx, slice| {
-        let more = correct(tx, site, &guard, memory, repository, slice)?;
+    let sliced = in_slices(&mut tx, &repositories, yielding, planned, |tx, slice| {
+        let locked: Vec<&Planned> = slice.iter().filter(is_locked).collect();
+        let more = correct(tx, site, &guard, memory, &locked)?;
         add(&mut outcome.totals, &more.totals);
         outcome.held.extend(more.held);
         outcome.exceptions.append(more.exceptions);
@@ -71,7 +75,7 @@ pub(super) fn carry_out(
     let changed = Changed {
         rows: sliced.rows,
         held: std::mem::take(&mut outcome.held),
-        refused: Vec::new(),
+        refused: guard.refused().to_vec(),
         entering,
         wanted: sliced.wanted,
     };
@@ -86,16 +90,17 @@ pub(super) fn in_transaction(
     repository: RepositoryId,
     planned: &[Planned],
 ) -> Result<BatchOutcome, ApplyError> {
-    let guard = enter(tx, site, memory, repository, planned)?;
-    correct(tx, site, &guard, memory, repository, planned)
+    let guard = enter(tx, site, memory, &[repository], planned)?;
+    let planned: Vec<&Planned> = planned.iter().collect();
+    correct(tx, site, &guard, memory, &planned)
 }
 
-/// Takes the locks that corrections of a repository need.
+/// Takes the locks that corrections need.
 fn enter<'a>(
     tx: &mut WriteTransaction<'_>,
     site: &Site<'a>,
     memory: &mut Memory,
-    repository: RepositoryId,
+    repositories: &[RepositoryId],
     planned: &[Planned],
 ) -> Result<Guard<'a>, ApplyError> {
     let protection = if planned.iter().any(|p| p.correction.takes_protection_away()) {
@@ -105,7 +110,7 @@ fn enter<'a>(
     };
     Guard::enter(
         tx,
-        repository,
+        repositories,
         protection,
         site.schema,
         site.run,
@@ -114,16 +119,18 @@ fn enter<'a>(
     )
 }
 
-/// Looks again, journals, changes and judges the rows once more, under the repository's locks.
+/// Looks again, journals, changes and judges the rows once more, under their repositories' locks.
 fn correct(
     tx: &mut WriteTransaction<'_>,
     site: &Site<'_>,
     guard: &Guard<'_>,
     memory: &mut Memory,
-    repository: RepositoryId,
-    planned: &[Planned],
+    planned: &[&Planned],
 ) -> Result<BatchOutcome, ApplyError> {
     let mut outcome = BatchOutcome::default();
+    if planned.is_empty() {
+        return Ok(outcome);
+    }
     let ids: Vec<TagId> = planned
         .iter()
         .filter_map(|p| p.correction.tag().map(|tag| tag.id()))
@@ -151,15 +158,18 @@ fn correct(
         });
         match look.step(&planned.correction, still, &mut outcome.exceptions) {
             Step::Change(change) => changes.push(change),
-            Step::Keep(tag) => kept.push(tag),
+            Step::Keep(repository, tag) => kept.push((repository, tag)),
             Step::Skip => outcome.totals.skipped += 1,
-            Step::Held => outcome.held.push(planned.clone()),
+            Step::Held => outcome.held.push((*planned).clone()),
         }
     }
     let written = guard.write(tx, &look.rows, &changes)?;
     carry_images(tx, &look.images(&written.changes))?;
     guard.name(&written, &look.rows, &mut outcome.exceptions);
-    record_kept(tx, site.run.id, repository, &kept, &site.options.who)?;
+    for of in kept.chunk_by(|(a, _), (b, _)| a == b) {
+        let tags: Vec<TagId> = of.iter().map(|(_, tag)| *tag).collect();
+        record_kept(tx, site.run.id, of[0].0, &tags, &site.options.who)?;
+    }
     guard.judge_again(site.rules, &written, &violated, &accounts)?;
     let totals = &mut outcome.totals;
     totals.applied = (written.as_asked().count() + kept.len()) as u64;
@@ -184,7 +194,7 @@ pub(super) fn held(
 }
 
 /// The tags that are to be released and have no end: the journal may know one.
-fn without_an_end(planned: &[Planned]) -> Vec<TagId> {
+fn without_an_end(planned: &[&Planned]) -> Vec<TagId> {
     let released = planned
         .iter()
         .filter_map(|planned| match &planned.correction {
@@ -195,7 +205,7 @@ fn without_an_end(planned: &[Planned]) -> Vec<TagId> {
 }
 
 /// The tags whose end may be cleared.
-fn losing_their_end(planned: &[Planned]) -> Vec<TagId> {
+fn losing_their_end(planned: &[&Planned]) -> Vec<TagId> {
     let losing = planned.iter().filter_map(|planned| {
         let tag = planned.correction.tag()?;
         let released = planned.correction.takes_protection_away();
@@ -247,7 +257,7 @@ impl Look<'_> {
                 .expiry_protected(row)
                 .filter(|expiry| *expiry != row.expiry)
                 .map(|expiry| image(row.immutability, expiry)),
-            Correction::Keep(_) => return Step::Keep(row.id),
+            Correction::Keep(_) => return Step::Keep(row.repository, row.id),
             _ => None,
         };
         after.map_or(Step::Skip, |after| {

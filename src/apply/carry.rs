@@ -9,7 +9,9 @@ use super::run::{
     ATTEMPTS, NAMED, PATIENCE, Site, add, go_on, named, open_for_hand, read_ahead, repository,
 };
 use super::{ApplyError, policies};
-use crate::batch::{Action, BatchSize, Changed, Throttle, Yielding, change_rows, come_back};
+use crate::batch::{
+    Action, BatchSize, Changed, MOST_REPOSITORIES, Throttle, Yielding, change_rows, come_back,
+};
 use crate::config::ConnectionSettings;
 use crate::correction::{Planned, TagTarget};
 use crate::crew::{AtWork, Crew, Failed, together};
@@ -21,6 +23,9 @@ use crate::relations::registry_of;
 
 /// How often a lead that is done looks whether its hands are.
 const POLL: Duration = Duration::from_millis(20);
+
+/// Corrections of a repository that shares batches with others.
+const SMALL: usize = 200;
 
 /// What is told how many corrections have been dealt with, and says whether the work goes on.
 type Reached<'r> = dyn FnMut(u64) -> ControlFlow<()> + 'r;
@@ -142,21 +147,35 @@ impl<'a, 'p, 'r> Share<'a, 'p, 'r> {
         }
     }
 
-    fn next(&self) -> Option<&'p [Planned]> {
+    fn next(&self) -> Vec<&'p [Planned]> {
         match self.site.part {
-            Part::Lead => self.crew.first(),
-            Part::HandOf(_) => self.crew.last(),
+            Part::Lead => self.crew.first_few(MOST_REPOSITORIES),
+            Part::HandOf(_) => self.crew.last_few(MOST_REPOSITORIES),
         }
     }
 
     /// Carries out one chunk after the other, until none is left; then comes back for what somebody held.
     fn all(&mut self) -> Result<(), ApplyError> {
         let mut held = Vec::new();
-        while let Some(chunk) = self.next() {
+        loop {
+            let chunks = self.next();
+            let rows: usize = chunks.iter().map(|chunk| chunk.len()).sum();
             if self.site.part == Part::Lead {
-                self.crew.dealt(chunk.len() as u64);
+                self.crew.dealt(rows as u64);
             }
-            held.extend(change_rows(self, PATIENCE, chunk)?);
+            if chunks.is_empty() {
+                break;
+            }
+            let (small, large): (Vec<&[Planned]>, Vec<&[Planned]>) =
+                chunks.iter().partition(|chunk| chunk.len() <= SMALL);
+            if let [one] = small.as_slice() {
+                held.extend(change_rows(self, PATIENCE, one)?);
+            } else {
+                held.extend(change_rows(self, PATIENCE, &small.concat())?);
+            }
+            for one in large {
+                held.extend(change_rows(self, PATIENCE, one)?);
+            }
         }
         let held = come_back(self, ATTEMPTS, held)?;
         self.skip_held(&held)
@@ -186,8 +205,13 @@ impl Action for Share<'_, '_, '_> {
         repository(row).unwrap_or(RepositoryId(0))
     }
 
-    fn prepare(&mut self, repository: RepositoryId) -> Result<(), ApplyError> {
-        read_ahead(self.session, &mut self.memory, repository, self.site.schema)
+    fn repositories(&self) -> usize {
+        MOST_REPOSITORIES
+    }
+
+    fn prepare(&mut self, repositories: &[RepositoryId]) -> Result<(), ApplyError> {
+        let schema = self.site.schema;
+        read_ahead(self.session, &mut self.memory, repositories, schema)
     }
 
     fn go_on(&mut self) -> Result<(), ApplyError> {
@@ -196,28 +220,24 @@ impl Action for Share<'_, '_, '_> {
 
     fn change(
         &mut self,
-        repository: RepositoryId,
+        _repository: RepositoryId,
         rows: &[Planned],
         _last: bool,
     ) -> Result<Changed<Planned>, ApplyError> {
         let (memory, yielding) = (&mut self.memory, &mut self.yielding);
-        let (outcome, changed) = carry_out(
-            self.session,
-            &self.site,
-            (memory, yielding),
-            repository,
-            rows,
-        )?;
+        let (outcome, changed) = carry_out(self.session, &self.site, (memory, yielding), rows)?;
         add(&mut self.sum.totals, &outcome.totals);
         self.sum.exceptions.append(outcome.exceptions);
-        self.done += (changed.rows - changed.held.len()) as u64;
+        let dealt = rows[..changed.rows].iter();
+        let refused = dealt.filter(|row| changed.refused.contains(&Self::repository(row)));
+        self.done += (changed.rows - changed.held.len() - refused.count()) as u64;
         Ok(changed)
     }
 
     fn leave(&mut self, row: &Planned) -> Result<(), ApplyError> {
         self.sum.totals.skipped += 1;
         if let Some(target) = row.correction.tag() {
-            let registry = registry_of(self.session, target.repository())?;
+            let registry = registry_of(self.session, &[target.repository()])?;
             let duplicates = &mut self.sum.exceptions.duplicates;
             duplicates.add(&registry, &target.subject.row);
         }

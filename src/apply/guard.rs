@@ -24,14 +24,14 @@ impl<'a> Guard<'a> {
     /// Enters the batch's ground.
     pub(super) fn enter(
         tx: &mut WriteTransaction<'_>,
-        repository: RepositoryId,
+        repositories: &[RepositoryId],
         protection: Protection,
         schema: PolicySchema,
         run: &'a FixRun,
         options: &'a ApplyOptions,
         memory: &mut Memory,
     ) -> Result<Self, ApplyError> {
-        let ground = Ground::enter(tx, repository, protection, schema, memory)?;
+        let ground = Ground::enter(tx, repositories, protection, schema, memory)?;
         let moment = Moment {
             now: ground.now,
             stale_after: options.stale_after,
@@ -62,7 +62,12 @@ impl<'a> Guard<'a> {
         Ok(self.ground.accounts(tx, rows, self.run.id, memory)?)
     }
 
-    /// The names of the repository and its namespace.
+    /// Repositories whose locks somebody else has.
+    pub(super) fn refused(&self) -> &[RepositoryId] {
+        &self.ground.refused
+    }
+
+    /// The names of the repositories and their namespaces.
     pub(super) fn registry(&self) -> &Registry {
         &self.ground.registry
     }
@@ -162,7 +167,10 @@ impl<'a> Guard<'a> {
                 .iter()
                 .find(|rule| was.is_none_or(|was| !was.contains(rule)));
             if let Some(rule) = fresh {
-                let repository = rows.first().map(|row| row.repository);
+                let repository = rows
+                    .iter()
+                    .find(|row| row.id == tag)
+                    .map(|row| row.repository);
                 let registry = &self.ground.registry;
                 let (namespace, name) =
                     repository.map_or(("", ""), |id| registry.repository_names(id));

@@ -131,7 +131,7 @@ impl Held {
                 (registry, of)
             }
             Scope::Repository(id) => {
-                let registry = registry_of(tx, id)?;
+                let registry = registry_of(tx, &[id])?;
                 let of = PoliciesOf::Scopes {
                     repositories: vec![id],
                     namespaces: registry.namespace_of(id).into_iter().collect(),

@@ -273,15 +273,15 @@ pub(super) fn end(
     Ok(())
 }
 
-/// Reads ahead what the first batch in a repository is judged by, in a transaction that holds nothing.
+/// Reads ahead what the first batch in these repositories is judged by, in a transaction that holds nothing.
 pub(super) fn read_ahead(
     session: &mut WriteSession,
     memory: &mut Memory,
-    repository: RepositoryId,
+    repositories: &[RepositoryId],
     schema: PolicySchema,
 ) -> Result<(), ApplyError> {
     let mut tx = session.begin()?;
-    memory.read_ahead(&mut tx, repository, schema)?;
+    memory.read_ahead(&mut tx, repositories, schema)?;
     tx.commit()?;
     Ok(())
 }

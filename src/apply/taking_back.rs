@@ -202,7 +202,7 @@ impl<'a, 'r> Share<'a, 'r> {
         };
         let guard = Guard::enter(
             &mut tx,
-            repository,
+            &[repository],
             protection,
             self.site.schema,
             self.site.run,
@@ -361,9 +361,10 @@ impl Action for Share<'_, '_> {
         row.1.repository
     }
 
-    fn prepare(&mut self, repository: RepositoryId) -> Result<(), ApplyError> {
+    fn prepare(&mut self, repositories: &[RepositoryId]) -> Result<(), ApplyError> {
         self.waiting.clear();
-        read_ahead(self.session, &mut self.memory, repository, self.site.schema)
+        let schema = self.site.schema;
+        read_ahead(self.session, &mut self.memory, repositories, schema)
     }
 
     fn go_on(&mut self) -> Result<(), ApplyError> {

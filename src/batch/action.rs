@@ -7,6 +7,10 @@ use super::throttle::{Throttle, ThrottleError};
 use crate::pg::{FaultClass, PgError, WriteSession};
 use crate::quay::RepositoryId;
 
+/// Of how many repositories a batch takes rows at most: advisory locks lie in the server's table of locks, which all
+/// sessions share.
+pub const MOST_REPOSITORIES: usize = 64;
+
 /// What a verb does with its rows, batch by batch.
 pub trait Action {
     /// A row that is to be changed.
@@ -22,11 +26,11 @@ pub trait Action {
         1
     }
 
-    /// Reads ahead, with nothing locked, what batches in a repository need and others would wait for.
+    /// Reads ahead, with nothing locked, what batches in these repositories need and others would wait for.
     ///
     /// # Errors
     /// Where the server does not answer.
-    fn prepare(&mut self, repository: RepositoryId) -> Result<(), Self::Error>;
+    fn prepare(&mut self, repositories: &[RepositoryId]) -> Result<(), Self::Error>;
 
     /// Asked before each batch and in every wait, with nothing locked: says that the worker lives.
     ///

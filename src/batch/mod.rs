@@ -11,7 +11,7 @@ mod size;
 mod throttle;
 mod yielding;
 
-pub use action::{Action, BatchError, Changed};
+pub use action::{Action, BatchError, Changed, MOST_REPOSITORIES};
 pub use rows::{Patience, change_rows, come_back};
 pub use size::BatchSize;
 pub use throttle::{Limits, Throttle, ThrottleError, refuse_invisible};

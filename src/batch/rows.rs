@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::action::{Action, BatchError};
 use super::queue::Queue;
 use super::throttle::{PATIENCE, POLL, ThrottleError};
+use crate::quay::RepositoryId;
 use crate::retry::back_off;
 
 /// Attempts at a single row that takes longer than a statement may.
@@ -34,7 +35,7 @@ pub fn change_rows<A: Action>(
 ) -> Result<Vec<A::Row>, A::Error> {
     let mut held = Vec::new();
     let mut queue = Queue::over(rows, A::repository);
-    let (mut attempts, mut prepared) = (0, None);
+    let (mut attempts, mut prepared) = (0, Vec::new());
     loop {
         let (most, repositories) = (action.size().rows(), action.repositories());
         let Some((range, last)) = queue.front(most, repositories) else {
@@ -47,12 +48,14 @@ pub fn change_rows<A: Action>(
         action.go_on()?;
         until_calm(action)?;
         // What is read ahead is no cost of the batch.
-        let ready = if prepared == Some(repository) {
+        let mut of: Vec<RepositoryId> = batch.iter().map(A::repository).collect();
+        of.dedup();
+        let ready = if of.iter().all(|repository| prepared.contains(repository)) {
             Ok(())
         } else {
-            action.prepare(repository)
+            prepared.clear();
+            action.prepare(&of).map(|()| prepared = of)
         };
-        prepared = ready.is_ok().then_some(repository);
         let begun = Instant::now();
         match ready.and_then(|()| action.change(repository, batch, last)) {
             Ok(changed) => {

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::identity::clock_margin_ms;
 use super::walk::{WalkedRow, Work};
-use super::worker::{NotWritten, Worker, not_written};
+use super::worker::{Worker, not_written_of};
 use super::{PolicyError, PolicyOptions, own_row};
 use crate::batch::{BatchError as _, Changed, in_slices};
 use crate::evaluate::TagRow;
+use crate::ground::lock_repositories;
 use crate::journal::{
     Cursor, PolicyOperation, Sums, TagChange, TagImage, newest_changes, record_tag_changes,
 };
@@ -16,7 +17,7 @@ use crate::pg::{FaultClass, WriteTransaction};
 use crate::quay::{Expiry, Immutability, OperationId, RepositoryId, TagId, UnixMillis, is_alive};
 use crate::relations::{
     Clocks, RowLock, TakenOff, lock_repository, lock_repository_limiting_waits, mark_at_once,
-    mark_plain, names_alive_twice, tags_by_id, try_lock_repositories, write_tags,
+    mark_plain, names_alive_twice, tags_by_id, write_tags,
 };
 
 /// How long a batch that locks nothing first waits for a lock: of a row that somebody took hold of
@@ -78,7 +79,13 @@ impl Worker<'_> {
     ) -> Result<Changed<WalkedRow>, PolicyError> {
         let begun = Instant::now();
         let mut tx = self.session.begin()?;
-        let refused = lock(&mut tx, way, repositories)?;
+        let refused = match (way, repositories) {
+            (Way::AtOnce, [one]) => {
+                lock_repository_limiting_waits(&mut tx, *one, MOMENT)?;
+                Vec::new()
+            }
+            _ => lock_repositories(&mut tx, repositories)?,
+        };
         let entering = begun.elapsed();
         let mut marked = Marked::default();
         let (operation, options) = (&self.operation, self.options);
@@ -89,13 +96,7 @@ impl Worker<'_> {
             marked.add(mark(tx, operation, options, (work, way), &tags)?);
             Ok::<(), PolicyError>(())
         })?;
-        let not_asked: HashSet<TagId> = marked.refused.into_iter().collect();
-        let mut altered = NotWritten::default();
-        for of in rows.chunk_by(|(a, _), (b, _)| a == b) {
-            let tags = of.iter().map(|(_, tag)| *tag);
-            let tags = tags.filter(|tag| not_asked.contains(tag));
-            altered.append(not_written(&mut tx, of[0].0, tags, Immutability::Mutable)?);
-        }
+        let altered = not_written_of(&mut tx, rows, marked.refused, Immutability::Mutable)?;
         // Last, since hands hold it one after the other.
         own_row::compare(&mut tx, &self.operation)?;
         let whole = sliced.rows == rows.len() && refused.is_empty();
@@ -114,26 +115,6 @@ impl Worker<'_> {
             wanted: sliced.wanted,
         })
     }
-}
-
-/// Locks the repositories of a batch: the first is waited for, with nothing else locked, and the others are only tried.
-/// So no batch that holds a lock waits for another one. Those that others have.
-fn lock(
-    tx: &mut WriteTransaction<'_>,
-    way: Way,
-    repositories: &[RepositoryId],
-) -> Result<Vec<RepositoryId>, PolicyError> {
-    let Some((first, others)) = repositories.split_first() else {
-        return Ok(Vec::new());
-    };
-    match way {
-        Way::AtOnce => lock_repository_limiting_waits(tx, *first, MOMENT)?,
-        Way::LockFirst => lock_repository(tx, *first)?,
-    }
-    if others.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(try_lock_repositories(tx, others)?)
 }
 
 impl Marked {

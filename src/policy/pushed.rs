@@ -81,7 +81,7 @@ impl Worker<'_> {
         let begun = Instant::now();
         let (taken_away, schema) = (Protection::TakenAway, self.schema);
         let mut tx = self.session.begin()?;
-        let ground = Ground::enter(&mut tx, repository, taken_away, schema, &mut self.memory)?;
+        let ground = Ground::enter(&mut tx, &[repository], taken_away, schema, &mut self.memory)?;
         let entering = begun.elapsed();
         let (rows, held) = lock_rows(&mut tx, &tags)?;
         let accounts = ground.accounts(&mut tx, &rows, self.operation.id, &mut self.memory)?;
@@ -137,8 +137,8 @@ impl Action for Pushed<'_, '_> {
         row.0
     }
 
-    fn prepare(&mut self, repository: RepositoryId) -> Result<(), PolicyError> {
-        self.worker.read_ahead(repository)
+    fn prepare(&mut self, repositories: &[RepositoryId]) -> Result<(), PolicyError> {
+        self.worker.read_ahead(repositories)
     }
 
     fn go_on(&mut self) -> Result<(), PolicyError> {

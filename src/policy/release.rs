@@ -1,11 +1,11 @@
-//! Releasing tags that a policy no longer covers: one batch of one repository.
+//! Releasing tags that a policy no longer covers: one batch.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::identity::restores_past_expiry;
 use super::walk::{Rounds, WalkedRow, Work};
-use super::worker::{Worker, not_written};
+use super::worker::{Worker, not_written_of};
 use super::{PolicyError, PolicyOptions, own_row};
 use crate::actions::released;
 use crate::batch::{Changed, in_slices};
@@ -53,45 +53,43 @@ impl Worker<'_> {
         self.done()
     }
 
-    /// Releases a batch, or its first rows where somebody waits for the repository.
+    /// Releases a batch, or its first rows where somebody waits for a repository.
     pub(super) fn release_batch(
         &mut self,
-        repository: RepositoryId,
         rows: &[WalkedRow],
         end: Option<Cursor>,
     ) -> Result<Changed<WalkedRow>, PolicyError> {
         let begun = Instant::now();
-        let tags: Vec<TagId> = rows.iter().map(|(_, tag)| *tag).collect();
+        let mut repositories: Vec<RepositoryId> = rows.iter().map(|(of, _)| *of).collect();
+        repositories.dedup();
         let (taken_away, schema) = (Protection::TakenAway, self.schema);
         let mut tx = self.session.begin()?;
-        let ground = Ground::enter(&mut tx, repository, taken_away, schema, &mut self.memory)?;
+        let ground = Ground::enter(&mut tx, &repositories, taken_away, schema, &mut self.memory)?;
         let entering = begun.elapsed();
         let mut released = Released::default();
         let (operation, options, memory) = (&self.operation, self.options, &mut self.memory);
-        let sliced = in_slices(
-            &mut tx,
-            &[repository],
-            &mut self.yielding,
-            &tags,
-            |tx, slice| {
-                released.add(release(tx, (&ground, memory), operation, options, slice)?);
-                Ok::<(), PolicyError>(())
-            },
-        )?;
-        let refused = released.refused;
-        let not_written = not_written(&mut tx, repository, refused, Immutability::Immutable)?;
+        let yielding = &mut self.yielding;
+        let sliced = in_slices(&mut tx, &repositories, yielding, rows, |tx, slice| {
+            let locked = slice.iter().filter(|(of, _)| !ground.refused.contains(of));
+            let tags: Vec<TagId> = locked.map(|(_, tag)| *tag).collect();
+            released.add(release(tx, (&ground, memory), operation, options, &tags)?);
+            Ok::<(), PolicyError>(())
+        })?;
+        let altered = not_written_of(&mut tx, rows, released.refused, Immutability::Immutable)?;
         own_row::compare(&mut tx, &self.operation)?;
         let mut sums = released.sums;
-        sums.skipped = not_written.altered.count();
-        let end = end.filter(|_| sliced.rows == tags.len());
+        sums.skipped = altered.altered.count();
+        let whole = sliced.rows == rows.len() && ground.refused.is_empty();
+        let end = end.filter(|_| whole);
         Self::finish_batch(self.part, &mut self.operation, tx, begun, end, sums)?;
         self.exceptions.append(released.exceptions);
-        self.remember(not_written);
-        let held = released.held.into_iter().map(|tag| (repository, tag));
+        self.remember(altered);
+        let held: HashSet<TagId> = released.held.into_iter().collect();
+        let held = rows.iter().filter(|(_, tag)| held.contains(tag));
         Ok(Changed {
             rows: sliced.rows,
-            held: held.collect(),
-            refused: Vec::new(),
+            held: held.copied().collect(),
+            refused: ground.refused,
             entering,
             wanted: sliced.wanted,
         })
@@ -127,6 +125,9 @@ fn release(
     options: &PolicyOptions,
     tags: &[TagId],
 ) -> Result<Released, PolicyError> {
+    if tags.is_empty() {
+        return Ok(Released::default());
+    }
     let (rows, mut held) = lock_rows(tx, tags)?;
     let accounts = ground.accounts(tx, &rows, operation.id, memory)?;
     let ids: Vec<TagId> = rows.iter().map(|row| row.id).collect();

@@ -22,7 +22,7 @@ use crate::journal::{
 };
 use crate::pg::{WriteSession, WriteTransaction};
 use crate::quay::{Immutability, PolicyUuid, RepositoryId, TagId};
-use crate::relations::{LastChange, OwnRow, delete_policy, hold_policy, last_changes};
+use crate::relations::{OwnRow, delete_policy, hold_policy, last_changes};
 use crate::report::{Exceptions, NamedTags};
 use crate::retry::back_off;
 
@@ -129,7 +129,7 @@ impl Worker<'_> {
         let begun = Instant::now();
         let (taken_away, schema) = (Protection::TakenAway, self.schema);
         let mut tx = self.session.begin()?;
-        let ground = Ground::enter(&mut tx, repository, taken_away, schema, &mut self.memory)?;
+        let ground = Ground::enter(&mut tx, &[repository], taken_away, schema, &mut self.memory)?;
         let entering = begun.elapsed();
         let mut undone = Restored::default();
         let (operation, options, memory) = (&self.operation, self.options, &mut self.memory);
@@ -216,10 +216,7 @@ fn undo(
             immutability: row.immutability,
             expiry: row.expiry,
         };
-        // Another operation has written it since: what it looks like is that one's doing, and
-        // its before-image tells how the tag was.
-        let ours = |last: &&LastChange| last.operation == operation.id;
-        let Some(last) = last.get(&change.tag).filter(ours) else {
+        let Some(last) = last.get(&change.tag) else {
             continue;
         };
         // Newest first: what an older change of ours left is past.
@@ -227,7 +224,10 @@ fn undo(
             marks.push((change.tag, *entry));
             continue;
         }
-        let as_we_left_it = last.entry == *entry && is == change.after;
+        // Where another operation has written it since, what it looks like is that one's doing, and its before-image
+        // tells how the tag was.
+        let is_newest = last.entry == *entry;
+        let as_we_left_it = is_newest && is == change.after;
         // What it released stays released: the policy that made the tag immutable is gone.
         let gave = change.before.immutability == Immutability::Mutable
             || change.after.immutability == Immutability::Immutable;
@@ -294,8 +294,8 @@ impl Action for TakingBack<'_, '_> {
         row.1.repository
     }
 
-    fn prepare(&mut self, repository: RepositoryId) -> Result<(), PolicyError> {
-        self.worker.read_ahead(repository)
+    fn prepare(&mut self, repositories: &[RepositoryId]) -> Result<(), PolicyError> {
+        self.worker.read_ahead(repositories)
     }
 
     fn go_on(&mut self) -> Result<(), PolicyError> {

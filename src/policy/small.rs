@@ -5,7 +5,7 @@ use super::walk::{HeldRows, Work};
 use super::worker::Worker;
 use crate::evaluate::PolicyBook;
 use crate::pg::FaultClass;
-use crate::quay::{Immutability, RepositoryId};
+use crate::quay::RepositoryId;
 use crate::relations::{Clocks, tags_of_small};
 
 /// Rows of a repository that is small.
@@ -33,8 +33,7 @@ impl Worker<'_> {
             return self.in_batches(work, stretch, held);
         }
         let now = Clocks::read(&mut self.session)?.ended_by_both(self.options.clock_margin);
-        let mutable = Immutability::Mutable;
-        let found = match tags_of_small(&mut self.session, repositories, mutable, now, SMALL) {
+        let found = match tags_of_small(&mut self.session, repositories, work.meets(), now, SMALL) {
             Err(error) if error.class() == FaultClass::StatementTimeout => {
                 return self.walk_one_by_one(work, book, repositories, held);
             }

@@ -146,7 +146,7 @@ pub(super) fn target_of_scope(
             repository: None,
         }),
         Scope::Repository(id) => {
-            let registry = registry_of(pg, id)?;
+            let registry = registry_of(pg, &[id])?;
             let (namespace_name, name) = registry.repository_names(id);
             Ok(Target {
                 scope,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::PolicyError;
 use super::worker::Worker;
-use crate::batch::{Action, BatchSize, Changed, Patience, Throttle, change_rows, come_back};
+use crate::batch::{
+    Action, BatchSize, Changed, MOST_REPOSITORIES, Patience, Throttle, change_rows, come_back,
+};
 use crate::crew::Crew;
 use crate::evaluate::{Decision, PolicyBook};
 use crate::journal::{Cursor, Part};
@@ -76,12 +78,11 @@ pub(super) enum Work {
 }
 
 impl Work {
-    /// Of how many repositories a batch may take rows. Advisory locks lie in the server's table of locks, which all
-    /// sessions share.
-    pub(super) fn repositories(self) -> usize {
+    /// What the tags are that it is about.
+    pub(super) fn meets(self) -> Immutability {
         match self {
-            Self::Mark | Self::MarkAgain | Self::Sweep => 64,
-            Self::Release => 1,
+            Self::Mark | Self::MarkAgain | Self::Sweep => Immutability::Mutable,
+            Self::Release => Immutability::Immutable,
         }
     }
 }
@@ -172,7 +173,7 @@ impl Worker<'_> {
         let book = self.book(text);
         let mut held = Vec::new();
         loop {
-            let repositories = self.next(work);
+            let repositories = self.next();
             let Some((first, others)) = repositories.split_first() else {
                 break;
             };
@@ -195,11 +196,10 @@ impl Worker<'_> {
     }
 
     /// The repositories that are walked next, by id.
-    fn next(&self, work: Work) -> Vec<RepositoryId> {
-        let most = work.repositories();
+    fn next(&self) -> Vec<RepositoryId> {
         match self.part {
-            Part::Lead => self.crew.first_few(most),
-            Part::HandOf(_) => self.crew.last_few(most),
+            Part::Lead => self.crew.first_few(MOST_REPOSITORIES),
+            Part::HandOf(_) => self.crew.last_few(MOST_REPOSITORIES),
         }
     }
 
@@ -242,10 +242,7 @@ impl Worker<'_> {
                 let page = Page {
                     repository,
                     after: after.as_ref().map(|(name, id)| (name.as_str(), *id)),
-                    immutability: match work {
-                        Work::Mark | Work::MarkAgain | Work::Sweep => Immutability::Mutable,
-                        Work::Release => Immutability::Immutable,
-                    },
+                    immutability: work.meets(),
                     now,
                     limit,
                 };
@@ -372,12 +369,12 @@ impl Action for Pass<'_, '_> {
     }
 
     fn repositories(&self) -> usize {
-        self.work.repositories()
+        MOST_REPOSITORIES
     }
 
-    fn prepare(&mut self, repository: RepositoryId) -> Result<(), PolicyError> {
+    fn prepare(&mut self, repositories: &[RepositoryId]) -> Result<(), PolicyError> {
         match self.work {
-            Work::Release => self.worker.read_ahead(repository),
+            Work::Release => self.worker.read_ahead(repositories),
             Work::Mark | Work::MarkAgain | Work::Sweep => Ok(()),
         }
     }
@@ -394,14 +391,14 @@ impl Action for Pass<'_, '_> {
 
     fn change(
         &mut self,
-        repository: RepositoryId,
+        _repository: RepositoryId,
         rows: &[WalkedRow],
         last: bool,
     ) -> Result<Changed<WalkedRow>, PolicyError> {
         self.worker.tried = rows.len();
         let end = self.end.clone().filter(|_| last);
         let changed = match self.work {
-            Work::Release => self.worker.release_batch(repository, rows, end),
+            Work::Release => self.worker.release_batch(rows, end),
             work => self.worker.mark_batch(work, rows, end),
         }?;
         self.worker.tell();

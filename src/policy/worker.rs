@@ -1,5 +1,6 @@
 //! The worker: drives an operation from phase to phase, over faults, to an end.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use super::mark::Way;
 use super::outcome::{Ended, Outcome};
 use super::reconnect::Stuck;
 use super::target::{Target, ready};
-use super::walk::{ATTEMPTS, PAGE, Rounds};
+use super::walk::{ATTEMPTS, PAGE, Rounds, WalkedRow};
 use super::{OnFault, PolicyError, PolicyOptions};
 use crate::batch::{BatchError as _, BatchSize, Throttle, ThrottleError, Yielding};
 use crate::config::{AnswerLimit, ConnectionSettings};
@@ -319,10 +320,10 @@ impl<'a> Worker<'a> {
         Self::finish(part, operation, tx, step)
     }
 
-    /// Reads ahead, in a transaction that holds nothing, what batches in a repository are judged by.
-    pub(super) fn read_ahead(&mut self, repository: RepositoryId) -> Result<(), PolicyError> {
+    /// Reads ahead, in a transaction that holds nothing, what batches in these repositories are judged by.
+    pub(super) fn read_ahead(&mut self, repositories: &[RepositoryId]) -> Result<(), PolicyError> {
         let mut tx = self.session.begin()?;
-        self.memory.read_ahead(&mut tx, repository, self.schema)?;
+        self.memory.read_ahead(&mut tx, repositories, self.schema)?;
         tx.commit()?;
         Ok(())
     }
@@ -335,7 +336,7 @@ impl<'a> Worker<'a> {
     ) -> Result<(), PolicyError> {
         let begun = Instant::now();
         let mut tx = self.session.begin()?;
-        let registry = registry_of(&mut tx, repository)?;
+        let registry = registry_of(&mut tx, &[repository])?;
         let rows = tags_by_id(&mut tx, &[tag], RowLock::None)?;
         let sums = Sums {
             skipped: rows.len() as u64,
@@ -464,7 +465,7 @@ pub(super) fn not_written(
     let mut named = NotWritten::default();
     let tags: Vec<TagId> = tags.into_iter().collect();
     if !tags.is_empty() {
-        let registry = registry_of(tx, repository)?;
+        let registry = registry_of(tx, &[repository])?;
         for row in tags_by_id(tx, &tags, RowLock::None)? {
             if row.immutability == met {
                 named.again.add(&registry, &row);
@@ -472,6 +473,23 @@ pub(super) fn not_written(
                 named.altered.add(&registry, &row);
             }
         }
+    }
+    Ok(named)
+}
+
+/// The same of a batch's rows, which lie together by repository.
+pub(super) fn not_written_of(
+    tx: &mut WriteTransaction<'_>,
+    rows: &[WalkedRow],
+    refused: impl IntoIterator<Item = TagId>,
+    met: Immutability,
+) -> Result<NotWritten, PolicyError> {
+    let refused: HashSet<TagId> = refused.into_iter().collect();
+    let mut named = NotWritten::default();
+    for of in rows.chunk_by(|(a, _), (b, _)| a == b) {
+        let tags = of.iter().map(|(_, tag)| *tag);
+        let tags = tags.filter(|tag| refused.contains(tag));
+        named.append(not_written(tx, of[0].0, tags, met)?);
     }
     Ok(named)
 }

@@ -118,7 +118,7 @@ impl AuditTrail {
         Ok(Self { newest })
     }
 
-    /// Reads every entry about tags of a repository that we did not write, from after `after` on:
+    /// Reads every entry about tags of some repositories that we did not write, from after `after` on:
     /// then only those of the log in use, for nobody writes into the others any more. Ends early
     /// where there are more than `most` names.
     ///
@@ -127,17 +127,17 @@ impl AuditTrail {
     pub(super) fn read_on(
         &mut self,
         pg: &mut impl Streams,
-        repository: RepositoryId,
+        repositories: &[RepositoryId],
         after: Option<AuditEntryId>,
         most: usize,
     ) -> Result<(), PgError> {
         if after.is_some() {
-            return self.read_table_on(pg, LOG_IN_USE, repository, after, most);
+            return self.read_table_on(pg, LOG_IN_USE, repositories, after, most);
         }
         for table in TABLES {
             let there = pg.query_one("SELECT to_regclass($1::text)::oid", &[&table])?;
             if there.read::<Option<u32>>(0)?.is_some() {
-                self.read_table_on(pg, table, repository, None, most)?;
+                self.read_table_on(pg, table, repositories, None, most)?;
             }
         }
         Ok(())
@@ -147,7 +147,7 @@ impl AuditTrail {
         &mut self,
         pg: &mut impl Streams,
         table: &'static str,
-        repository: RepositoryId,
+        repositories: &[RepositoryId],
         after: Option<AuditEntryId>,
         most: usize,
     ) -> Result<(), PgError> {
@@ -160,7 +160,7 @@ impl AuditTrail {
         let after = after.map(|entry| Expr::cust_with_values("e.id > $1::bigint", [entry.0]));
         let statement = Built::of(
             changes_in(table)
-                .and_where(Expr::col(("e", "repository_id")).eq(repository.0))
+                .and_where(in_repositories(repositories))
                 .and_where_option(after)
                 .and_where(by_others),
         );
@@ -242,6 +242,17 @@ fn changes_in(table: &'static str) -> SelectStatement {
         .take()
 }
 
+/// An entry is about one of these repositories; about a single one as a plain comparison, which every index serves.
+fn in_repositories(repositories: &[RepositoryId]) -> Expr {
+    match repositories {
+        [one] => Expr::col(("e", "repository_id")).eq(one.0),
+        several => {
+            let ids: Vec<i32> = several.iter().map(|id| id.0).collect();
+            Expr::cust_with_values("e.repository_id = ANY ($1)", [ids])
+        }
+    }
+}
+
 /// Gives every entry about one of these tags to `take`, in no order.
 fn entries(
     pg: &mut impl Streams,
@@ -249,8 +260,8 @@ fn entries(
     since: Option<NaiveDateTime>,
     mut take: impl FnMut(NamedTag, AuditedAct),
 ) -> Result<(), PgError> {
-    let repositories: BTreeSet<i32> = asked.iter().map(|(id, _)| id.0).collect();
-    let repositories: Vec<i32> = repositories.into_iter().collect();
+    let repositories: BTreeSet<RepositoryId> = asked.iter().map(|(id, _)| *id).collect();
+    let repositories: Vec<RepositoryId> = repositories.into_iter().collect();
     let names: Vec<String> = asked.iter().map(|(_, name)| (*name).to_owned()).collect();
     for table in TABLES {
         if pg
@@ -260,11 +271,9 @@ fn entries(
         {
             continue;
         }
-        let of_repositories =
-            Expr::cust_with_values("e.repository_id = ANY ($1)", [repositories.clone()]);
         let statement = Built::of(
             changes_in(table)
-                .and_where(of_repositories)
+                .and_where(in_repositories(&repositories))
                 .and_where_option(since.map(|since| Expr::col(("e", "datetime")).gte(since)))
                 .and_where(Expr::cust_with_values(ABOUT_NAMES, [names.clone()])),
         );

@@ -97,29 +97,32 @@ pub fn add_sources(pg: &mut impl Statements, registry: &mut Registry) -> Result<
     Ok(())
 }
 
-/// One repository with its namespace, as they are now.
+/// Some repositories with their namespaces, as they are now.
 ///
 /// # Errors
 /// [`PgError`] where the server does not answer with rows.
-pub fn registry_of(pg: &mut impl Statements, id: RepositoryId) -> Result<Registry, PgError> {
+pub fn registry_of(pg: &mut impl Statements, ids: &[RepositoryId]) -> Result<Registry, PgError> {
     let mut registry = Registry::default();
-    let row = pg.query_opt(
+    let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
+    let rows = pg.query(
         r#"
-        SELECT r.namespace_user_id, r.name, r.state, u.username
+        SELECT r.namespace_user_id, r.name, r.state, u.username, r.id
         FROM repository r
         LEFT JOIN "user" u ON u.id = r.namespace_user_id
-        WHERE r.id = $1
+        WHERE r.id = ANY ($1)
         "#,
-        &[&id.0],
+        &[&ids],
     )?;
-    if let Some(row) = row {
+    for row in &rows {
         let namespace = row.read::<Option<i32>>(0)?.map(NamespaceId);
         let repository = Repository {
             namespace,
             name: row.read(1)?,
             state: row.read::<i32>(2)?.into(),
         };
-        registry.repositories.insert(id, repository);
+        registry
+            .repositories
+            .insert(RepositoryId(row.read(4)?), repository);
         if let (Some(namespace), Some(name)) = (namespace, row.read(3)?) {
             registry.namespaces.insert(namespace, Namespace { name });
         }

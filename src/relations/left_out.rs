@@ -78,7 +78,7 @@ fn name(
     left_out: &[LeftOut],
     exceptions: &mut Exceptions,
 ) -> Result<(), PgError> {
-    let registry = registry_of(pg, repository)?;
+    let registry = registry_of(pg, &[repository])?;
     let known: HashMap<TagId, &LeftOut> = left_out.iter().map(|of| (of.tag, of)).collect();
     let tags: Vec<TagId> = known.keys().copied().collect();
     for row in tags_by_id(pg, &tags, RowLock::None)? {

@@ -1,4 +1,4 @@
-//! Users' acts on one repository's tags, remembered from batch to batch of a run.
+//! Users' acts on some repositories' tags, remembered from batch to batch of a run.
 //!
 //! A run writes entries of its own as it goes, a million of them in the end; a batch that read the
 //! log of its repository anew would pass over those of every batch before it. So what was read is
@@ -8,13 +8,13 @@ use super::audit::{AuditTrail, LOG_IN_USE};
 use crate::pg::{Columns, PgError, Statements, Streams};
 use crate::quay::{AuditEntryId, RepositoryId};
 
-/// Names with acts that are remembered; a repository with more is read anew for each batch.
+/// Names with acts that are remembered; repositories with more are read anew for each batch.
 const MOST_NAMES: usize = 100_000;
 
-/// The acts on tags of the repository that was asked for last.
+/// The acts on tags of the repositories that were asked for last.
 #[derive(Debug, Default)]
 pub struct Trail {
-    repository: Option<RepositoryId>,
+    repositories: Vec<RepositoryId>,
     acts: AuditTrail,
     /// Every entry up to this one has been read, and none with such an id can come any more.
     complete: Option<AuditEntryId>,
@@ -22,7 +22,7 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// The newest acts on tags of a repository, as they are now; none where they are too many to be
+    /// The newest acts on tags of these repositories, as they are now; none where they are too many to be
     /// remembered.
     ///
     /// # Errors
@@ -30,11 +30,11 @@ impl Trail {
     pub fn on(
         &mut self,
         pg: &mut impl Streams,
-        repository: RepositoryId,
+        repositories: &[RepositoryId],
     ) -> Result<Option<&AuditTrail>, PgError> {
-        if self.repository != Some(repository) {
+        if !repositories.iter().all(|id| self.repositories.contains(id)) {
             *self = Self {
-                repository: Some(repository),
+                repositories: repositories.to_vec(),
                 ..Self::default()
             };
         }
@@ -44,7 +44,7 @@ impl Trail {
         // Asked before the entries are read, or one could be written in between.
         let complete = complete_up_to(pg)?;
         self.acts
-            .read_on(pg, repository, self.complete, MOST_NAMES)?;
+            .read_on(pg, &self.repositories, self.complete, MOST_NAMES)?;
         self.complete = complete.or(self.complete);
         if self.acts.names() > MOST_NAMES {
             self.too_many = true;

@@ -97,6 +97,100 @@ fn a_worker_that_is_killed_between_shared_batches_is_gone_on_with_where_it_was()
 }
 
 #[test]
+fn a_release_shares_batches_too_and_gives_every_repository_its_own_expirations() {
+    let scene = Scene::of(WIDE);
+    let before = scene.state();
+    let created = scene.policy(&CREATE).expect_status(0).json();
+    let uuid = created["policy"].as_str().expect("a uuid");
+    let delete = policy(&[
+        "delete",
+        uuid,
+        "--tags",
+        "release",
+        "--jobs",
+        "1",
+        "--batch-time",
+        "10s",
+        "--no-audit",
+    ]);
+    scene.killed(AFTER_COMMIT.nth(3), &delete);
+    let left = scene.count(LEFT);
+    assert!(left > 0 && left < MATCHING, "{left}");
+    let done = scene.run(&delete).expect_status(0).json();
+    assert_eq!(done["tags_changed"], MATCHING, "{done}");
+    assert!(done["batches"].as_i64().expect("a number") < 60, "{done}");
+    scene.sql("DELETE FROM logentry3");
+    assert_eq!(scene.state(), before);
+}
+
+/// Everything that matches is an orphan.
+fn orphans() -> Scene {
+    let scene = Scene::of(WIDE);
+    scene.policy(&CREATE).expect_status(0);
+    scene.sql("DELETE FROM namespaceimmutabilitypolicy; DELETE FROM logentry3");
+    scene
+}
+
+const FIX: [&str; 8] = [
+    "fix",
+    "--apply",
+    "--remedy",
+    "orphaned-immutable-tag=release",
+    "--format",
+    "json",
+    "--batch-time",
+    "10s",
+];
+
+#[test]
+fn a_fix_shares_batches_too_and_tells_the_log_each_tag_by_its_own_repository() {
+    let scene = orphans();
+    let done = scene
+        .run(&[&FIX[..], &["--jobs", "1"]].concat())
+        .expect_status(0)
+        .json();
+    assert_eq!(done["applied"], MATCHING, "{done}");
+    assert!(done["batches"].as_i64().expect("a number") < 60, "{done}");
+    assert_eq!(scene.count(LEFT), MATCHING);
+    assert_eq!(
+        scene.count("SELECT count(*) FROM tag WHERE lifetime_end_ms IS NOT NULL AND NOT hidden"),
+        80
+    );
+    let told = "SELECT count(*) FROM tag t
+        JOIN logentry3 e ON e.repository_id = t.repository_id AND e.metadata_json::jsonb ->> 'tag' = t.name
+        WHERE t.name LIKE 'v%'";
+    assert_eq!(scene.count(told), MATCHING);
+    scene
+        .run(&["fix", "undo", "2", "--format", "json"])
+        .expect_status(0);
+    assert_eq!(scene.count(LEFT), 0);
+}
+
+#[test]
+fn a_fix_does_the_other_repositories_of_a_batch_and_comes_back_for_one_that_somebody_has() {
+    let scene = orphans();
+    let mut holder = scene.session();
+    let key = retarget_lock_key(id(&scene, "a-7"));
+    holder
+        .run(&format!("BEGIN; SELECT pg_advisory_xact_lock({key})"))
+        .expect("a lock");
+    let run = scene.start(&FIX);
+    scene.wait_for(&format!(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND NOT granted
+             AND (classid::bigint << 32 | objid::bigint) = {key}"
+    ));
+    let of_others = "SELECT count(*) FROM tag t JOIN repository r ON r.id = t.repository_id
+        WHERE r.name IN ('a-1', 'a-2', 'a-3', 'a-4', 'a-5', 'a-6', 'a-8') AND t.name LIKE 'v%' AND t.immutable";
+    assert_eq!(scene.count(of_others), 0);
+    holder.run("COMMIT").expect("the end");
+    let done = run.end().expect_status(0).json();
+    assert_eq!(
+        (&done["applied"], &done["skipped"]),
+        (&MATCHING.into(), &0.into())
+    );
+}
+
+#[test]
 fn a_repository_that_somebody_has_is_waited_for_alone() {
     let scene = Scene::of(WIDE);
     let mut holder = scene.session();

@@ -216,7 +216,7 @@ impl Decided {
         let (registry, repositories, namespace) = match scope {
             Scope::Namespace(id) => (Registry::default(), vec![], Some(id)),
             Scope::Repository(id) => {
-                let registry = registry_of(snapshot, id)?;
+                let registry = registry_of(snapshot, &[id])?;
                 let namespace = registry.namespace_of(id);
                 (registry, vec![id], namespace)
             }

@@ -64,7 +64,8 @@ fn rule_9_undo_leaves_a_tag_alone_that_somebody_has_changed_since() {
         // Without the rule it is written, and told as one that has lost its expiration by us.
         let status = if on { 0 } else { 1 };
         scene.run(&["recover"]).expect_status(status);
-        let expires = "SELECT count(*) FROM tag WHERE name = 'v2.1' AND lifetime_end_ms IS NOT NULL";
+        let expires =
+            "SELECT count(*) FROM tag WHERE name = 'v2.1' AND lifetime_end_ms IS NOT NULL";
         assert_eq!(scene.count(expires), 0);
         assert_eq!(scene.count("SELECT count(*) FROM tag WHERE name = 'v2.2' AND lifetime_end_ms IS NOT NULL AND NOT immutable"), 1);
     });

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -15,7 +16,8 @@ use crate::pg::{PgError, Statements, Streams, WriteTransaction};
 use crate::quay::{NamespaceId, OperationId, RepositoryId, TagId, UnixMillis};
 use crate::relations::{
     Clocks, MarkedChange, PoliciesOf, PolicySchema, Trail, accounts, accounts_by,
-    lock_policy_tables, lock_repository, policies, registry_of, try_lock_repositories,
+    lock_policy_tables, lock_repository, lock_repository_within, policies, registry_of,
+    try_lock_repositories,
 };
 
 /// Whether a batch takes somebody's protection away.
@@ -35,6 +37,9 @@ pub enum JournalKept {
     /// Migration V1 has not run.
     Absent,
 }
+
+/// How long a repository is waited for with the policy tables locked.
+const WHILE_POLICIES_ARE_LOCKED: Duration = Duration::from_millis(200);
 
 /// How many compiled patterns are remembered; then all are forgotten.
 const MOST_PATTERNS: usize = 10_000;
@@ -121,7 +126,7 @@ impl Ground {
         if protection == Protection::TakenAway {
             lock_policy_tables(tx)?;
         }
-        let refused = lock_repositories(tx, repositories)?;
+        let refused = lock_repositories(tx, repositories, protection)?;
         let ground = Self::read_with(tx, repositories, schema, JournalKept::Kept, memory)?;
         Ok(Self { refused, ..ground })
     }
@@ -218,18 +223,23 @@ impl Ground {
 }
 
 /// Takes Quay's locks on repositories: the first is waited for, and no other is held meanwhile; the others are only tried.
-/// So nobody waits in a circle. Those that somebody else has.
+/// So nobody waits in a circle. Those that somebody else has. Where protection is taken away Quay can change no policy
+/// meanwhile: the first is then waited for no longer than [`WHILE_POLICIES_ARE_LOCKED`].
 ///
 /// # Errors
 /// [`PgError`], of class lock time-out where somebody has the first for too long.
 pub fn lock_repositories(
     tx: &mut WriteTransaction<'_>,
     repositories: &[RepositoryId],
+    protection: Protection,
 ) -> Result<Vec<RepositoryId>, PgError> {
     let Some((first, others)) = repositories.split_first() else {
         return Ok(Vec::new());
     };
-    lock_repository(tx, *first)?;
+    match protection {
+        Protection::TakenAway => lock_repository_within(tx, *first, WHILE_POLICIES_ARE_LOCKED)?,
+        Protection::OnlyGiven => lock_repository(tx, *first)?,
+    }
     if others.is_empty() {
         return Ok(Vec::new());
     }

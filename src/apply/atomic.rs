@@ -7,7 +7,7 @@ use backon::BlockingRetryable as _;
 
 use super::batch::{BatchOutcome, in_transaction};
 use super::error::Rest;
-use super::run::{ATTEMPTS, Site, add, again, begin_in, go_on, repository};
+use super::run::{ATTEMPTS, OfTag, Site, add, again, begin_in, go_on, of_tag};
 use super::{ApplyError, ApplyOptions, policies};
 use crate::batch::BatchError as _;
 use crate::correction::Planned;
@@ -66,7 +66,7 @@ fn attempt(
     let mut tx = session.begin()?;
     // Policy tables first, as everywhere; a transaction that also writes them lets no other one in
     // that does, or both would wait for each other.
-    let writes_policies = corrections.iter().any(|p| repository(p).is_none());
+    let writes_policies = corrections.iter().any(|p| of_tag(p).is_none());
     if writes_policies {
         lock_policy_tables_alone(&mut tx)?;
     } else if corrections
@@ -85,6 +85,7 @@ fn attempt(
     };
     let (mut sum, mut memory) = (BatchOutcome::default(), Memory::default());
     let (mut held, mut done) = (0, 0);
+    let repository = |planned: &Planned| of_tag(planned).map(|of| of.repository);
     for chunk in corrections.chunk_by(|a, b| repository(a) == repository(b)) {
         let Some(repository) = chunk.first().and_then(repository) else {
             for planned in chunk {
@@ -101,8 +102,10 @@ fn attempt(
             continue;
         };
         for batch in chunk.chunks(ROWS) {
-            let outcome = in_transaction(&mut tx, &site, &mut memory, repository, batch)?;
-            held += outcome.held.len() as u64;
+            let of_tags: Vec<OfTag<'_>> = batch.iter().filter_map(of_tag).collect();
+            let (outcome, in_others_hands) =
+                in_transaction(&mut tx, &site, &mut memory, repository, &of_tags)?;
+            held += in_others_hands;
             add(&mut sum.totals, &outcome.totals);
             sum.exceptions.append(outcome.exceptions);
             done += batch.len() as u64;

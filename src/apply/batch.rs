@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::guard::Guard;
-use super::run::{Site, add, repository};
+use super::run::{OfTag, Site, add};
 use super::{ApplyError, PastExpiry};
 use crate::actions::released;
 use crate::batch::{Changed, Yielding, in_slices};
-use crate::correction::{Correction, Planned};
+use crate::correction::Correction;
 use crate::evaluate::{Registry, Stated, TagRow};
 use crate::ground::{Memory, Protection};
 use crate::journal::{
@@ -24,8 +24,6 @@ use crate::report::Exceptions;
 pub(super) struct BatchOutcome {
     /// The sums.
     pub(super) totals: FixTotals,
-    /// Corrections whose row somebody else holds: to be tried again.
-    pub(super) held: Vec<Planned>,
     /// Tags that could not be changed as asked.
     pub(super) exceptions: Exceptions,
     /// Tags that were skipped since somebody else holds them, each with its holder; the first of them.
@@ -41,26 +39,24 @@ enum Step {
 }
 
 /// Carries a batch out, or its first corrections where somebody waits for a repository, in a transaction of its own.
-pub(super) fn carry_out(
+pub(super) fn carry_out<'p>(
     session: &mut WriteSession,
     site: &Site<'_>,
     (memory, yielding): (&mut Memory, &mut Yielding),
-    planned: &[Planned],
-) -> Result<(BatchOutcome, Changed<Planned>), ApplyError> {
+    planned: &[OfTag<'p>],
+) -> Result<(BatchOutcome, Changed<OfTag<'p>>), ApplyError> {
     let begun = Instant::now();
-    let mut repositories: Vec<RepositoryId> = planned.iter().filter_map(repository).collect();
+    let mut repositories: Vec<RepositoryId> = planned.iter().map(|of| of.repository).collect();
     repositories.dedup();
     let mut tx = session.begin()?;
     let guard = enter(&mut tx, site, memory, &repositories, planned)?;
-    let is_locked =
-        |planned: &&Planned| repository(planned).is_some_and(|of| !guard.refused().contains(&of));
+    let is_locked = |of: &&OfTag<'p>| !guard.refused().contains(&of.repository);
     let entering = begun.elapsed();
-    let mut outcome = BatchOutcome::default();
+    let (mut outcome, mut held) = (BatchOutcome::default(), Vec::new());
     let sliced = in_slices(&mut tx, &repositories, yielding, planned, |tx, slice| {
-        let locked: Vec<&Planned> = slice.iter().filter(is_locked).collect();
-        let more = correct(tx, site, &guard, memory, &locked)?;
+        let locked: Vec<OfTag<'p>> = slice.iter().filter(is_locked).copied().collect();
+        let more = correct(tx, site, &guard, memory, &locked, &mut held)?;
         add(&mut outcome.totals, &more.totals);
-        outcome.held.extend(more.held);
         outcome.exceptions.append(more.exceptions);
         Ok::<(), ApplyError>(())
     })?;
@@ -74,7 +70,7 @@ pub(super) fn carry_out(
     tx.commit()?;
     let changed = Changed {
         rows: sliced.rows,
-        held: std::mem::take(&mut outcome.held),
+        held,
         refused: guard.refused().to_vec(),
         entering,
         wanted: sliced.wanted,
@@ -82,17 +78,19 @@ pub(super) fn carry_out(
     Ok((outcome, changed))
 }
 
-/// Carries corrections out in a transaction that is already open; whoever calls it commits.
+/// Carries corrections of a repository out in a transaction that is already open; whoever calls it commits. Also
+/// how many rows somebody else holds.
 pub(super) fn in_transaction(
     tx: &mut WriteTransaction<'_>,
     site: &Site<'_>,
     memory: &mut Memory,
     repository: RepositoryId,
-    planned: &[Planned],
-) -> Result<BatchOutcome, ApplyError> {
+    planned: &[OfTag<'_>],
+) -> Result<(BatchOutcome, u64), ApplyError> {
     let guard = enter(tx, site, memory, &[repository], planned)?;
-    let planned: Vec<&Planned> = planned.iter().collect();
-    correct(tx, site, &guard, memory, &planned)
+    let mut held = Vec::new();
+    let outcome = correct(tx, site, &guard, memory, planned, &mut held)?;
+    Ok((outcome, held.len() as u64))
 }
 
 /// Takes the locks that corrections need.
@@ -101,9 +99,10 @@ fn enter<'a>(
     site: &Site<'a>,
     memory: &mut Memory,
     repositories: &[RepositoryId],
-    planned: &[Planned],
+    planned: &[OfTag<'_>],
 ) -> Result<Guard<'a>, ApplyError> {
-    let protection = if planned.iter().any(|p| p.correction.takes_protection_away()) {
+    let takes_away = |of: &OfTag<'_>| of.planned.correction.takes_protection_away();
+    let protection = if planned.iter().any(takes_away) {
         Protection::TakenAway
     } else {
         Protection::OnlyGiven
@@ -120,12 +119,13 @@ fn enter<'a>(
 }
 
 /// Looks again, journals, changes and judges the rows once more, under their repositories' locks.
-fn correct(
+fn correct<'p>(
     tx: &mut WriteTransaction<'_>,
     site: &Site<'_>,
     guard: &Guard<'_>,
     memory: &mut Memory,
-    planned: &[&Planned],
+    planned: &[OfTag<'p>],
+    in_others_hands: &mut Vec<OfTag<'p>>,
 ) -> Result<BatchOutcome, ApplyError> {
     let mut outcome = BatchOutcome::default();
     if planned.is_empty() {
@@ -133,7 +133,7 @@ fn correct(
     }
     let ids: Vec<TagId> = planned
         .iter()
-        .filter_map(|p| p.correction.tag().map(|tag| tag.id()))
+        .filter_map(|of| of.planned.correction.tag().map(|tag| tag.id()))
         .collect();
     let locked = tags_by_id(tx, &ids, RowLock::SkipLocked)?;
     let held = held(tx, &ids, &locked)?;
@@ -150,7 +150,8 @@ fn correct(
     };
 
     let (mut changes, mut kept) = (Vec::new(), Vec::new());
-    for planned in planned {
+    for of in planned {
+        let planned = of.planned;
         let still = planned.correction.tag().is_some_and(|tag| {
             violated
                 .get(&tag.id())
@@ -160,7 +161,7 @@ fn correct(
             Step::Change(change) => changes.push(change),
             Step::Keep(repository, tag) => kept.push((repository, tag)),
             Step::Skip => outcome.totals.skipped += 1,
-            Step::Held => outcome.held.push((*planned).clone()),
+            Step::Held => in_others_hands.push(*of),
         }
     }
     let written = guard.write(tx, &look.rows, &changes)?;
@@ -194,10 +195,10 @@ pub(super) fn held(
 }
 
 /// The tags that are to be released and have no end: the journal may know one.
-fn without_an_end(planned: &[&Planned]) -> Vec<TagId> {
+fn without_an_end(planned: &[OfTag<'_>]) -> Vec<TagId> {
     let released = planned
         .iter()
-        .filter_map(|planned| match &planned.correction {
+        .filter_map(|of| match &of.planned.correction {
             Correction::Release(tag) if tag.subject.ends().is_none() => Some(tag.id()),
             _ => None,
         });
@@ -205,10 +206,11 @@ fn without_an_end(planned: &[&Planned]) -> Vec<TagId> {
 }
 
 /// The tags whose end may be cleared.
-fn losing_their_end(planned: &[&Planned]) -> Vec<TagId> {
-    let losing = planned.iter().filter_map(|planned| {
-        let tag = planned.correction.tag()?;
-        let released = planned.correction.takes_protection_away();
+fn losing_their_end(planned: &[OfTag<'_>]) -> Vec<TagId> {
+    let losing = planned.iter().filter_map(|of| {
+        let correction = &of.planned.correction;
+        let tag = correction.tag()?;
+        let released = correction.takes_protection_away();
         (!released && tag.subject.ends().is_some()).then(|| tag.id())
     });
     losing.collect()

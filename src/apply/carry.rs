@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::batch::{BatchOutcome, carry_out};
 use super::run::{
-    ATTEMPTS, NAMED, PATIENCE, Site, add, go_on, named, open_for_hand, read_ahead, repository,
+    ATTEMPTS, NAMED, OfTag, PATIENCE, Site, add, go_on, named, of_tag, open_for_hand, read_ahead,
 };
 use super::{ApplyError, policies};
 use crate::batch::{
@@ -31,7 +31,7 @@ const SMALL: usize = 200;
 type Reached<'r> = dyn FnMut(u64) -> ControlFlow<()> + 'r;
 
 /// Corrections of one repository each.
-type Chunks<'p> = Crew<&'p [Planned]>;
+type Chunks<'c, 'p> = Crew<&'c [OfTag<'p>]>;
 
 /// Carries out what a plan has of rows: tags first, then policies, which the lead does alone.
 pub(super) fn carry_all_out(
@@ -41,11 +41,9 @@ pub(super) fn carry_all_out(
     corrections: &[Planned],
     reached: &mut Reached<'_>,
 ) -> Result<BatchOutcome, ApplyError> {
-    let same = |a: &Planned, b: &Planned| repository(a) == repository(b);
-    let (of_tags, others): (Vec<&[Planned]>, Vec<&[Planned]>) = corrections
-        .chunk_by(same)
-        .partition(|chunk| chunk.first().and_then(repository).is_some());
-    let crew = Crew::new(of_tags, site.options.jobs);
+    let of_tags: Vec<OfTag<'_>> = corrections.iter().filter_map(of_tag).collect();
+    let chunks = of_tags.chunk_by(|a, b| a.repository == b.repository);
+    let crew = Crew::new(chunks, site.options.jobs);
     let hands = crew.hands();
     let lead = backend(session)?;
     let hand = || -> Result<BatchOutcome, ApplyError> {
@@ -88,8 +86,8 @@ pub(super) fn carry_all_out(
         sum.named.extend(more.named.into_iter().take(room));
     }
     done += crew.by_hands();
-    for planned in others.into_iter().flatten() {
-        if planned.correction.operation().is_none() {
+    for planned in corrections {
+        if of_tag(planned).is_none() && planned.correction.operation().is_none() {
             let totals = policies::correct(session, &site, planned)?;
             add(&mut sum.totals, &totals);
             done += 1;
@@ -112,10 +110,10 @@ pub(super) fn wait_for(
 }
 
 /// What one session of a run does.
-struct Share<'a, 'p, 'r> {
+struct Share<'a, 'c, 'p, 'r> {
     session: &'a mut WriteSession,
     site: Site<'a>,
-    crew: &'a Chunks<'p>,
+    crew: &'a Chunks<'c, 'p>,
     reached: &'a mut Reached<'r>,
     size: BatchSize,
     throttle: Throttle,
@@ -126,11 +124,11 @@ struct Share<'a, 'p, 'r> {
     done: u64,
 }
 
-impl<'a, 'p, 'r> Share<'a, 'p, 'r> {
+impl<'a, 'c, 'p, 'r> Share<'a, 'c, 'p, 'r> {
     fn new(
         session: &'a mut WriteSession,
         site: Site<'a>,
-        crew: &'a Chunks<'p>,
+        crew: &'a Chunks<'c, 'p>,
         reached: &'a mut Reached<'r>,
     ) -> Self {
         Self {
@@ -147,7 +145,7 @@ impl<'a, 'p, 'r> Share<'a, 'p, 'r> {
         }
     }
 
-    fn next(&self) -> Vec<&'p [Planned]> {
+    fn next(&self) -> Vec<&'c [OfTag<'p>]> {
         match self.site.part {
             Part::Lead => self.crew.first_few(MOST_REPOSITORIES),
             Part::HandOf(_) => self.crew.last_few(MOST_REPOSITORIES),
@@ -166,7 +164,7 @@ impl<'a, 'p, 'r> Share<'a, 'p, 'r> {
             if chunks.is_empty() {
                 break;
             }
-            let (small, large): (Vec<&[Planned]>, Vec<&[Planned]>) =
+            let (small, large): (Vec<&[OfTag<'p>]>, Vec<&[OfTag<'p>]>) =
                 chunks.iter().partition(|chunk| chunk.len() <= SMALL);
             if let [one] = small.as_slice() {
                 held.extend(change_rows(self, PATIENCE, one)?);
@@ -182,9 +180,9 @@ impl<'a, 'p, 'r> Share<'a, 'p, 'r> {
     }
 
     /// Somebody does not let go of these rows: they are skipped and named, and the next run finds them again.
-    fn skip_held(&mut self, held: &[Planned]) -> Result<(), ApplyError> {
+    fn skip_held(&mut self, held: &[OfTag<'p>]) -> Result<(), ApplyError> {
         self.sum.totals.skipped += held.len() as u64;
-        let tags = held.iter().filter_map(|planned| planned.correction.tag());
+        let tags = held.iter().filter_map(|of| of.planned.correction.tag());
         let first: Vec<TagId> = tags.map(TagTarget::id).take(NAMED).collect();
         self.sum.named.extend(named(self.session, &first)?);
         self.reached_by(held.len())
@@ -196,13 +194,12 @@ impl<'a, 'p, 'r> Share<'a, 'p, 'r> {
     }
 }
 
-impl Action for Share<'_, '_, '_> {
-    type Row = Planned;
+impl<'p> Action for Share<'_, '_, 'p, '_> {
+    type Row = OfTag<'p>;
     type Error = ApplyError;
 
-    fn repository(row: &Planned) -> RepositoryId {
-        // A chunk has tags alone; their repositories are known.
-        repository(row).unwrap_or(RepositoryId(0))
+    fn repository(row: &OfTag<'p>) -> RepositoryId {
+        row.repository
     }
 
     fn repositories(&self) -> usize {
@@ -221,22 +218,22 @@ impl Action for Share<'_, '_, '_> {
     fn change(
         &mut self,
         _repository: RepositoryId,
-        rows: &[Planned],
+        rows: &[OfTag<'p>],
         _last: bool,
-    ) -> Result<Changed<Planned>, ApplyError> {
+    ) -> Result<Changed<OfTag<'p>>, ApplyError> {
         let (memory, yielding) = (&mut self.memory, &mut self.yielding);
         let (outcome, changed) = carry_out(self.session, &self.site, (memory, yielding), rows)?;
         add(&mut self.sum.totals, &outcome.totals);
         self.sum.exceptions.append(outcome.exceptions);
         let dealt = rows[..changed.rows].iter();
-        let refused = dealt.filter(|row| changed.refused.contains(&Self::repository(row)));
+        let refused = dealt.filter(|row| changed.refused.contains(&row.repository));
         self.done += (changed.rows - changed.held.len() - refused.count()) as u64;
         Ok(changed)
     }
 
-    fn leave(&mut self, row: &Planned) -> Result<(), ApplyError> {
+    fn leave(&mut self, row: &OfTag<'p>) -> Result<(), ApplyError> {
         self.sum.totals.skipped += 1;
-        if let Some(target) = row.correction.tag() {
+        if let Some(target) = row.planned.correction.tag() {
             let registry = registry_of(self.session, &[target.repository()])?;
             let duplicates = &mut self.sum.exceptions.duplicates;
             duplicates.add(&registry, &target.subject.row);

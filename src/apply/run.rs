@@ -1,6 +1,7 @@
 //! A fix run: its row in the journal, its batches, what becomes of faults in between.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -29,7 +30,8 @@ pub(super) const ATTEMPTS: u32 = 6;
 
 /// The same for the loop, which comes back for rows that others hold.
 pub(super) const PATIENCE: Patience = Patience {
-    in_the_way: ATTEMPTS,
+    in_the_way: Duration::from_secs(15),
+    too_much: ATTEMPTS,
     cancelled: 2,
 };
 
@@ -294,8 +296,20 @@ pub(super) fn go_on(answer: ControlFlow<()>) -> Result<(), ApplyError> {
     Ok(())
 }
 
-pub(super) fn repository(planned: &Planned) -> Option<RepositoryId> {
-    planned.correction.tag().map(|tag| tag.repository())
+/// A correction of a tag, and the tag's repository.
+#[derive(Clone, Copy)]
+pub(super) struct OfTag<'p> {
+    pub(super) repository: RepositoryId,
+    pub(super) planned: &'p Planned,
+}
+
+/// The correction where it is of a tag.
+pub(super) fn of_tag(planned: &Planned) -> Option<OfTag<'_>> {
+    let repository = planned.correction.tag()?.repository();
+    Some(OfTag {
+        repository,
+        planned,
+    })
 }
 
 /// Whether a batch is tried again that has failed so often before.

@@ -9,8 +9,8 @@ use super::throttle::{PATIENCE, POLL, ThrottleError};
 use crate::quay::RepositoryId;
 use crate::retry::back_off;
 
-/// Attempts at a single row that takes longer than a statement may.
-const ATTEMPTS: u32 = 8;
+/// How long a repository is waited for in a round over rows that were held.
+const A_ROUND: Duration = Duration::from_secs(2);
 
 /// How often it is asked, in a wait, whether the work goes on.
 const ASK: Duration = Duration::from_millis(100);
@@ -18,8 +18,10 @@ const ASK: Duration = Duration::from_millis(100);
 /// How often a batch is tried before it is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// Where others are in its way: after so many attempts more its rows are as good as held.
-    pub in_the_way: u32,
+    /// Where others are in its way: after so long its rows are as good as held.
+    pub in_the_way: Duration,
+    /// Attempts at a single row that takes longer than a statement may; where there is none, it is as good as held.
+    pub too_much: u32,
     /// Where somebody cancelled it, perhaps by mistake. Whoever does it again and again wants the work to end.
     pub cancelled: u32,
 }
@@ -35,7 +37,7 @@ pub fn change_rows<A: Action>(
 ) -> Result<Vec<A::Row>, A::Error> {
     let mut held = Vec::new();
     let mut queue = Queue::over(rows, A::repository);
-    let (mut attempts, mut prepared) = (0, Vec::new());
+    let (mut attempts, mut failing, mut prepared) = (0, None, Vec::new());
     loop {
         let (most, repositories) = (action.size().rows(), action.repositories());
         let Some((range, last)) = queue.front(most, repositories) else {
@@ -62,7 +64,7 @@ pub fn change_rows<A: Action>(
                 let whole = begun.elapsed();
                 action.size().learn(changed.rows, changed.entering, whole);
                 queue.done(range.start, changed.rows, &changed.refused);
-                attempts = 0;
+                (attempts, failing) = (0, None);
                 held.extend(changed.held);
                 if changed.wanted {
                     action.was_wanted();
@@ -77,15 +79,16 @@ pub fn change_rows<A: Action>(
                 action.leave(&batch[0])?;
                 queue.done(range.start, 1, &[]);
             }
-            Err(error) if again(&error, patience, attempts) => {
+            Err(error) if again(&error, patience, attempts, failing.unwrap_or(begun)) => {
                 attempts += 1;
+                failing = failing.or(Some(begun));
                 pause(action, back_off(attempts))?;
             }
             // Somebody does not let go of the repository: its rows are as good as held.
-            Err(error) if error.passes() || error.is_too_much() && patience.in_the_way == 0 => {
+            Err(error) if error.passes() || error.is_too_much() && patience.too_much == 0 => {
                 tracing::warn!(%repository, %error, "rows are left for later");
                 held.extend_from_slice(&rows[queue.skip_repository()]);
-                attempts = 0;
+                (attempts, failing) = (0, None);
             }
             Err(error) => return Err(error),
         }
@@ -104,7 +107,8 @@ pub fn come_back<A: Action>(
 ) -> Result<Vec<A::Row>, A::Error> {
     // Who does not let go of a repository has its other rows, too: the next round asks again.
     let patience = Patience {
-        in_the_way: 0,
+        in_the_way: A_ROUND,
+        too_much: 0,
         cancelled: 0,
     };
     for round in 1..=rounds {
@@ -118,18 +122,15 @@ pub fn come_back<A: Action>(
     Ok(held)
 }
 
-/// Whether a batch is tried again that has failed so often before.
-fn again(error: &impl BatchError, patience: Patience, attempts: u32) -> bool {
-    let most = if error.is_cancelled() {
-        patience.cancelled
+/// Whether a batch is tried again that has failed so often before, for the first time then.
+fn again(error: &impl BatchError, patience: Patience, attempts: u32, since: Instant) -> bool {
+    if error.is_cancelled() {
+        attempts < patience.cancelled
     } else if error.is_too_much() {
-        patience.in_the_way.min(1) * ATTEMPTS
-    } else if error.passes() {
-        patience.in_the_way
+        attempts < patience.too_much
     } else {
-        0
-    };
-    attempts < most
+        error.passes() && since.elapsed() < patience.in_the_way
+    }
 }
 
 /// Waits, with nothing locked, while the server is busier than it may be.

@@ -9,7 +9,7 @@ use super::worker::{Worker, not_written_of};
 use super::{PolicyError, PolicyOptions, own_row};
 use crate::batch::{BatchError as _, Changed, in_slices};
 use crate::evaluate::TagRow;
-use crate::ground::lock_repositories;
+use crate::ground::{Protection, lock_repositories};
 use crate::journal::{
     Cursor, PolicyOperation, Sums, TagChange, TagImage, newest_changes, record_tag_changes,
 };
@@ -84,7 +84,7 @@ impl Worker<'_> {
                 lock_repository_limiting_waits(&mut tx, *one, MOMENT)?;
                 Vec::new()
             }
-            _ => lock_repositories(&mut tx, repositories)?,
+            _ => lock_repositories(&mut tx, repositories, Protection::OnlyGiven)?,
         };
         let entering = begun.elapsed();
         let mut marked = Marked::default();

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::thread::sleep;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::activate::forward;
 use super::exempt::Older;
@@ -28,11 +28,12 @@ use crate::retry::back_off;
 
 /// Rows of the journal that are read at once.
 pub(super) const PAGE: u32 = 5_000;
-/// Attempts at a batch that others are in the way of, and rounds over rows that they hold.
+/// Rounds over rows that others hold.
 pub(super) const ATTEMPTS: u32 = 8;
 /// What is cancelled is tried again phase by phase.
 pub(super) const PATIENCE: Patience = Patience {
-    in_the_way: ATTEMPTS,
+    in_the_way: Duration::from_secs(20),
+    too_much: ATTEMPTS,
     cancelled: 0,
 };
 

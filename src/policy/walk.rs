@@ -1,6 +1,7 @@
 //! The walk over a scope: page by page, batch by batch, to the last row that somebody else holds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::PolicyError;
 use super::worker::Worker;
@@ -45,13 +46,14 @@ impl Rounds {
         }
     }
 
-    /// How often a batch is tried. What is cancelled is tried again phase by phase.
+    /// How long a batch is tried. What is cancelled is tried again phase by phase.
     fn patience(self) -> Patience {
         Patience {
             in_the_way: match self {
-                Self::Few => 2,
-                Self::All => 4,
+                Self::Few => Duration::from_secs(6),
+                Self::All => Duration::from_secs(12),
             },
+            too_much: ATTEMPTS,
             cancelled: 0,
         }
     }

@@ -65,7 +65,8 @@ pub use scope::{
 pub use snapshots::older_snapshots;
 pub use tags::{
     RowLock, TAG_COLUMNS, is_wanted, lock_repository, lock_repository_limiting_waits,
-    names_alive_twice, tag_row, tags_by_id, tags_named, try_lock_repositories, write_tags,
+    lock_repository_within, names_alive_twice, tag_row, tags_by_id, tags_named,
+    try_lock_repositories, write_tags,
 };
 pub use taken_off::{TakenOff, last_log_entry, policies_changed_since};
 pub use trail::Trail;

@@ -280,6 +280,32 @@ pub fn lock_repository(tx: &mut WriteTransaction<'_>, id: RepositoryId) -> Resul
     Ok(())
 }
 
+/// The same, waiting for it no longer than this, or than the session waits for any lock where that is less. In one
+/// exchange, since a list is evaluated from the left.
+///
+/// # Errors
+/// As [`lock_repository`].
+pub fn lock_repository_within(
+    tx: &mut WriteTransaction<'_>,
+    id: RepositoryId,
+    limit: Duration,
+) -> Result<(), PgError> {
+    tx.query_one(
+        r"
+        SELECT set_config('lock_timeout', (1000 * extract(epoch FROM
+                least(limits.usual::interval, $2::text::interval)))::bigint::text, true),
+            pg_advisory_xact_lock($1),
+            set_config('lock_timeout', limits.usual, true)
+        FROM (SELECT current_setting('lock_timeout') AS usual OFFSET 0) limits
+        ",
+        &[
+            &retarget_lock_key(id),
+            &format!("{} milliseconds", limit.as_millis()),
+        ],
+    )?;
+    Ok(())
+}
+
 /// Takes the same lock of each of these repositories where nobody has it; those of which somebody has. Nothing is waited for.
 ///
 /// # Errors

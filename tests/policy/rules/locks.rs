@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use quay_doctor::quay::{RepositoryId, retarget_lock_key};
 use testkit::moments::{
     AFTER_COMMIT, BEFORE_ACTIVATION, BEFORE_COMMIT, REPOSITORY_LOCKED, ROWS_READ,
 };
@@ -69,6 +70,63 @@ fn rule_4_nobody_adds_a_policy_while_protection_is_taken_away() {
             "{unprotected} tags under an active policy are mutable"
         );
     });
+}
+
+/// Quay may change a policy meanwhile, whoever has the repository.
+#[test]
+fn rule_4_while_a_repository_is_waited_for_no_policy_change_waits_for_long() {
+    for (verb, then) in [
+        (
+            "release",
+            &["policy", "delete", "", "--tags", "release"][..],
+        ),
+        ("roll-back", &["recover", "--roll-back"]),
+        (
+            "fix",
+            &[
+                "fix",
+                "--apply",
+                "--remedy",
+                "orphaned-immutable-tag=release",
+            ],
+        ),
+    ] {
+        let scene = Scene::small();
+        let mut args: Vec<&str> = then.to_vec();
+        let created;
+        if verb == "roll-back" {
+            scene.killed(BEFORE_ACTIVATION, &policy(&CREATE));
+        } else {
+            created = scene.create("v.*", &[]).expect_status(0).json();
+            if verb == "fix" {
+                scene.sql(
+                    "DELETE FROM namespaceimmutabilitypolicy WHERE uuid::text NOT LIKE '1111%'",
+                );
+            } else {
+                args[2] = created["policy"].as_str().expect("a uuid");
+            }
+        }
+        let shop = scene.count("SELECT id FROM repository WHERE name = 'shop'");
+        let shop = RepositoryId(i32::try_from(shop).expect("an id"));
+        let mut holder = scene.session();
+        holder
+            .run(&format!(
+                "BEGIN; SELECT pg_advisory_xact_lock({})",
+                retarget_lock_key(shop)
+            ))
+            .expect("a lock");
+        let run = scene.start(&args);
+        scene.wait_for("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted");
+        let mut quay = scene.session();
+        quay.run("SET lock_timeout = '700ms'").expect("a limit");
+        for _ in 0..20 {
+            quay.run("UPDATE namespaceimmutabilitypolicy SET policy = policy WHERE uuid::text LIKE '1111%'")
+                .unwrap_or_else(|error| panic!("{verb}: {error}"));
+            thread::sleep(Duration::from_millis(100));
+        }
+        holder.run("COMMIT").expect("the end");
+        run.end().expect_status(0);
+    }
 }
 
 #[test]

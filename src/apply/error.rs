@@ -43,6 +43,13 @@ pub enum ApplyError {
         /// How many may be.
         limit: u64,
     },
+    /// The plan does not hold everything that is wrong: an older version wrote plans that were cut off.
+    #[error("the plan is incomplete: {missing} violations of its rules are not in it")]
+    #[diagnostic(help("nothing has been changed; make the plan again: fix --out FILE"))]
+    Incomplete {
+        /// How many are not in it.
+        missing: u64,
+    },
     /// All or nothing was asked for, and all is not possible.
     #[error(
         "all or nothing: of {planned} corrections, {changed} no longer fit and {held} are about rows that somebody else holds"
@@ -165,6 +172,7 @@ impl ApplyError {
             | Self::ClocksApart(_)
             | Self::NotAtomic { .. }
             | Self::TooMany { .. }
+            | Self::Incomplete { .. }
             | Self::PlanFile(_)
             | Self::Journal(
                 JournalError::Absent | JournalError::NoSuchRun(_) | JournalError::NotAFix(_),

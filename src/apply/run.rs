@@ -199,7 +199,7 @@ pub fn apply(
     })
 }
 
-/// Refuses a plan that is larger than it may be, or depends on what nobody has stated.
+/// Refuses a plan that is larger than it may be, does not hold everything, or depends on what nobody has stated.
 pub(super) fn only_as_large_as_it_may_be(
     plan: &Plan,
     options: &ApplyOptions,
@@ -209,6 +209,11 @@ pub(super) fn only_as_large_as_it_may_be(
         return Err(ApplyError::TooMany {
             planned,
             limit: options.max_changes,
+        });
+    }
+    if plan.beyond > 0 {
+        return Err(ApplyError::Incomplete {
+            missing: plan.beyond,
         });
     }
     let (_, not_stated) = plan.expiries_at_stake();

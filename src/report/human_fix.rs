@@ -71,7 +71,7 @@ pub fn plan_for_people(report: &PlanReport) -> String {
     if plan.beyond > 0 {
         line!(
             out,
-            "\n{} more violations are not in this plan.",
+            "\n{} more violations are not listed: --out FILE writes the whole plan.",
             thousands(plan.beyond)
         );
     }

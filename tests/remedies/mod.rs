@@ -11,4 +11,5 @@ mod property;
 mod proposals;
 mod recreate;
 mod rounds;
+mod whole_plan;
 mod worlds;

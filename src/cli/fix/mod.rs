@@ -122,9 +122,10 @@ pub fn run(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
 }
 
 fn fix(args: &FixArgs, globals: &Globals) -> Result<Exit, Failure> {
+    let whole = args.out.is_some() || args.print_sql;
     let source = args
         .source
-        .plan(args.max_changes, args.out.as_deref(), globals)?;
+        .plan(args.max_changes, whole, args.out.as_deref(), globals)?;
     let plan = source.plan;
     let mut options = args.writing.options(globals)?;
     options.features = source.features;

@@ -59,17 +59,20 @@ pub struct Sourced {
 }
 
 impl Source {
-    /// Makes the plan, and writes it into `out`; or reads it.
+    /// Makes the plan, and writes it into `out`; or reads it. Where `whole`, it is for somebody to read or to keep, and
+    /// holds everything.
     pub fn plan(
         &self,
         max_changes: u64,
+        whole: bool,
         out: Option<&Path>,
         globals: &Globals,
     ) -> Result<Sourced, Failure> {
         // One more than may be: then it is known that the plan is too large.
-        let keep = usize::try_from(max_changes)
-            .unwrap_or(usize::MAX)
-            .saturating_add(1);
+        let keep = match usize::try_from(max_changes) {
+            Ok(most) if !whole => most.saturating_add(1),
+            _ => usize::MAX,
+        };
         match &self.plan {
             Some(file) => read(file, keep, globals),
             None => self.make(keep, out, globals),

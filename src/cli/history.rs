@@ -9,6 +9,7 @@ use quay_doctor::{
     History, HistoryChange, HistoryOf, HistoryRow, Immutability, OperationId, TagImage, TagPath,
     harmless, read_history,
 };
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -28,10 +29,13 @@ pub struct HistoryArgs {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<DateTime<Utc>>,
 
-    /// How many to show
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    limit: u32,
+    /// How many operations to show, and how many changes [default: 50; as JSON all]
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
 }
+
+/// How many operations and changes people are shown.
+const FOR_PEOPLE: u32 = 50;
 
 #[derive(Debug, Error, Diagnostic)]
 #[error("the journal knows no operation {0}")]
@@ -82,21 +86,47 @@ pub fn run(args: &HistoryArgs, globals: &Globals) -> Result<Exit, Failure> {
         tag: args.tag.clone(),
         since: args.since,
     };
-    let history = read_history(&globals.connection()?, &of, args.limit)?;
+    let limit = match globals.format {
+        Format::Json => args.limit,
+        Format::Human => args.limit.or(Some(FOR_PEOPLE)),
+    };
+    let history = read_history(&globals.connection()?, &of, limit)?;
     if let (Some(id), true) = (args.id, history.operations.is_empty() && args.tag.is_none()) {
         return Err(Failure::usage(NoSuch(id)));
     }
     match globals.format {
-        Format::Json => output::json(&as_json(&history))?,
+        Format::Json => output::document(&Document::of(&history))?,
         Format::Human => output::text(&for_people(&history))?,
     }
     Ok(Exit::AllWell)
 }
 
-fn as_json(history: &History) -> Value {
-    let operations: Vec<Value> = history.operations.iter().map(operation).collect();
-    let changes: Vec<Value> = history.changes.iter().map(change).collect();
-    json!({ "operations": operations, "changes": changes })
+/// The document; its changes, of which there may be millions, become JSON one by one.
+#[derive(Serialize)]
+struct Document<'h> {
+    operations: Vec<Value>,
+    #[serde(serialize_with = "one_by_one")]
+    changes: &'h [HistoryChange],
+    totals: Value,
+    complete: bool,
+}
+
+impl<'h> Document<'h> {
+    fn of(history: &'h History) -> Self {
+        Self {
+            operations: history.operations.iter().map(operation).collect(),
+            changes: &history.changes,
+            totals: json!({
+                "operations": history.all_operations,
+                "changes": history.all_changes,
+            }),
+            complete: history.left_out() == (0, 0),
+        }
+    }
+}
+
+fn one_by_one<S: Serializer>(changes: &&[HistoryChange], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(changes.iter().map(change))
 }
 
 fn operation(row: &HistoryRow) -> Value {
@@ -134,7 +164,9 @@ fn change(change: &HistoryChange) -> Value {
     json!({
         "operation": change.operation,
         "tag": change.tag,
-        "name": change.name,
+        "namespace": change.path.as_ref().map(|path| &path.namespace),
+        "repository": change.path.as_ref().map(|path| &path.repository),
+        "name": change.path.as_ref().map(|path| &path.tag),
         "before": image(&change.before),
         "after": image(&change.after),
         "undone_at": change.undone,
@@ -184,7 +216,10 @@ fn for_people(history: &History) -> String {
         }
     }
     for change in &history.changes {
-        let name = change.name.as_deref().unwrap_or("(the row is gone)");
+        let name = match &change.path {
+            Some(path) => format!("{}/{}:{}", path.namespace, path.repository, path.tag),
+            None => format!("tag {} (its row is gone)", change.tag),
+        };
         let undone = change
             .undone
             .map(|at| format!(", taken back {}", at.format("%Y-%m-%d %H:%M:%S UTC")))
@@ -193,10 +228,19 @@ fn for_people(history: &History) -> String {
             text,
             "     {} {}: {} → {}{undone}",
             change.operation,
-            harmless(name),
+            harmless(&name),
             told(&change.before),
             told(&change.after),
         );
+    }
+    let left_out = history.left_out();
+    for (more, what) in [(left_out.0, "operations"), (left_out.1, "changes")] {
+        if more > 0 {
+            let _ = writeln!(
+                text,
+                "{more} more {what} are not shown: --limit N shows more."
+            );
+        }
     }
     text
 }

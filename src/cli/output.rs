@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use miette::Diagnostic;
+use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -29,6 +30,17 @@ pub fn whole_text(text: Result<String, fmt::Error>) -> Result<(), Failure> {
 /// Writes one JSON document.
 pub fn json(document: &Value) -> Result<(), Failure> {
     write(format!("{document:#}\n").as_bytes())
+}
+
+/// Writes one JSON document that is made as it is written.
+pub fn document(document: &impl Serialize) -> Result<(), Failure> {
+    stream(|out| {
+        let written = serde_json::to_writer_pretty(&mut *out, document);
+        let written = written.map_err(io::Error::from);
+        written
+            .and_then(|()| out.write_all(b"\n"))
+            .map_err(|error| Failure::unknown(Unwritten(error)))
+    })
 }
 
 /// Writes bytes as they are.

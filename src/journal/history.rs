@@ -73,8 +73,8 @@ pub struct HistoryChange {
     pub operation: OperationId,
     /// The tag row.
     pub tag: TagId,
-    /// Its name, where the row is still there.
-    pub name: Option<String>,
+    /// The tag's path as it is now, where its row is still there.
+    pub path: Option<TagPath>,
     /// As it was.
     pub before: TagImage,
     /// As it was left.
@@ -157,26 +157,86 @@ fn row(row: &Row) -> Result<HistoryRow, JournalError> {
     })
 }
 
-/// The changes of tags, newest first, at most `limit`.
+/// How many operations there are, and how many changes of tags.
+///
+/// # Errors
+/// [`JournalError`] where the server does not answer.
+pub fn how_many(
+    pg: &mut impl Statements,
+    of: &HistoryOf,
+    counted: Counted,
+) -> Result<u64, JournalError> {
+    let (namespace, repository, tag) = parts(of.tag.as_ref());
+    let row = match counted {
+        Counted::Operations => pg.query_one(
+            r#"
+            SELECT count(*)
+            FROM quay_doctor.operation o
+            WHERE ($1::bigint IS NULL OR o.id = $1)
+                AND ($2::timestamptz IS NULL OR o.started_at >= $2)
+                AND ($3::text IS NULL OR EXISTS (
+                    SELECT FROM quay_doctor.tag_change c
+                    JOIN tag t ON t.id = c.tag_id
+                    JOIN repository r ON r.id = t.repository_id
+                    JOIN "user" u ON u.id = r.namespace_user_id
+                    WHERE c.operation_id = o.id
+                        AND u.username = $3 AND r.name = $4 AND t.name = $5))
+            "#,
+            &[
+                &of.operation.map(|id| id.0),
+                &of.since,
+                &namespace,
+                &repository,
+                &tag,
+            ],
+        )?,
+        Counted::Changes => pg.query_one(
+            r#"
+            SELECT count(*)
+            FROM quay_doctor.tag_change c
+            LEFT JOIN tag t ON t.id = c.tag_id
+            LEFT JOIN repository r ON r.id = t.repository_id
+            LEFT JOIN "user" u ON u.id = r.namespace_user_id
+            WHERE ($1::bigint IS NULL OR c.operation_id = $1)
+                AND ($2::text IS NULL OR u.username = $2 AND r.name = $3 AND t.name = $4)
+            "#,
+            &[&of.operation.map(|id| id.0), &namespace, &repository, &tag],
+        )?,
+    };
+    Ok(u64::try_from(row.read::<i64>(0)?).unwrap_or(0))
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Operations and runs.
+    Operations,
+    /// Changes of tags.
+    Changes,
+}
+
+/// Changes of tags, newest first, from below the entry `before` on, at most `limit`; each with its entry.
 ///
 /// # Errors
 /// [`JournalError`] where the server does not answer.
 pub fn changes(
     pg: &mut impl Statements,
     of: &HistoryOf,
+    before: Option<i64>,
     limit: u32,
-) -> Result<Vec<HistoryChange>, JournalError> {
+) -> Result<Vec<(i64, HistoryChange)>, JournalError> {
     let (namespace, repository, tag) = parts(of.tag.as_ref());
     let rows = pg.query(
         r#"
         SELECT c.operation_id, c.tag_id, t.name, c.immutable_before, c.lifetime_end_ms_before,
-            c.immutable_after, c.lifetime_end_ms_after, c.undone_at
+            c.immutable_after, c.lifetime_end_ms_after, c.undone_at, c.id, r.name, u.username
         FROM quay_doctor.tag_change c
         LEFT JOIN tag t ON t.id = c.tag_id
         LEFT JOIN repository r ON r.id = t.repository_id
         LEFT JOIN "user" u ON u.id = r.namespace_user_id
         WHERE ($1::bigint IS NULL OR c.operation_id = $1)
             AND ($2::text IS NULL OR u.username = $2 AND r.name = $3 AND t.name = $4)
+            AND ($6::bigint IS NULL OR c.id < $6)
         ORDER BY c.id DESC
         LIMIT $5
         "#,
@@ -186,6 +246,7 @@ pub fn changes(
             &repository,
             &tag,
             &i64::from(limit),
+            &before,
         ],
     )?;
     let mut changes = Vec::with_capacity(rows.len());
@@ -196,14 +257,23 @@ pub fn changes(
                 expiry: Expiry(row.read::<Option<i64>>(end)?.map(UnixMillis)),
             })
         };
-        changes.push(HistoryChange {
+        let path = match (row.read(10)?, row.read(9)?, row.read(2)?) {
+            (Some(namespace), Some(repository), Some(tag)) => Some(TagPath {
+                namespace,
+                repository,
+                tag,
+            }),
+            _ => None,
+        };
+        let change = HistoryChange {
             operation: OperationId(row.read(0)?),
             tag: TagId(row.read(1)?),
-            name: row.read(2)?,
+            path,
             before: image(3, 4)?,
             after: image(5, 6)?,
             undone: row.read(7)?,
-        });
+        };
+        changes.push((row.read(8)?, change));
     }
     Ok(changes)
 }

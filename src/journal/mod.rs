@@ -26,7 +26,9 @@ pub use advance::{Step, add_to, advance, heartbeat, last_transaction, take_over}
 pub use database::database_identity;
 pub use error::JournalError;
 pub use fix_run::{FixRun, FixTotals, RunRow, begin_fix, fix_run, run_state};
-pub use history::{HistoryChange, HistoryOf, HistoryRow, TagPath, changes, history};
+pub use history::{
+    Counted, HistoryChange, HistoryOf, HistoryRow, TagPath, changes, history, how_many,
+};
 pub use kept::{Kept, KeptWhat, kept, kept_since, record_kept, record_kept_policy, withdraw_kept};
 pub use linked::{Linked, close_as_taken_back, link, linked_to, open_again, was_activated};
 pub use liveness::{

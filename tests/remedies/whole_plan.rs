@@ -50,6 +50,39 @@ fn a_plan_that_is_kept_holds_more_than_may_be_changed_and_applying_all_of_it_lea
 }
 
 #[test]
+fn the_history_of_a_run_is_complete_as_json_and_says_what_it_leaves_out() {
+    let stage = Stage::migrated(ORPHANS);
+    let fix = ["fix", "--apply", "--remedy", RELEASE];
+    stage.run(&fix).expect_status(0);
+    let whole = stage
+        .run(&["history", "1", "--format", "json"])
+        .expect_status(0)
+        .json();
+    assert_eq!(whole["complete"], true, "{whole}");
+    assert_eq!(whole["totals"]["changes"], ALL, "{whole}");
+    let changes = whole["changes"].as_array().expect("a list");
+    assert_eq!(changes.len() as u64, ALL);
+    let places: std::collections::BTreeSet<&str> = changes
+        .iter()
+        .filter(|change| change["namespace"] == "acme")
+        .filter_map(|change| change["repository"].as_str())
+        .collect();
+    assert_eq!(places.len(), 46);
+    let cut = stage
+        .run(&["history", "1", "--limit", "7", "--format", "json"])
+        .expect_status(0)
+        .json();
+    assert_eq!(cut["complete"], false);
+    assert_eq!(cut["changes"].as_array().expect("a list").len(), 7);
+    let people = stage.run(&["history", "1"]).expect_status(0).stdout;
+    assert_eq!(people.matches("acme/app-").count(), 50, "{people}");
+    assert!(
+        people.contains("180 more changes are not shown"),
+        "{people}"
+    );
+}
+
+#[test]
 fn a_script_holds_everything_or_is_none() {
     let stage = Stage::migrated(ORPHANS);
     let script = ["fix", "--print-sql", "--remedy", RELEASE];

@@ -175,7 +175,11 @@ impl ApplyError {
             | Self::Incomplete { .. }
             | Self::PlanFile(_)
             | Self::Journal(
-                JournalError::Absent | JournalError::NoSuchRun(_) | JournalError::NotAFix(_),
+                JournalError::Absent
+                | JournalError::Incomplete { .. }
+                | JournalError::NotReadable { .. }
+                | JournalError::NoSuchRun(_)
+                | JournalError::NotAFix(_),
             ) => true,
             _ => false,
         }

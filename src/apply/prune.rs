@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::ApplyError;
 use super::run::{again, go_on, open};
 use crate::config::ConnectionSettings;
-use crate::journal::{JournalError, SchemaState};
+use crate::journal::SchemaState;
 use crate::pg::{ReadSession, WriteSession};
 use crate::quay::OperationId;
 use crate::relations::{
@@ -48,9 +48,7 @@ pub fn prune_preview(
 ) -> Result<Pruned, ApplyError> {
     let mut session = ReadSession::open(settings)?;
     let mut snapshot = session.snapshot()?;
-    if !SchemaState::read(&mut snapshot)?.has_journal() {
-        return Err(JournalError::Absent.into());
-    }
+    SchemaState::read(&mut snapshot)?.needs_journal()?;
     let before = prune_before(&mut snapshot, older_than)?;
     let mut sum = Pruned::default();
     let mut after = None;

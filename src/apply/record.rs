@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::ApplyError;
 use crate::config::ConnectionSettings;
-use crate::journal::{JournalError, SchemaState, record_scan};
+use crate::journal::{SchemaState, record_scan};
 use crate::pg::{Purpose, WriteSession};
 
 /// Writes a scan down.
@@ -19,9 +19,7 @@ pub fn record(
     report: &Value,
 ) -> Result<(), ApplyError> {
     let mut session = WriteSession::open_for(settings, Purpose::Batches)?;
-    if !SchemaState::read(&mut session)?.has_journal() {
-        return Err(JournalError::Absent.into());
-    }
+    SchemaState::read(&mut session)?.needs_journal()?;
     let mut tx = session.begin()?;
     record_scan(&mut tx, times, complete, report)?;
     tx.commit()?;

@@ -15,8 +15,8 @@ use crate::correction::{Plan, PlanFileError, Planned};
 use crate::crew::Crew;
 use crate::ground::Memory;
 use crate::journal::{
-    FixRun, FixTotals, JournalError, Part, Phase, SchemaState, become_hand, begin_fix,
-    database_identity, hold_liveness,
+    FixRun, FixTotals, Part, Phase, SchemaState, become_hand, begin_fix, database_identity,
+    hold_liveness,
 };
 use crate::pg::{Purpose, Statements, WriteSession, WriteTransaction};
 use crate::quay::{RepositoryId, RunId, TagId};
@@ -80,9 +80,7 @@ pub(super) fn open(
     let settings = settings.with_answer_limit(AnswerLimit::OF_BATCHES);
     let mut session = WriteSession::open_for(&settings, Purpose::Batches)?;
     let schema = SchemaState::read(&mut session)?;
-    if !schema.has_journal() {
-        return Err(JournalError::Absent.into());
-    }
+    schema.needs_journal()?;
     Ok((session, schema))
 }
 

@@ -15,6 +15,23 @@ pub enum JournalError {
         "run `quay-doctor migrate up --to 1`: it adds a schema of our own and touches no table of Quay's"
     ))]
     Absent,
+    /// Some of the journal's tables are missing.
+    #[error("the journal is incomplete: {tables} missing in the schema quay_doctor")]
+    #[diagnostic(help("`quay-doctor migrate verify` says what else is not as it should be"))]
+    Incomplete {
+        /// Which.
+        tables: String,
+    },
+    /// The journal's tables are there, and our role may not read them.
+    #[error("this role may not read the journal (schema quay_doctor: {tables})")]
+    #[diagnostic(help(
+        "GRANT USAGE ON SCHEMA quay_doctor TO …; GRANT SELECT ON ALL TABLES IN SCHEMA quay_doctor TO …; \
+         deploy/roles.sql gives each role what it needs"
+    ))]
+    NotReadable {
+        /// Which.
+        tables: String,
+    },
     /// No operation has this id.
     #[error("the journal knows no run {0}")]
     #[diagnostic(help("the id is the `run` that `fix --apply` printed"))]
@@ -44,4 +61,14 @@ pub enum JournalError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Pg(#[from] PgError),
+}
+
+impl JournalError {
+    /// Whether the database or the role has to be set up first.
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::Absent | Self::Incomplete { .. } | Self::NotReadable { .. }
+        )
+    }
 }

@@ -180,7 +180,7 @@ impl PolicyError {
         match self {
             Self::Refused { .. } | Self::ExpiryNotStated { .. } | Self::ClocksApart(_) => true,
             Self::Throttle(ThrottleError::NotVisible) => true,
-            Self::Journal(JournalError::Absent) => true,
+            Self::Journal(error) if error.is_configuration() => true,
             Self::Pg(error) => error.is_configuration(),
             _ => false,
         }

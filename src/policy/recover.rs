@@ -49,9 +49,7 @@ pub fn interrupted(settings: &ConnectionSettings) -> Result<Vec<Found>, PolicyEr
     let mut session = ReadSession::open(settings)?;
     let mut snapshot = session.snapshot()?;
     let schema = crate::journal::SchemaState::read(&mut snapshot)?;
-    if !schema.has_journal() {
-        return Err(crate::journal::JournalError::Absent.into());
-    }
+    schema.needs_journal()?;
     let mut found = Vec::new();
     for operation in unfinished_operations(&mut snapshot)? {
         let row = snapshot.query_one(

@@ -39,9 +39,7 @@ impl Target {
 
 /// Refuses a database that lacks the journal or the column.
 pub(super) fn ready(schema: &SchemaState) -> Result<(), PolicyError> {
-    if !schema.has_journal() {
-        return Err(crate::journal::JournalError::Absent.into());
-    }
+    schema.needs_journal()?;
     for table in PolicyTable::IN_LOCK_ORDER {
         match schema.policies(table).active() {
             ActiveColumn::Usable => {}

@@ -89,7 +89,7 @@ pub fn list(
         ));
     }
     let rows = policies(&mut snapshot, PolicySchema::from(&schema), &PoliciesOf::All)?;
-    let operations = if schema.has_journal() {
+    let operations = if schema.asks_journal()? {
         unfinished_operations(&mut snapshot)?
     } else {
         Vec::new()

@@ -146,6 +146,7 @@ impl RunError {
                     | ScanError::TooOld { .. }
                     | ScanError::UnusableActive { .. }
                     | ScanError::Unknown { .. }
+                    | ScanError::Journal(JournalError::NotReadable { .. })
             ),
             Self::HistoryFile { .. }
             | Self::Recorded(_)
@@ -155,7 +156,11 @@ impl RunError {
             Self::Policy(error) => error.is_usage(),
             Self::Journal(error) => matches!(
                 error,
-                JournalError::Absent | JournalError::NoSuchRun(_) | JournalError::NotAFix(_)
+                JournalError::Absent
+                    | JournalError::Incomplete { .. }
+                    | JournalError::NotReadable { .. }
+                    | JournalError::NoSuchRun(_)
+                    | JournalError::NotAFix(_)
             ),
             Self::Pg(error) => error.is_configuration(),
         }

@@ -3,8 +3,7 @@
 use super::RunError;
 use crate::config::ConnectionSettings;
 use crate::journal::{
-    Counted, HistoryChange, HistoryOf, HistoryRow, JournalError, SchemaState, changes, history,
-    how_many,
+    Counted, HistoryChange, HistoryOf, HistoryRow, SchemaState, changes, history, how_many,
 };
 use crate::pg::ReadSession;
 
@@ -46,9 +45,7 @@ pub fn read_history(
 ) -> Result<History, RunError> {
     let mut session = ReadSession::open(settings)?;
     let mut snapshot = session.snapshot()?;
-    if !SchemaState::read(&mut snapshot)?.has_journal() {
-        return Err(JournalError::Absent.into());
-    }
+    SchemaState::read(&mut snapshot)?.needs_journal()?;
     let most = limit.unwrap_or(u32::MAX);
     let mut read = History {
         operations: history(&mut snapshot, of, most)?,

@@ -69,7 +69,7 @@ impl Grounds {
         add_sources(pg, &mut registry)?;
         let of = policies_of(selection, &registry);
         let rows = policies(pg, PolicySchema::from(&schema), &of)?;
-        let (operations, standings) = if schema.has_journal() {
+        let (operations, standings) = if schema.asks_journal()? {
             let operations = unfinished_operations(pg)?;
             let standings = policy_standings(pg, &operations)?;
             (operations, standings)

@@ -126,6 +126,39 @@ fn an_audit_log_that_is_kept_elsewhere_is_said_to_tell_nothing() {
 }
 
 #[test]
+fn a_journal_that_may_not_be_read_is_not_taken_for_none() {
+    let stage = Stage::migrated(BOTH_FAILURES);
+    let role = format!("outsider_{}", std::process::id());
+    stage.sql(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+    ));
+    let url = stage.db.url();
+    let user = url
+        .split("://")
+        .nth(1)
+        .and_then(|rest| rest.split('@').next())
+        .expect("a user");
+    let url = format!("{}&user={role}", url.replace(&format!("://{user}@"), "://"));
+    let verbs: [&[&str]; 6] = [
+        &["history"],
+        &["recover", "--list"],
+        &["check"],
+        &["policy", "list"],
+        &["fix", "--apply", "--rule", "unprotected-tag"],
+        &["fix", "prune", "--older-than", "1h"],
+    ];
+    for verb in verbs {
+        let ended = run_on(&url, verb).expect_status(2);
+        assert!(
+            ended.stderr.contains("may not read the journal"),
+            "{ended:?}"
+        );
+        assert!(ended.stderr.contains("GRANT USAGE"), "{ended:?}");
+    }
+    stage.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[test]
 fn where_the_audit_log_may_not_be_read_what_it_could_account_for_is_undecided() {
     let stage = Stage::migrated(BOTH_FAILURES);
     let role = format!("deaf_{}", std::process::id());

@@ -8,6 +8,7 @@ mod read;
 
 use serde::Serialize;
 
+use crate::journal::JournalError;
 use crate::pg::{PgError, Statements};
 use crate::quay::PolicyTable;
 
@@ -183,6 +184,35 @@ impl SchemaState {
         PolicyTable::IN_LOCK_ORDER
             .iter()
             .all(|table| self.policies(*table).active() == ActiveColumn::Usable)
+    }
+
+    /// Refuses a database whose journal is not there, or cannot be read: which of both it is, is told.
+    ///
+    /// # Errors
+    /// [`JournalError`] where there is nothing that can be read.
+    pub fn needs_journal(&self) -> Result<(), JournalError> {
+        match &self.journal {
+            JournalState::Present => Ok(()),
+            JournalState::Absent => Err(JournalError::Absent),
+            JournalState::Incomplete(tables) => Err(JournalError::Incomplete {
+                tables: tables.join(", "),
+            }),
+            JournalState::Unreadable(tables) => Err(JournalError::NotReadable {
+                tables: tables.join(", "),
+            }),
+        }
+    }
+
+    /// Whether there is a journal to ask. One that is there and cannot be read is not taken for none: what it knows may
+    /// change the answer.
+    ///
+    /// # Errors
+    /// [`JournalError::NotReadable`]
+    pub fn asks_journal(&self) -> Result<bool, JournalError> {
+        match self.needs_journal() {
+            Err(error @ JournalError::NotReadable { .. }) => Err(error),
+            needed => Ok(needed.is_ok()),
+        }
     }
 
     /// Whether the journal can be read.

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::identity::clock_margin_ms;
+use super::not_written::not_written_of;
 use super::walk::{WalkedRow, Work};
-use super::worker::{Worker, not_written_of};
+use super::worker::Worker;
 use super::{PolicyError, PolicyOptions, own_row};
 use crate::batch::{BatchError as _, Changed, in_slices};
 use crate::evaluate::TagRow;

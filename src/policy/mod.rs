@@ -18,6 +18,7 @@ mod exempt;
 mod hands;
 mod identity;
 mod mark;
+mod not_written;
 mod outcome;
 mod own_row;
 mod preflight;

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use super::PolicyError;
+use super::not_written::not_written;
 use super::release::{is_held, lock_rows, write};
 use super::roll_back::{ATTEMPTS, PAGE, PATIENCE};
 use super::walk::WalkedRow;
-use super::worker::{Worker, not_written};
+use super::worker::Worker;
 use crate::batch::{Action, BatchSize, Changed, Throttle, change_rows, come_back};
 use crate::evaluate::{Decision, TagRow};
 use crate::ground::{Ground, Protection};

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::identity::restores_past_expiry;
+use super::not_written::not_written_of;
 use super::walk::{Rounds, WalkedRow, Work};
-use super::worker::{Worker, not_written_of};
+use super::worker::Worker;
 use super::{PolicyError, PolicyOptions, own_row};
 use crate::actions::released;
 use crate::batch::{Changed, in_slices};

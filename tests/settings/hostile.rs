@@ -20,7 +20,7 @@ const HOSTILE: [(&str, &str); 25] = [
     ("extra_float_digits", "-15"),
     ("gin_fuzzy_search_limit", "1"),
     ("idle_in_transaction_session_timeout", "1000"),
-    ("idle_session_timeout", "100"),
+    ("idle_session_timeout", "300"),
     ("jit_above_cost", "0"),
     ("lock_timeout", "500"),
     ("quote_all_identifiers", "on"),

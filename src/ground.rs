@@ -224,7 +224,7 @@ impl Ground {
 
 /// Takes Quay's locks on repositories: the first is waited for, and no other is held meanwhile; the others are only tried.
 /// So nobody waits in a circle. Those that somebody else has. Where protection is taken away Quay can change no policy
-/// meanwhile: the first is then waited for no longer than [`WHILE_POLICIES_ARE_LOCKED`].
+/// meanwhile: the first is then waited for 0.2 s at a time.
 ///
 /// # Errors
 /// [`PgError`], of class lock time-out where somebody has the first for too long.

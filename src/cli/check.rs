@@ -49,11 +49,6 @@ pub struct ScanArgs {
     #[arg(long, value_name = "DIR")]
     checks: Option<PathBuf>,
 
-    /// The least severity that counts: for `check`'s exit status, and `watch`'s verdict; by default
-    /// warning
-    #[arg(long, value_name = "SEVERITY", value_parser = severity_name)]
-    fail_on: Option<&'static str>,
-
     /// Count what evidence explains as a violation, too
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     strict: Option<bool>,
@@ -113,6 +108,11 @@ pub struct Choice {
     /// Let pass what Quay, under a young policy, or an operation that has not ended may still be at work on
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_settling: Option<bool>,
+
+    /// The least severity that counts: for the exit status of `check` and `fix`, and `watch`'s verdict; by default
+    /// warning
+    #[arg(long, value_name = "SEVERITY", value_parser = severity_name)]
+    fail_on: Option<&'static str>,
 }
 
 impl Choice {
@@ -139,6 +139,11 @@ impl Choice {
         Ok(request)
     }
 
+    /// The least severity that counts.
+    pub fn fail_on(&self, layers: &Layers) -> Result<Severity, Failure> {
+        Ok(severity(layers.value(&key::FAIL_ON, self.fail_on)?))
+    }
+
     /// What counts that Quay or an operation may be at work on.
     pub fn settling(&self, layers: &Layers) -> Result<Settling, Failure> {
         let allowed = layers.value(&key::ALLOW_SETTLING, self.allow_settling)?;
@@ -153,7 +158,7 @@ impl Choice {
 impl ScanArgs {
     /// The least severity that counts.
     pub fn fail_on(&self, layers: &Layers) -> Result<Severity, Failure> {
-        Ok(severity(layers.value(&key::FAIL_ON, self.fail_on)?))
+        self.choice.fail_on(layers)
     }
 
     /// What counts that Quay or an operation may be at work on.

@@ -16,7 +16,7 @@ use crate::quay::NamespaceId;
 use crate::report::{
     CheckReport, Settling, apply_for_people, check_for_people, plan_for_people, undo_for_people,
 };
-use crate::rules::Catalogue;
+use crate::rules::{Catalogue, Severity};
 use crate::run::{CheckRequest, FixRequest, NoProgress, apply_fix, check, plan_fix, undo_fix};
 use crate::sandbox::Cluster;
 use crate::sandbox::quays_way::{self, Fault, PolicyFate};
@@ -244,6 +244,7 @@ impl Stage {
             check,
             choices,
             settling: Settling::default(),
+            fail_on: Severity::Warning,
         })
     }
 

@@ -4,7 +4,7 @@ use super::{Exceptions, Settling};
 use crate::correction::{Plan, PlanDigest};
 use crate::evaluate::{RuleOutcome, Status};
 use crate::quay::{OperationId, RunId};
-use crate::rules::RuleId;
+use crate::rules::{RuleId, Severity};
 
 /// A plan and the check that it was made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct PlanReport {
     pub plan: Plan,
     /// How the rules came out; empty where the plan was read from a document.
     pub rules: Vec<RuleOutcome>,
-    /// The rules that could not be decided.
+    /// The rules that could not be decided, as far as they count.
     pub undecided_rules: Vec<RuleId>,
     /// Why something is pending that Quay or an operation may still be at work on, where that is not let pass.
     pub pending: Option<String>,
@@ -22,15 +22,21 @@ pub struct PlanReport {
 }
 
 impl PlanReport {
-    /// A plan, and the check that it was made from.
-    pub fn new(plan: Plan, rules: Vec<RuleOutcome>, settling: Settling) -> Self {
+    /// A plan, and the check that it was made from. As in a check, what is not known counts from a severity on.
+    pub fn new(
+        plan: Plan,
+        rules: Vec<RuleOutcome>,
+        (fail_on, settling): (Severity, Settling),
+    ) -> Self {
+        let counts = |rule: &&RuleOutcome| rule.severity >= fail_on;
         let undecided = |rule: &&RuleOutcome| rule.status() == Status::Undecided;
-        let mut pending = rules.iter().filter(|rule| rule.settling > 0);
+        let mut pending = rules.iter().filter(counts).filter(|rule| rule.settling > 0);
         let pending = pending.find_map(|rule| rule.settled_by.clone());
         Self {
             pending: pending.filter(|_| settling == Settling::NotKnown),
             undecided_rules: rules
                 .iter()
+                .filter(counts)
                 .filter(undecided)
                 .map(|r| r.id.clone())
                 .collect(),
@@ -184,4 +190,51 @@ pub struct UndoReport {
     pub exceptions: Exceptions,
     /// How long it took.
     pub seconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::Undecided;
+
+    fn rule(severity: Severity, undecided: u64, settling: u64) -> RuleOutcome {
+        RuleOutcome {
+            id: RuleId("a-rule".to_owned()),
+            severity,
+            summary: String::new(),
+            subjects: 1,
+            violations: 0,
+            milder: None,
+            known: 0,
+            explained: 0,
+            undecided: Undecided {
+                subjects: undecided,
+                reason: None,
+            },
+            accepted: 0,
+            settling,
+            settled_by: Some("Quay".to_owned()),
+            failed: None,
+            skipped: None,
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_counts_from_a_severity_on_as_in_a_check() {
+        let (info, warning) = (Severity::Info, Severity::Warning);
+        for (of, fail_on, undecided, settling, unknown) in [
+            (info, warning, 1, 0, false),
+            (info, warning, 0, 1, false),
+            (info, info, 1, 0, true),
+            (info, info, 0, 1, true),
+            (warning, warning, 1, 0, true),
+            (warning, warning, 0, 1, true),
+            (warning, warning, 0, 0, false),
+        ] {
+            let rules = vec![rule(of, undecided, settling)];
+            let counts = (fail_on, Settling::NotKnown);
+            let report = PlanReport::new(Plan::default(), rules, counts);
+            assert_eq!(report.unknown().is_some(), unknown, "{of:?} {fail_on:?}");
+        }
+    }
 }

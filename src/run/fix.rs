@@ -18,7 +18,7 @@ use crate::policy::{self, NewPattern, Pick, PolicyError};
 use crate::quay::RunId;
 use crate::relations::{PoliciesOf, PolicySchema, Selection, census, policies};
 use crate::report::{ApplyReport, CheckReport, PlanReport, Settling, UndoReport};
-use crate::rules::Catalogue;
+use crate::rules::{Catalogue, Severity};
 
 /// What to fix, and how.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct FixRequest {
     pub choices: Choices,
     /// What counts that Quay or an operation may still be at work on.
     pub settling: Settling,
+    /// The least severity of a rule that counts where it could not be decided, or something of it is pending.
+    pub fail_on: Severity,
 }
 
 /// Plans; changes nothing.
@@ -63,7 +65,8 @@ pub fn plan_fix(
     plan.beyond = total - kept;
     plan.proposals = proposals;
     estimate(settings, &mut plan, request.check.features)?;
-    Ok(PlanReport::new(plan, rules, request.settling))
+    let counts = (request.fail_on, request.settling);
+    Ok(PlanReport::new(plan, rules, counts))
 }
 
 /// Holds decisions by scope against the registry's names, before anything is looked at for them.

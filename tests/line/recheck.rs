@@ -23,6 +23,7 @@ fn release() -> FixRequest {
         check,
         choices,
         settling: Default::default(),
+        fail_on: quay_doctor::Severity::Warning,
     }
 }
 

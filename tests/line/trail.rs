@@ -56,6 +56,7 @@ fn released(stage: &Stage, before: &str, after_the_first: &str) -> (u64, u64) {
         check,
         choices,
         settling: Default::default(),
+        fail_on: quay_doctor::Severity::Warning,
     };
     let plan = plan_fix(&settings, &request, &mut NoProgress).expect("a plan");
     let mut options = ApplyOptions::new(Identity {

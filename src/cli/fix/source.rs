@@ -42,7 +42,7 @@ pub struct Source {
         value_name = "FILE",
         conflicts_with_all = [
             "remedies", "decide", "pattern", "rules", "namespace", "repository", "stale_after", "grace",
-            "accept_undecided", "allow_settling",
+            "accept_undecided", "allow_settling", "fail_on",
         ],
     )]
     plan: Option<PathBuf>,
@@ -85,6 +85,7 @@ impl Source {
         let layers = globals.layers()?;
         let mut check = self.choice.request(globals, &layers, catalogue.clone())?;
         let settling = self.choice.settling(&layers)?;
+        let fail_on = self.choice.fail_on(&layers)?;
         check.keep = keep;
         let mut choices = Choices::parse::<RunError>(&self.remedies, &catalogue)?;
         if let Some(file) = &self.decide {
@@ -98,6 +99,7 @@ impl Source {
             check,
             choices,
             settling,
+            fail_on,
         };
         let mut plan = plan_fix(&settings, &request, &mut Terminal::new(globals))?;
         if let Some(file) = out {

@@ -67,7 +67,9 @@ fn a_role_that_may_not_read_tags_gets_no_answer_and_never_a_clean_one() {
     let role = format!("blind_{}", std::process::id());
     stage.sql(&format!(
         "CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};
-         REVOKE SELECT ON tag FROM {role}"
+         REVOKE SELECT ON tag FROM {role};
+         GRANT USAGE ON SCHEMA quay_doctor TO {role};
+         GRANT SELECT ON ALL TABLES IN SCHEMA quay_doctor TO {role}"
     ));
     let url = format!("{}&user={role}", stage.db.url());
     let url = url.replace(&format!("://{}@", current_user(&stage.db.url())), "://");

@@ -7,7 +7,7 @@ SMOKE := test(/^line::whole/) | test(/^policy::basics/) | test(/^policy::kills::
 OF_TESTS := QUAY_DOCTOR_(CAMPAIGN|FAKETIME|FIGURES|HANDS|HOLD|JOBS|KILL|MUTANT|ORDERS|PGBOUNCER|PROGRAM|PROMTOOL|REGENERATE|SKIPPED|SOAK|SWITCH|TEST)
 SKIPPED := $(abspath $(TARGET))/skipped.log
 
-.PHONY: help setup demo checked built test smoke mutants bench campaign lint test-matrix python-venv deny dist
+.PHONY: help setup demo checked built test smoke few-mutants mutants bench campaign lint test-matrix python-venv deny dist
 
 help:
 	@echo 'make demo         the whole story on a throw-away PostgreSQL'
@@ -64,7 +64,12 @@ smoke: setup
 	@bin=$$(.ci/setup-postgres) && export QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_PROGRAM=$(abspath $(TARGET))/release/quay-doctor && \
 		$$QUAY_DOCTOR_PROGRAM demo && .ci/tests -E '$(SMOKE)'
 
-# Not a part of `make test` but for a few (FEW_MUTANTS): each builds the program once more.
+# Not a part of `make test`: each builds the program once more.
+FEW_MUTANTS := fence share-mode void-images
+
+few-mutants:
+	@$(MAKE) --no-print-directory mutants MUTANTS='$(FEW_MUTANTS)'
+
 mutants: setup
 	@bin=$$(.ci/setup-postgres) && faketime=$$(.ci/setup-faketime) && QUAY_DOCTOR_FAKETIME=$$faketime \
 		QUAY_DOCTOR_PG_BIN=$$bin .ci/mutants $(MUTANTS)

@@ -1,14 +1,14 @@
 //! Marking tags immutable: one batch.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::batch::{About, Done};
 use super::identity::clock_margin_ms;
-use super::not_written::not_written_of;
 use super::walk::{WalkedRow, Work};
 use super::worker::Worker;
-use super::{PolicyError, PolicyOptions, own_row};
-use crate::batch::{BatchError as _, Changed, in_slices};
+use super::{PolicyError, PolicyOptions};
+use crate::batch::{BatchError as _, Changed};
 use crate::evaluate::TagRow;
 use crate::ground::{Protection, lock_repositories};
 use crate::journal::{
@@ -35,16 +35,6 @@ pub(super) enum Way {
     LockFirst,
 }
 
-/// What became of rows that were to be marked.
-#[derive(Default)]
-pub(super) struct Marked {
-    pub(super) sums: Sums,
-    /// Rows that somebody else holds.
-    pub(super) held: Vec<TagId>,
-    /// Rows that are not as asked: a trigger swallowed the change, or altered it.
-    pub(super) refused: Vec<TagId>,
-}
-
 impl Worker<'_> {
     /// Marks a batch, or its first rows where somebody waits for a repository.
     pub(super) fn mark_batch(
@@ -53,18 +43,16 @@ impl Worker<'_> {
         rows: &[WalkedRow],
         end: Option<Cursor>,
     ) -> Result<Changed<WalkedRow>, PolicyError> {
-        let mut repositories: Vec<RepositoryId> = rows.iter().map(|(of, _)| *of).collect();
-        repositories.dedup();
         // A row may be waited for only by who holds nothing that others wait for meanwhile but one repository.
-        let way = match repositories.len() {
-            1 => self.way,
-            _ => Way::LockFirst,
+        let way = match (rows.first(), rows.last()) {
+            (Some((first, _)), Some((last, _))) if first != last => Way::LockFirst,
+            _ => self.way,
         };
-        match self.mark_batch_by(way, work, &repositories, rows, end.clone()) {
+        match self.mark_batch_by(way, work, rows, end.clone()) {
             Err(error) if way == Way::AtOnce && error.fault() == Some(FaultClass::LockTimeout) => {
                 // Where that happens once it may happen in every batch.
                 self.way = Way::LockFirst;
-                self.mark_batch_by(self.way, work, &repositories, rows, end)
+                self.mark_batch_by(self.way, work, rows, end)
             }
             other => other,
         }
@@ -74,57 +62,33 @@ impl Worker<'_> {
         &mut self,
         way: Way,
         work: Work,
-        repositories: &[RepositoryId],
         rows: &[WalkedRow],
         end: Option<Cursor>,
     ) -> Result<Changed<WalkedRow>, PolicyError> {
-        let begun = Instant::now();
-        let mut tx = self.session.begin()?;
-        let refused = match (way, repositories) {
-            (Way::AtOnce, [one]) => {
-                lock_repository_limiting_waits(&mut tx, *one, MOMENT)?;
-                Vec::new()
-            }
-            _ => lock_repositories(&mut tx, repositories, Protection::OnlyGiven)?,
+        let about = About {
+            met: Immutability::Mutable,
+            compares_own_row: true,
+            end,
         };
-        let entering = begun.elapsed();
-        let mut marked = Marked::default();
-        let (operation, options) = (&self.operation, self.options);
-        let yielding = &mut self.yielding;
-        let sliced = in_slices(&mut tx, repositories, yielding, rows, |tx, slice| {
-            let locked = slice.iter().filter(|(of, _)| !refused.contains(of));
-            let tags: Vec<TagId> = locked.map(|(_, tag)| *tag).collect();
-            marked.add(mark(tx, operation, options, (work, way), &tags)?);
-            Ok::<(), PolicyError>(())
-        })?;
-        let altered = not_written_of(&mut tx, rows, marked.refused, Immutability::Mutable)?;
-        // Last, since hands hold it one after the other.
-        own_row::compare(&mut tx, &self.operation)?;
-        let whole = sliced.rows == rows.len() && refused.is_empty();
-        let mut sums = marked.sums;
-        sums.skipped = altered.altered.count();
-        let end = end.filter(|_| whole);
-        Self::finish_batch(self.part, &mut self.operation, tx, begun, end, sums)?;
-        self.remember(altered);
-        let held: HashSet<TagId> = marked.held.into_iter().collect();
-        let held = rows.iter().filter(|(_, tag)| held.contains(tag));
-        Ok(Changed {
-            rows: sliced.rows,
-            held: held.copied().collect(),
-            refused,
-            entering,
-            wanted: sliced.wanted,
-        })
-    }
-}
-
-impl Marked {
-    fn add(&mut self, more: Self) {
-        self.sums.matched += more.sums.matched;
-        self.sums.changed += more.sums.changed;
-        self.sums.expirations_cleared += more.sums.expirations_cleared;
-        self.held.extend(more.held);
-        self.refused.extend(more.refused);
+        let options = self.options;
+        self.batch(
+            rows,
+            about,
+            |tx, repositories, _| {
+                let refused = match (way, repositories) {
+                    (Way::AtOnce, [one]) => {
+                        lock_repository_limiting_waits(tx, *one, MOMENT)?;
+                        Vec::new()
+                    }
+                    _ => lock_repositories(tx, repositories, Protection::OnlyGiven)?,
+                };
+                Ok(((), refused))
+            },
+            |tx, _, operation, rows| {
+                let tags: Vec<TagId> = rows.iter().map(|(_, tag)| *tag).collect();
+                mark(tx, operation, options, (work, way), &tags)
+            },
+        )
     }
 }
 
@@ -136,9 +100,9 @@ pub(super) fn mark(
     options: &PolicyOptions,
     (work, way): (Work, Way),
     tags: &[TagId],
-) -> Result<Marked, PolicyError> {
+) -> Result<Done, PolicyError> {
     if tags.is_empty() {
-        return Ok(Marked::default());
+        return Ok(Done::default());
     }
     let newer: Vec<TagId>;
     let tags = match operation.options.only_after {
@@ -195,9 +159,9 @@ fn mark_one_by_one(
     options: &PolicyOptions,
     work: Work,
     tags: &[TagId],
-) -> Result<Marked, PolicyError> {
+) -> Result<Done, PolicyError> {
     if tags.is_empty() {
-        return Ok(Marked::default());
+        return Ok(Done::default());
     }
     let locked = tags_by_id(tx, tags, RowLock::SkipLocked)?;
     let had: Vec<TagId> = locked.iter().map(|row| row.id).collect();
@@ -255,7 +219,7 @@ fn mark_one_by_one(
     }
     let written = write_tags(tx, &changes, &mutable)?;
     record_tag_changes(tx, operation.id, &written.changes)?;
-    Ok(Marked {
+    Ok(Done {
         sums: Sums {
             matched: mutable.len() as u64,
             changed: written.as_asked().count() as u64,
@@ -264,6 +228,7 @@ fn mark_one_by_one(
         },
         held: held.into_iter().chain(left).collect(),
         refused: written.refused.into_iter().collect(),
+        ..Done::default()
     })
 }
 

@@ -7,6 +7,7 @@
 
 mod activate;
 mod attempt;
+mod batch;
 mod begin;
 mod cancelled;
 mod change;

@@ -1,18 +1,16 @@
 //! What was pushed while an operation that turns back was under way.
 
 use std::collections::HashSet;
-use std::time::Instant;
 
 use super::PolicyError;
-use super::not_written::not_written;
-use super::release::{is_held, lock_rows, write};
+use super::batch::{About, Done};
+use super::release::{is_held, lock_rows, taking_away, write};
 use super::roll_back::{ATTEMPTS, PAGE, PATIENCE};
 use super::walk::WalkedRow;
 use super::worker::Worker;
 use crate::batch::{Action, BatchSize, Changed, Throttle, change_rows, come_back};
 use crate::evaluate::{Decision, TagRow};
-use crate::ground::{Ground, Protection};
-use crate::journal::{Sums, TagChange, TagImage, record_tag_changes, was_activated};
+use crate::journal::{TagChange, TagImage, record_tag_changes, was_activated};
 use crate::pg::WriteSession;
 use crate::quay::{Immutability, PolicyText, RepositoryId, TagId};
 use crate::relations::{Clocks, made_immutable_at_push, pushed_since};
@@ -71,51 +69,49 @@ impl Worker<'_> {
     /// Looks at a batch of pushed rows; which of them wait for a decision.
     fn pushed_batch(
         &mut self,
-        repository: RepositoryId,
         rows: &[WalkedRow],
         text: &PolicyText,
         by_policy: Option<&HashSet<String>>,
     ) -> Result<(Vec<String>, Changed<WalkedRow>), PolicyError> {
         let book = self.book(text);
         let namespace = Some(self.target.namespace);
-        let tags: Vec<TagId> = rows.iter().map(|(_, tag)| *tag).collect();
-        let begun = Instant::now();
-        let (taken_away, schema) = (Protection::TakenAway, self.schema);
-        let mut tx = self.session.begin()?;
-        let ground = Ground::enter(&mut tx, &[repository], taken_away, schema, &mut self.memory)?;
-        let entering = begun.elapsed();
-        let (rows, held) = lock_rows(&mut tx, &tags)?;
-        let accounts = ground.accounts(&mut tx, &rows, self.operation.id, &mut self.memory)?;
-        let (mut changes, mut waiting) = (Vec::new(), Vec::new());
-        for row in &rows {
-            let pending = book.decide(repository, namespace, &row.name) != Decision::Mutable;
-            let immutable = row.immutability == Immutability::Immutable;
-            if !pending || !immutable || is_held(&ground, row, &accounts) {
-                continue;
-            }
-            if by_policy.is_some_and(|names| names.contains(&row.name)) {
-                changes.push(released(row));
-            } else {
-                waiting.push(row.name.clone());
-            }
-        }
-        let written = write(&mut tx, &self.operation, &ground, &rows, &changes)?;
-        record_tag_changes(&mut tx, self.operation.id, &written.changes)?;
-        let refused = written.refused;
-        let not_written = not_written(&mut tx, repository, refused, Immutability::Immutable)?;
-        let sums = Sums {
-            skipped: not_written.altered.count(),
-            ..Sums::default()
+        let about = About {
+            met: Immutability::Immutable,
+            compares_own_row: false,
+            end: None,
         };
-        Self::finish_batch(self.part, &mut self.operation, tx, begun, None, sums)?;
-        self.remember(not_written);
-        let changed = Changed {
-            rows: tags.len(),
-            held: held.into_iter().map(|tag| (repository, tag)).collect(),
-            refused: Vec::new(),
-            entering,
-            wanted: false,
-        };
+        let mut waiting = Vec::new();
+        let changed = self.batch(
+            rows,
+            about,
+            taking_away(self.schema),
+            |tx, (ground, memory), operation, rows| {
+                let tags: Vec<TagId> = rows.iter().map(|(_, tag)| *tag).collect();
+                let (rows, held) = lock_rows(tx, &tags)?;
+                let accounts = ground.accounts(tx, &rows, operation.id, memory)?;
+                let mut changes = Vec::new();
+                for row in &rows {
+                    let pending = book.decide(row.repository, namespace, &row.name);
+                    let immutable = row.immutability == Immutability::Immutable;
+                    let is_pending = pending != Decision::Mutable;
+                    if !is_pending || !immutable || is_held(ground, row, &accounts) {
+                        continue;
+                    }
+                    if by_policy.is_some_and(|names| names.contains(&row.name)) {
+                        changes.push(released(row));
+                    } else {
+                        waiting.push(row.name.clone());
+                    }
+                }
+                let written = write(tx, operation, ground, &rows, &changes)?;
+                record_tag_changes(tx, operation.id, &written.changes)?;
+                Ok(Done {
+                    held,
+                    refused: written.refused.into_iter().collect(),
+                    ..Done::default()
+                })
+            },
+        )?;
         Ok((waiting, changed))
     }
 }
@@ -148,15 +144,13 @@ impl Action for Pushed<'_, '_> {
 
     fn change(
         &mut self,
-        repository: RepositoryId,
+        _repository: RepositoryId,
         rows: &[WalkedRow],
         _last: bool,
     ) -> Result<Changed<WalkedRow>, PolicyError> {
         self.worker.tried = rows.len();
         let (text, by_policy) = (self.text, self.by_policy);
-        let (waiting, changed) = self
-            .worker
-            .pushed_batch(repository, rows, text, by_policy)?;
+        let (waiting, changed) = self.worker.pushed_batch(rows, text, by_policy)?;
         self.waiting.extend(waiting);
         Ok(changed)
     }

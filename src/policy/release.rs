@@ -1,15 +1,14 @@
 //! Releasing tags that a policy no longer covers: one batch.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
 
+use super::batch::{About, Done, Entered};
 use super::identity::restores_past_expiry;
-use super::not_written::not_written_of;
 use super::walk::{Rounds, WalkedRow, Work};
 use super::worker::Worker;
-use super::{PolicyError, PolicyOptions, own_row};
+use super::{PolicyError, PolicyOptions};
 use crate::actions::released;
-use crate::batch::{Changed, in_slices};
+use crate::batch::Changed;
 use crate::evaluate::{Account, Decision, Found, TagRow};
 use crate::ground::{Ground, Memory, Protection};
 use crate::journal::{
@@ -18,7 +17,8 @@ use crate::journal::{
 use crate::pg::WriteTransaction;
 use crate::quay::{Immutability, PolicyText, RepositoryId, TagId, UnixMillis, is_alive};
 use crate::relations::{
-    MarkedChange, RowLock, Written, last_changes, tags_by_id, write_marked_changes, write_tags,
+    MarkedChange, PolicySchema, RowLock, Written, last_changes, tags_by_id, write_marked_changes,
+    write_tags,
 };
 use crate::report::Exceptions;
 
@@ -60,61 +60,36 @@ impl Worker<'_> {
         rows: &[WalkedRow],
         end: Option<Cursor>,
     ) -> Result<Changed<WalkedRow>, PolicyError> {
-        let begun = Instant::now();
-        let mut repositories: Vec<RepositoryId> = rows.iter().map(|(of, _)| *of).collect();
-        repositories.dedup();
-        let (taken_away, schema) = (Protection::TakenAway, self.schema);
-        let mut tx = self.session.begin()?;
-        let ground = Ground::enter(&mut tx, &repositories, taken_away, schema, &mut self.memory)?;
-        let entering = begun.elapsed();
-        let mut released = Released::default();
-        let (operation, options, memory) = (&self.operation, self.options, &mut self.memory);
-        let yielding = &mut self.yielding;
-        let sliced = in_slices(&mut tx, &repositories, yielding, rows, |tx, slice| {
-            let locked = slice.iter().filter(|(of, _)| !ground.refused.contains(of));
-            let tags: Vec<TagId> = locked.map(|(_, tag)| *tag).collect();
-            released.add(release(tx, (&ground, memory), operation, options, &tags)?);
-            Ok::<(), PolicyError>(())
-        })?;
-        let altered = not_written_of(&mut tx, rows, released.refused, Immutability::Immutable)?;
-        own_row::compare(&mut tx, &self.operation)?;
-        let mut sums = released.sums;
-        sums.skipped = altered.altered.count();
-        let whole = sliced.rows == rows.len() && ground.refused.is_empty();
-        let end = end.filter(|_| whole);
-        Self::finish_batch(self.part, &mut self.operation, tx, begun, end, sums)?;
-        self.exceptions.append(released.exceptions);
-        self.remember(altered);
-        let held: HashSet<TagId> = released.held.into_iter().collect();
-        let held = rows.iter().filter(|(_, tag)| held.contains(tag));
-        Ok(Changed {
-            rows: sliced.rows,
-            held: held.copied().collect(),
-            refused: ground.refused,
-            entering,
-            wanted: sliced.wanted,
-        })
+        let about = About {
+            met: Immutability::Immutable,
+            compares_own_row: true,
+            end,
+        };
+        let options = self.options;
+        self.batch(
+            rows,
+            about,
+            taking_away(self.schema),
+            |tx, ground, operation, rows| {
+                let tags: Vec<TagId> = rows.iter().map(|(_, tag)| *tag).collect();
+                release(tx, ground, operation, options, &tags)
+            },
+        )
     }
 }
 
-/// What became of rows that were to be released.
-#[derive(Default)]
-struct Released {
-    sums: Sums,
-    /// Rows that somebody else holds, or whose end lies between two clocks.
-    held: Vec<TagId>,
-    /// Rows that are not as asked: a trigger swallowed the change, or altered it.
-    refused: Vec<TagId>,
-    exceptions: Exceptions,
-}
-
-impl Released {
-    fn add(&mut self, more: Self) {
-        self.sums.matched += more.sums.matched;
-        self.sums.changed += more.sums.changed;
-        self.held.extend(more.held);
-        self.refused.extend(more.refused);
-        self.exceptions.append(more.exceptions);
+/// Enters the ground of a batch that takes protection away.
+pub(super) fn taking_away(
+    schema: PolicySchema,
+) -> impl FnOnce(
+    &mut WriteTransaction<'_>,
+    &[RepositoryId],
+    &mut Memory,
+) -> Result<Entered<Ground>, PolicyError> {
+    move |tx, repositories, memory| {
+        let mut ground = Ground::enter(tx, repositories, Protection::TakenAway, schema, memory)?;
+        let refused = std::mem::take(&mut ground.refused);
+        Ok((ground, refused))
     }
 }
 
@@ -125,10 +100,7 @@ fn release(
     operation: &PolicyOperation,
     options: &PolicyOptions,
     tags: &[TagId],
-) -> Result<Released, PolicyError> {
-    if tags.is_empty() {
-        return Ok(Released::default());
-    }
+) -> Result<Done, PolicyError> {
     let (rows, mut held) = lock_rows(tx, tags)?;
     let accounts = ground.accounts(tx, &rows, operation.id, memory)?;
     let ids: Vec<TagId> = rows.iter().map(|row| row.id).collect();
@@ -167,7 +139,7 @@ fn release(
     }
     let written = write(tx, operation, ground, &rows, &changes)?;
     record_tag_changes(tx, operation.id, &written.changes)?;
-    Ok(Released {
+    Ok(Done {
         sums: Sums {
             matched: rows.len() as u64,
             changed: written.as_asked().count() as u64,

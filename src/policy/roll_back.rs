@@ -3,23 +3,23 @@
 
 use std::collections::{HashMap, HashSet};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::activate::forward;
+use super::batch::{About, Done};
 use super::exempt::Older;
 use super::identity::restores_past_expiry;
-use super::not_written::not_written;
-use super::release::{is_evident, is_held, lock_rows, write};
+use super::release::{is_evident, is_held, lock_rows, taking_away, write};
 use super::walk::HeldRows;
 use super::worker::Worker;
 use super::{PolicyError, PolicyOptions, UndoRule};
 use crate::actions;
-use crate::batch::{Action, BatchSize, Changed, Patience, Throttle, change_rows, in_slices};
+use crate::batch::{Action, BatchSize, Changed, Patience, Throttle, change_rows};
 use crate::evaluate::{Activity, Found, TagRow};
-use crate::ground::{Ground, Memory, Protection};
+use crate::ground::{Ground, Memory};
 use crate::journal::{
-    Kind, PartOf, Phase, PolicyOperation, Sums, TagChange, TagImage, changed_policies,
-    changed_tags, kept_since, mark_policy_undone, mark_undone, record_tag_changes,
+    Kind, PartOf, Phase, PolicyOperation, TagChange, TagImage, changed_policies, changed_tags,
+    kept_since, mark_policy_undone, mark_undone, record_tag_changes,
 };
 use crate::pg::{WriteSession, WriteTransaction};
 use crate::quay::{Immutability, PolicyUuid, RepositoryId, TagId};
@@ -123,74 +123,36 @@ impl Worker<'_> {
 
     /// Undoes a batch of entries, or its first ones where somebody waits for the repository; how many were
     /// undone.
-    fn undo_batch(
-        &mut self,
-        repository: RepositoryId,
-        entries: &[Entry],
-    ) -> Result<(u64, Changed<Entry>), PolicyError> {
-        let begun = Instant::now();
-        let (taken_away, schema) = (Protection::TakenAway, self.schema);
-        let mut tx = self.session.begin()?;
-        let ground = Ground::enter(&mut tx, &[repository], taken_away, schema, &mut self.memory)?;
-        let entering = begun.elapsed();
-        let mut undone = Restored::default();
-        let (operation, options, memory) = (&self.operation, self.options, &mut self.memory);
-        let yielding = &mut self.yielding;
-        let sliced = in_slices(&mut tx, &[repository], yielding, entries, |tx, slice| {
-            undone.add(undo(tx, (&ground, memory), operation, options, slice)?);
-            Ok::<(), PolicyError>(())
-        })?;
-        let refused = undone.refused;
-        let not_written = not_written(&mut tx, repository, refused, Immutability::Immutable)?;
-        let sums = Sums {
-            skipped: not_written.altered.count(),
-            ..Sums::default()
+    fn undo_batch(&mut self, entries: &[Entry]) -> Result<(u64, Changed<Entry>), PolicyError> {
+        let about = About {
+            met: Immutability::Immutable,
+            compares_own_row: false,
+            end: None,
         };
-        Self::finish_batch(self.part, &mut self.operation, tx, begun, None, sums)?;
-        self.exceptions.append(undone.exceptions);
-        self.remember(not_written);
-        let held = entries[..sliced.rows].iter();
-        let held = held.filter(|(_, change)| undone.held.contains(&change.tag));
-        let changed = Changed {
-            rows: sliced.rows,
-            held: held.copied().collect(),
-            refused: Vec::new(),
-            entering,
-            wanted: sliced.wanted,
-        };
-        Ok((undone.marks, changed))
+        let options = self.options;
+        let mut undone = 0;
+        let changed = self.batch(
+            entries,
+            about,
+            taking_away(self.schema),
+            |tx, ground, operation, entries| {
+                let (marks, done) = undo(tx, ground, operation, options, entries)?;
+                undone += marks;
+                Ok(done)
+            },
+        )?;
+        Ok((undone, changed))
     }
 }
 
-/// What became of entries that were to be undone.
-#[derive(Default)]
-struct Restored {
-    /// Entries that are undone.
-    marks: u64,
-    /// Rows that somebody else holds, or whose end lies between two clocks.
-    held: HashSet<TagId>,
-    /// Rows that are not as asked: a trigger swallowed the change, or altered it.
-    refused: Vec<TagId>,
-    exceptions: Exceptions,
-}
-
-impl Restored {
-    fn add(&mut self, more: Self) {
-        self.marks += more.marks;
-        self.held.extend(more.held);
-        self.refused.extend(more.refused);
-        self.exceptions.append(more.exceptions);
-    }
-}
-
-/// Undoes entries of a repository whose locks are held, newest first, where the tag is as the entry left it.
+/// Undoes entries of a repository whose locks are held, newest first, where the tag is as the entry left it; how many.
 fn undo(
     tx: &mut WriteTransaction<'_>,
     (ground, memory): (&Ground, &mut Memory),
     operation: &PolicyOperation,
     options: &PolicyOptions,
     entries: &[Entry],
-) -> Result<Restored, PolicyError> {
+) -> Result<(u64, Done), PolicyError> {
     let tags: Vec<TagId> = entries.iter().map(|(_, change)| change.tag).collect();
     let (rows, held) = lock_rows(tx, &tags)?;
     let mut held: HashSet<TagId> = held.into_iter().collect();
@@ -274,12 +236,13 @@ fn undo(
         .collect();
     mark_undone(tx, operation.id, &marks)?;
     record_tag_changes(tx, operation.id, &written.altered())?;
-    Ok(Restored {
-        marks: marks.len() as u64,
-        held,
+    let done = Done {
+        held: held.into_iter().collect(),
         refused: written.refused.into_iter().collect(),
         exceptions,
-    })
+        ..Done::default()
+    };
+    Ok((marks.len() as u64, done))
 }
 
 /// The journal of an operation undone.
@@ -306,12 +269,12 @@ impl Action for TakingBack<'_, '_> {
 
     fn change(
         &mut self,
-        repository: RepositoryId,
+        _repository: RepositoryId,
         rows: &[Entry],
         _last: bool,
     ) -> Result<Changed<Entry>, PolicyError> {
         self.worker.tried = rows.len();
-        let (restored, changed) = self.worker.undo_batch(repository, rows)?;
+        let (restored, changed) = self.worker.undo_batch(rows)?;
         self.restored += restored;
         Ok(changed)
     }

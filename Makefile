@@ -64,8 +64,8 @@ smoke: setup
 	@bin=$$(.ci/setup-postgres) && export QUAY_DOCTOR_PG_BIN=$$bin QUAY_DOCTOR_PROGRAM=$(abspath $(TARGET))/release/quay-doctor && \
 		$$QUAY_DOCTOR_PROGRAM demo && .ci/tests -E '$(SMOKE)'
 
-# Not a part of `make test`: each builds the program once more.
-FEW_MUTANTS := fence share-mode void-images
+# Not a part of `make test`: each builds the program once more. CI runs a few of them.
+FEW_MUTANTS := newest-only share-mode waits-for-several
 
 few-mutants:
 	@$(MAKE) --no-print-directory mutants MUTANTS='$(FEW_MUTANTS)'
